@@ -1,0 +1,43 @@
+# Needs Python 3.11+, make and the network (once, to fill .venv).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test check format lint types samples lock clean
+
+demo: $(STAMP)  ## Publish the sample models to an embedded registry
+	$(BIN)/bulkload demo
+
+test: $(STAMP)  ## All tests, in parallel
+	$(BIN)/pytest -n auto -q
+
+check: lint types test  ## Everything a change must pass
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+samples: $(STAMP)  ## Write manifests/models anew (downloads torch, keras, onnx, scikit-learn, xgboost)
+	$(BIN)/pip install -q --group samples
+	$(BIN)/python manifests/make_samples.py
+
+lock: $(STAMP)  ## Freeze the versions that this .venv holds
+	$(BIN)/pip freeze --exclude-editable --exclude bulkload > requirements.lock
+
+# The lock file is a set of constraints: what is installed comes from pyproject.toml.
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bulkload needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e . --group dev
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache bulkload-demo

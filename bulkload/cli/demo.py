@@ -1,0 +1,111 @@
+"""``bulkload demo``: the main job on an embedded registry, with sample models."""
+
+import shutil
+import sys
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulkload.cli.options import option
+from bulkload.core.errors import ExitCode, UsageError
+
+MANIFEST = "quickstart.yaml"
+
+
+@click.command(short_help="Publish sample models to a sandbox.")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("bulkload-demo"))
+@option("--verbose", "-v", is_flag=True, help="Log what happens.")
+def command(folder: Path, verbose: bool) -> int:
+    """Publish the sample models to a private sandbox in FOLDER. Run it again: nothing is sent twice."""
+    from bulkload.cli.options import SANDBOX_LEDGER, sandbox_folder
+    from bulkload.cli.running import run_job
+    from bulkload.cli.sandboxes import private_sandbox
+    from bulkload.core.settings import Credentials, Settings
+    from bulkload.engine.runner import publish
+    from bulkload.ledger import LedgerReader
+    from bulkload.report.results import print_table
+
+    manifest = copy_samples(folder) / MANIFEST
+    home = sandbox_folder(str(manifest))
+    ledger = home / SANDBOX_LEDGER
+    click.echo(f"Publishing the sample models of {manifest} to a sandbox of its own.\n")
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(private_sandbox(home / "registry"))
+        settings = Settings(
+            manifest=str(manifest),
+            endpoint=sandbox.endpoint,
+            ledger=ledger,
+            credentials=Credentials(token=sandbox.token),
+            default_workspace=True,
+        )
+        code = run_job(
+            publish, settings, as_json=False, quiet=False, verbose=verbose, command=f"bulkload demo {folder}"
+        )
+    if code not in (ExitCode.OK, ExitCode.SOME_FAILED):
+        return code
+    with LedgerReader(ledger) as reader:
+        rows = list(reader.results())
+        click.echo()
+        print_table(rows, sys.stdout)
+    unexpected = [row for row in rows if not _as_announced(row)]
+    click.echo(_look_further(manifest, announced=sum("error" in _expected(row) for row in rows)))
+    return ExitCode.SOME_FAILED if unexpected else ExitCode.OK
+
+
+def copy_samples(folder: Path) -> Path:
+    """The samples in ``folder``, copied there unless they are there. Raises ``UsageError`` where it cannot be."""
+    source = _samples()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (MANIFEST, "quickstart.csv", "models"):
+            target = folder / name
+            if target.exists():
+                continue
+            if (source / name).is_dir():
+                shutil.copytree(source / name, target)
+            else:
+                shutil.copyfile(source / name, target)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the samples cannot be copied there ({error.strerror}); name another folder"
+        ) from None
+    return folder
+
+
+def _samples() -> Path:
+    """In an installed package they lie inside it; in a checkout beside it."""
+    package = Path(str(files("bulkload")))
+    for place in (package / "samples", package.parent / "manifests"):
+        if (place / MANIFEST).is_file():
+            return place
+    raise UsageError("the sample models are missing from this installation; install bulkload again")
+
+
+def _expected(row: tuple[Any, ...]) -> str:
+    import msgspec
+
+    from bulkload.ledger.reading import RESULT_COLUMNS
+
+    labels = msgspec.json.decode(row[RESULT_COLUMNS.index("labels")])
+    return str(labels.get("expect", "ready"))
+
+
+def _as_announced(row: tuple[Any, ...]) -> bool:
+    from bulkload.ledger.reading import RESULT_COLUMNS
+
+    state = row[RESULT_COLUMNS.index("state")]
+    return _expected(row) == ("ready" if state == "skipped" else state)
+
+
+def _look_further(manifest: Path, announced: int) -> str:
+    note = "\nThe one in error is broken on purpose, as its name says.\n" if announced else ""
+    return (
+        f"{note}\nLook further:\n"
+        f"  bulkload results {manifest} --format jsonl     every column, logs included\n"
+        f"  bulkload status {manifest}\n"
+        f"  bulkload run {manifest} --sandbox              again: nothing is sent twice\n"
+        f"  $EDITOR {manifest}                             a manifest that explains itself"
+    )

@@ -1,0 +1,154 @@
+"""Flags that several commands share. Every flag is also BULKLOAD_<FLAG> and a key of bulkload.toml."""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bulkload.core.errors import UsageError
+from bulkload.core.settings import Credentials
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONFIG_FILE = "bulkload.toml"
+
+
+def option(*names: str, also: tuple[str, ...] = (), **settings: Any) -> Callable[[F], F]:
+    """A flag with its environment variable; ``also`` names variables of others that are understood."""
+    flag = max(names[0].split("/")[0].split(","), key=len).lstrip("-")
+    variable = f"BULKLOAD_{flag.upper().replace('-', '_')}"
+    settings.setdefault("show_default", settings.get("default") is not None and not settings.get("is_flag"))
+    return click.option(*names, envvar=[variable, *also], **settings)
+
+
+def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback that turns a flag's words into a value, and a bad word into a usage error."""
+
+    def callback(_: click.Context, parameter: click.Parameter, words: str | None) -> Any:
+        if words is None:
+            return None
+        try:
+            return parse(words)
+        except (UsageError, ValueError) as error:
+            raise click.BadParameter(str(error), param=parameter) from None
+
+    return callback
+
+
+def load_config(path: str | None, commands: Iterable[str]) -> dict[str, Any]:
+    """The config file as click's default map: each command takes the keys that it knows.
+
+    Raises ``UsageError`` where the file is missing, no TOML, or holds an unknown key or a secret.
+    """
+    file = Path(path or CONFIG_FILE)
+    if path is None and not file.is_file():
+        return {}
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: is no TOML ({error})") from None
+    keys = {key.replace("-", "_"): _plain(value) for key, value in values.items()}
+    known = _known_flags(commands)
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; `bulkload run --help` lists the flags"
+            raise UsageError(f"{file}: unknown key {key!r}{hint}")
+    return dict.fromkeys(commands, keys)
+
+
+def _known_flags(commands: Iterable[str]) -> list[str]:
+    from importlib import import_module
+
+    found: set[str] = set()
+    for command in commands:
+        for parameter in import_module(f"bulkload.cli.{command}").command.params:
+            if isinstance(parameter, click.Option) and parameter.name is not None:
+                found.add(parameter.name)
+    return sorted(found)
+
+
+def _plain(value: Any) -> Any:
+    """Values that TOML has types for, as the words a flag would hold; a table of --set becomes its words."""
+    if isinstance(value, dict):
+        return [f"{field}={content}" for field, content in value.items()]
+    return value if isinstance(value, bool | list) else str(value)
+
+
+def connection_options(command: F) -> F:
+    """Where the registry is and how to get in."""
+    decorators = (
+        option(
+            "--endpoint",
+            also=("WALLAROO_URL",),
+            metavar="URL",
+            help="The registry, such as https://registry.example.com.",
+        ),
+        option(
+            "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="A file that holds the bearer token."
+        ),
+        option(
+            "--token-command", metavar="COMMAND", help="A command that prints the token; run again when it runs out."
+        ),
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def output_options(command: F) -> F:
+    """How much is said."""
+    decorators = (
+        option("--json", "as_json", is_flag=True, help="The summary as one JSON object on standard output."),
+        option("--quiet", "-q", is_flag=True, help="No progress and no summary for people."),
+        option("--verbose", "-v", is_flag=True, help="Log what happens, one event a line, to standard error."),
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def credentials(token: str | None, token_file: Path | None, token_command: str | None) -> Credentials:
+    """Where the token comes from. Raises ``UsageError`` when that is said twice, or not at all."""
+    given = [
+        name
+        for name, value in (
+            ("--token-file", token_file),
+            ("--token-command", token_command),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: give one of them")
+    if not given and not token:
+        raise UsageError("no token; set BULKLOAD_TOKEN, or give --token-file or --token-command")
+    return Credentials(token=None if given else token, token_file=token_file, token_command=token_command)
+
+
+def existing_ledger(path: Path) -> Path:
+    """A ledger that is there. A manifest's path stands for its ledger."""
+    beside = default_ledger(str(path))
+    if path.suffix != ".db" and beside.is_file():
+        return beside
+    in_sandbox = sandbox_folder(str(path)) / SANDBOX_LEDGER
+    if path.suffix != ".db" and in_sandbox.is_file():
+        return in_sandbox
+    return path
+
+
+SANDBOX_LEDGER = "ledger.db"
+
+
+def default_ledger(manifest: str) -> Path:
+    """``quickstart.csv.ledger.db`` beside ``quickstart.csv``."""
+    return Path(f"{manifest}.ledger.db")
+
+
+def sandbox_folder(manifest: str) -> Path:
+    """``quickstart.csv.sandbox/`` beside ``quickstart.csv``."""
+    return Path(f"{manifest}.sandbox")

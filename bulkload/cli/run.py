@@ -1,0 +1,229 @@
+"""``bulkload run``: publish a manifest, or go on with it."""
+
+import shlex
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from bulkload.cli.options import (
+    SANDBOX_LEDGER,
+    connection_options,
+    credentials,
+    default_ledger,
+    option,
+    output_options,
+    parsed,
+    sandbox_folder,
+)
+from bulkload.core.errors import UsageError
+from bulkload.core.polling import PollInterval
+from bulkload.core.settings import Credentials, OnExisting, Route, Settings
+from bulkload.core.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
+
+
+def manifest_options(function: Any) -> Any:
+    """What is published, to where, and where the ledger is: ``run`` and ``plan`` share it."""
+    decorators = (
+        click.argument("manifest", metavar="MANIFEST"),
+        *_TARGET_OPTIONS,
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return connection_options(function)
+
+
+_TARGET_OPTIONS = (
+    option("--sandbox", is_flag=True, help="Publish to a private sandbox, kept in MANIFEST.sandbox/."),
+    option("--workspace", metavar="ID|NAME", help="For entries that name none: all digits an id, else a name."),
+    option("--create-workspace", is_flag=True, help="Make workspaces that do not exist."),
+    option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="For entries that do not say FIELD."),
+    option(
+        "--ledger",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="What became of every entry [default: MANIFEST.ledger.db].",
+    ),
+    option(
+        "--on-existing",
+        type=click.Choice([choice.value for choice in OnExisting]),
+        default=OnExisting.SKIP.value,
+        help="What an equal version already in the registry means.",
+    ),
+    option("--retry-failed", is_flag=True, help="Take entries in error, or with wrong bytes, again as new versions."),
+)
+
+_PACE_OPTIONS = (
+    option("--concurrency", type=click.IntRange(1, 1024), default=16, metavar="N", help="Uploads at a time."),
+    option(
+        "--upload-rate",
+        callback=parsed(parse_rate),
+        metavar="RATE",
+        help="Uploads, such as 10/s or 600/m, evenly paced.",
+    ),
+    option(
+        "--poll-rate",
+        callback=parsed(lambda words: None if words == "auto" else parse_rate(words)),
+        default="auto",
+        metavar="RATE",
+        help="Polls; auto: first polls keep pace with the uploads, all others together 20/s.",
+    ),
+    option(
+        "--bandwidth", callback=parsed(parse_bandwidth), metavar="RATE", help="All uploads together, such as 50MB/s."
+    ),
+)
+
+_WAIT_OPTIONS = (
+    option(
+        "--poll-interval",
+        callback=parsed(lambda words: PollInterval(*parse_duration_range(words))),
+        default="1s..30s",
+        metavar="FIRST..LONGEST",
+        help="Wait between two polls of one version.",
+    ),
+    option(
+        "--wait-timeout",
+        callback=parsed(parse_duration),
+        default="30m",
+        metavar="TIME",
+        help="Longest wait for one version.",
+    ),
+)
+
+_SEND_OPTIONS = (
+    option("--wait/--no-wait", default=True, help="--no-wait ends after the uploads."),
+    option(
+        "--answer-timeout",
+        callback=parsed(parse_duration),
+        default="20m",
+        metavar="TIME",
+        help="Longest wait for an upload's answer after its last byte.",
+    ),
+    option(
+        "--settle",
+        callback=parsed(parse_duration),
+        default="30s",
+        metavar="TIME",
+        help="How long a lost upload may still land.",
+    ),
+    option(
+        "--route",
+        type=click.Choice([choice.value for choice in Route]),
+        default=Route.AUTO.value,
+        help="auto: onnx and tensorflow by models/upload, others by upload_and_convert; convert: all by the latter.",
+    ),
+)
+
+
+def all_of(decorators: tuple[Any, ...], function: Any) -> Any:
+    """Put flags on a command, in their order."""
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def poll_options(function: Any) -> Any:
+    """How often to ask, and for how long."""
+    return all_of((_PACE_OPTIONS[2], *_WAIT_OPTIONS), function)
+
+
+@click.command(short_help="Publish a manifest; run again to resume.")
+@manifest_options
+@lambda function: all_of((*_PACE_OPTIONS, *_WAIT_OPTIONS, *_SEND_OPTIONS), function)
+@output_options
+@click.pass_context
+def command(ctx: click.Context, /, **flags: Any) -> int:
+    """Publish the models of MANIFEST (csv, jsonl, yaml, ...; - for JSON lines on standard input).
+
+    Run the same command again to resume: what is published stays published, once.
+    """
+    from bulkload.cli.running import run_job
+    from bulkload.engine.runner import publish
+
+    with ExitStack() as stack:
+        settings = settings_from(ctx, flags, stack)
+        return run_job(
+            publish,
+            settings,
+            as_json=flags["as_json"],
+            quiet=flags["quiet"],
+            verbose=flags["verbose"],
+            command=resume_command(flags),
+        )
+
+
+def resume_command(flags: dict[str, Any]) -> str:
+    """The command that goes on, without secrets: flags hold none."""
+    import sys
+
+    words = sys.argv[1:] or ["run", flags["manifest"]]
+    return shlex.join(["bulkload", *words])
+
+
+def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -> Settings:
+    """The flags of ``run`` and ``plan`` as settings; starts the private sandbox that they ask for."""
+    import os
+
+    from bulkload.manifest import parse_overrides
+
+    manifest = flags["manifest"]
+    settings = Settings(
+        manifest=manifest,
+        endpoint=flags["endpoint"] or "",
+        ledger=flags["ledger"] or default_ledger(manifest),
+        workspace=flags["workspace"],
+        create_workspace=flags["create_workspace"],
+        overrides=parse_overrides(flags["overrides"]),
+        on_existing=OnExisting(flags["on_existing"]),
+        retry_failed=flags["retry_failed"],
+        **_engine_flags(flags),
+    )
+    if flags["sandbox"]:
+        return _in_sandbox(ctx, settings, flags, stack)
+    if flags["endpoint"] is None:
+        raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or try it with --sandbox")
+    if manifest == "-" and flags["ledger"] is None:
+        raise UsageError("a manifest on standard input has no place of its own; name the ledger with --ledger PATH")
+    token = os.environ.get("BULKLOAD_TOKEN")
+    return replace(settings, credentials=credentials(token, flags["token_file"], flags["token_command"]))
+
+
+def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags that ``run`` has and ``plan`` has not, under the names of the settings."""
+    names: tuple[str, ...] = (
+        "concurrency",
+        "upload_rate",
+        "poll_rate",
+        "bandwidth",
+        "poll_interval",
+        "wait_timeout",
+        "wait",
+    )
+    names += ("answer_timeout", "settle")
+    found = {name: flags[name] for name in names if name in flags}
+    if "route" in flags:
+        found["route"] = Route(flags["route"])
+    return found
+
+
+def _in_sandbox(ctx: click.Context, settings: Settings, flags: dict[str, Any], stack: ExitStack) -> Settings:
+    from bulkload.cli.sandboxes import private_sandbox
+
+    for name in ("endpoint", "token_file", "token_command"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--sandbox and --{name.replace('_', '-')}: give one of them")
+    if settings.manifest == "-" and flags["ledger"] is None:
+        raise UsageError("a manifest on standard input has no place of its own; name the ledger with --ledger PATH")
+    folder = sandbox_folder(settings.manifest if flags["ledger"] is None else str(flags["ledger"]))
+    ledger = flags["ledger"] or folder / SANDBOX_LEDGER
+    sandbox = stack.enter_context(private_sandbox(folder / "registry"))
+    return replace(
+        settings,
+        endpoint=sandbox.endpoint,
+        credentials=Credentials(token=sandbox.token),
+        ledger=ledger,
+        create_workspace=True,
+        default_workspace=settings.workspace is None,
+    )

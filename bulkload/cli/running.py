@@ -1,0 +1,118 @@
+"""Running the engine from the command line: event loop, signals, progress, summary."""
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+import msgspec
+
+from bulkload.cli import show_error
+from bulkload.core.errors import BulkloadError, ExitCode
+from bulkload.core.settings import Settings
+from bulkload.core.states import State
+from bulkload.core.summary import RequestCounts, RunSummary
+from bulkload.engine.run import Progress, Stop
+from bulkload.ledger import LedgerReader
+from bulkload.report.logs import set_up_logs
+from bulkload.report.progress import show_progress
+from bulkload.report.summary import resumable, summary_lines
+
+Job = Callable[..., Awaitable[RunSummary]]
+
+
+def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool, command: str) -> int:
+    """Run ``job(settings, progress=..., stop=...)`` to its end and say how it ended; the exit code.
+
+    ``command`` is what resumes it.
+    """
+    set_up_logs(int(verbose))
+    progress = Progress()
+    summary: RunSummary
+    error: BulkloadError | None
+    try:
+        summary, error = run_loop(partial(_attended, job, settings, progress, quiet=quiet))
+    except BulkloadError as before_the_first_upload:
+        summary, error = _early_summary(settings, before_the_first_upload), before_the_first_upload
+    if error is not None:
+        show_error(error)
+    if not quiet and not as_json and (error is None or summary.entries):
+        for line in summary_lines(summary):
+            click.echo(line, err=True)
+        if resumable(summary):
+            click.echo(f"go on with: {command}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+    return int(summary.exit_code)
+
+
+def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run on asyncio, with uvloop where it is; a lone exception comes out of its groups."""
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        options = {}
+    else:
+        options = {"use_uvloop": True}
+    try:
+        return anyio.run(main, backend="asyncio", backend_options=options)
+    except BaseExceptionGroup as group:
+        raise _leaf(group) from None
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _attended(
+    job: Job, settings: Settings, progress: Progress, *, quiet: bool
+) -> tuple[RunSummary, BulkloadError | None]:
+    """The job with signals obeyed and progress shown."""
+    stop = Stop()
+    async with anyio.create_task_group() as attendants:
+        attendants.start_soon(_obey_signals, stop)
+        if not quiet:
+            attendants.start_soon(show_progress, progress, sys.stderr)
+        summary = await job(settings, progress=progress, stop=stop)
+        attendants.cancel_scope.cancel()
+    return summary, stop.error
+
+
+async def _obey_signals(stop: Stop) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.signal is None:
+                click.echo("\nstopping: what is under way may finish within 10 s; once more to cut it", err=True)
+                stop.ask(signal=number)
+            else:
+                stop.cut()
+
+
+def _early_summary(settings: Settings, error: BulkloadError) -> RunSummary:
+    """The summary of a run that ended before it could send anything: what the ledger says, where there is one."""
+    states = {state.value: 0 for state in State}
+    try:
+        with LedgerReader(settings.ledger) as reader:
+            states = reader.counts()
+    except BulkloadError:
+        pass
+    return RunSummary(
+        run_id="",
+        endpoint=settings.endpoint,
+        manifest=settings.manifest,
+        ledger=str(settings.ledger),
+        exit_code=ExitCode(error.exit_code),
+        entries=sum(states.values()),
+        states=states,
+        bytes_sent=0,
+        requests=RequestCounts(),
+        retries=0,
+        adopted=0,
+        duplicates=0,
+        elapsed_seconds=0.0,
+    )

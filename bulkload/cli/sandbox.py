@@ -1,0 +1,86 @@
+"""``bulkload sandbox``: a local registry with the same API."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulkload.cli.options import option
+from bulkload.core.errors import UsageError
+
+
+@click.command(short_help="A local registry with the same API.")
+@option("--port", type=click.IntRange(0, 65535), default=0, help="On the loopback address; 0 takes any free one.")
+@option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where models are kept [default: ./bulkload-sandbox].",
+)
+@option("--time-scale", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Factor on all conversion times.")
+@option("--converters", type=click.IntRange(min=1), default=2, metavar="N", help="Conversions at a time.")
+@option("--limit", "limits", multiple=True, metavar="CALL=RATE", help="429 above it, such as upload=20/s.")
+@option(
+    "--fault", "faults", multiple=True, metavar="SPEC", help="CALL:FAULT[=ARG] and @N, *N or %P, such as upload:503@3."
+)
+@option("--seed", type=int, default=0, help="Of the faults' chances.")
+@option(
+    "--request-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="[default: requests.jsonl in the data folder]",
+)
+@option("--json", "as_json", is_flag=True, help="Say where it is and how to get in as one JSON line.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="End with the process that started this one.")
+def command(data: Path | None, as_json: bool, until_stdin_closes: bool, **flags: Any) -> None:
+    """Serve a registry of your own on the loopback address until interrupted. Models are kept on disk."""
+    from functools import partial
+
+    from bulkload.cli.running import run_loop
+    from bulkload.sandbox import SandboxSettings
+
+    try:
+        settings = SandboxSettings(data=data or Path("bulkload-sandbox"), **flags)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    run_loop(partial(_serve, settings, as_json=as_json, until_stdin_closes=until_stdin_closes))
+
+
+async def _serve(settings: Any, *, as_json: bool, until_stdin_closes: bool) -> None:
+    import signal
+
+    import anyio
+
+    from bulkload.sandbox import DataFolderInUseError, Sandbox
+
+    try:
+        async with Sandbox(settings) as sandbox, anyio.create_task_group() as waiting:
+            if until_stdin_closes:
+                waiting.start_soon(_end_with_stdin, waiting)
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                _announce(sandbox, as_json=as_json)
+                async for _ in signals:
+                    waiting.cancel_scope.cancel()
+                    break
+    except (OSError, DataFolderInUseError) as error:
+        raise UsageError(f"the sandbox cannot start: {error}") from None
+
+
+async def _end_with_stdin(waiting: Any) -> None:
+    import anyio
+
+    await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+    waiting.cancel_scope.cancel()
+
+
+def _announce(sandbox: Any, *, as_json: bool) -> None:
+    import msgspec
+
+    facts = {name: str(getattr(sandbox, name)) for name in ("endpoint", "token", "username", "password", "data")}
+    if as_json:
+        click.echo(msgspec.json.encode(facts).decode())
+    else:
+        for name, value in facts.items():
+            click.echo(f"{name:<9} {value}")
+        click.echo(f"\nexport BULKLOAD_ENDPOINT={facts['endpoint']} BULKLOAD_TOKEN={facts['token']}")
+        click.echo("Ctrl-C ends it; the models stay.")
+    sys.stdout.flush()

@@ -1,0 +1,151 @@
+"""Two equalities, and the keys that follow from them.
+
+``same_content`` asks "is this already there?"; ``could_be_ours`` asks "did the upload whose answer was lost make it?".
+The registry rewrites what it is given (a default arch, custom's ``model_path``), so both compare normal forms.
+"""
+
+import hashlib
+from collections.abc import Set as AbstractSet
+from enum import IntEnum
+from pathlib import PurePosixPath
+
+import msgspec
+
+from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.records import Conversion, Entry, RegistryVersion
+from bulkload.core.schemas import canonical
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is apart from its bytes, in normal form: equal contents give equal records."""
+
+    workspace_id: int
+    name: str
+    visibility: str
+    conversion: str
+    # Empty where the framework needs no schemas: the registry may then show them or not.
+    schemas: str
+
+
+class Match(IntEnum):
+    """How well a version of the registry answers the question "is it ours?"."""
+
+    NO = 0
+    # The same bytes under the same name, but the conversion was rewritten: never to be sent again.
+    NEAR = 1
+    EXACT = 2
+
+
+def content_of_entry(entry: Entry, workspace_id: int, default_arch: str | None) -> Content:
+    """The content that publishing ``entry`` makes."""
+    return Content(
+        workspace_id=workspace_id,
+        name=entry.name,
+        visibility=entry.visibility,
+        conversion=normal_conversion(entry.conversion, default_arch, PurePosixPath(entry.path).name),
+        schemas=_normal_schemas(entry.conversion.framework, entry.input_schema, entry.output_schema),
+    )
+
+
+def content_of_version(version: RegistryVersion, default_arch: str | None) -> Content | None:
+    """The content of a version as the registry shows it; None where it does not show the conversion."""
+    if version.conversion is None:
+        return None
+    return Content(
+        workspace_id=version.workspace_id,
+        name=version.name,
+        visibility=version.visibility,
+        conversion=normal_conversion(version.conversion, default_arch, version.file_name),
+        schemas=_normal_schemas(version.conversion.framework, version.input_schema, version.output_schema),
+    )
+
+
+def same_content(content: Content, sha256: str, version: RegistryVersion, default_arch: str | None) -> bool:
+    """Whether ``version`` is what publishing this content with these bytes would make."""
+    return version.sha256 == sha256 and content_of_version(version, default_arch) == content
+
+
+def could_be_ours(
+    content: Content,
+    sha256: str,
+    file_name: str,
+    fence: AbstractSet[int],
+    version: RegistryVersion,
+    default_arch: str | None,
+) -> Match:
+    """Whether the upload of this content, sent when the ids in ``fence`` existed already, may have made ``version``."""
+    if (version.workspace_id, version.name, version.sha256) != (content.workspace_id, content.name, sha256):
+        return Match.NO
+    if version.file_name != file_name or version.version_id in fence:
+        return Match.NO
+    return Match.EXACT if content_of_version(version, default_arch) == content else Match.NEAR
+
+
+def normal_conversion(conversion: Conversion, default_arch: str | None, file_name: str | None) -> str:
+    """The conversion as canonical JSON: equal text means that the registry converts in the same way."""
+    accel = conversion.accel
+    return _encode(
+        [
+            conversion.framework,
+            conversion.python_version,
+            list(conversion.requirements),
+            conversion.arch or default_arch or "",
+            "none" if accel is None else accel,
+            _normal_framework_config(conversion, file_name),
+        ]
+    )
+
+
+def _normal_framework_config(conversion: Conversion, file_name: str | None) -> dict[str, object] | None:
+    rule = FRAMEWORKS.get(conversion.framework)
+    defaults = rule.default_config if rule is not None else None
+    given = (conversion.framework_config or {}).get("config")
+    if given is None and defaults is None:
+        return None
+    config: dict[str, object] = {**(defaults or {}), **(given if isinstance(given, dict) else {})}
+    model_path = config.get("model_path")
+    if isinstance(model_path, str):
+        config["model_path"] = normal_model_path(model_path, file_name)
+    return config
+
+
+def normal_model_path(model_path: str, file_name: str | None) -> str:
+    """``./model/``, ``model`` and the registry's rewritten ``<file name>/model`` are one."""
+    parts = PurePosixPath(model_path).parts
+    prefix = PurePosixPath(file_name).parts if file_name else ()
+    if prefix and parts[: len(prefix)] == prefix:
+        parts = parts[len(prefix) :]
+    return "/".join(parts)
+
+
+def _normal_schemas(framework: str, input_schema: str | None, output_schema: str | None) -> str:
+    rule = FRAMEWORKS.get(framework)
+    if rule is None or not rule.needs_schemas:
+        return ""
+    return _encode([canonical(input_schema), canonical(output_schema)])
+
+
+def entry_key(entry: Entry, workspace_id: int, default_arch: str | None) -> str:
+    """The key under which a ledger knows this entry: 32 hexadecimal digits."""
+    content = content_of_entry(entry, workspace_id, default_arch)
+    return _digest([*msgspec.structs.astuple(content), entry.version, entry.path]).hex()
+
+
+def offline_keys(entry: Entry) -> tuple[bytes, ...]:
+    """16-byte digests of which two entries of one manifest must share none.
+
+    One by path and, where a digest is declared, one by that: the same content with the same settings for one model,
+    unless the ``version`` labels differ. Known before the registry is asked, so workspaces count as they are written.
+    """
+    content = msgspec.structs.astuple(content_of_entry(entry, 0, None))
+    settings = [*content, entry.workspace, entry.version]
+    by_path = _digest([*settings, "path", entry.path])
+    return (by_path,) if entry.sha256 is None else (by_path, _digest([*settings, "sha256", entry.sha256]))
+
+
+def _encode(value: object) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).digest()

@@ -1,0 +1,94 @@
+"""Everything that can go wrong, by whose fault it is. One root, and every message ends with what to do.
+
+::
+
+    BulkloadError
+    ├── UsageError             2   the command, a flag or a setting is wrong
+    ├── ManifestError          4   the manifest or a file it names is wrong
+    ├── LedgerInUse           11   another run holds the ledger
+    ├── LedgerError            1   the ledger cannot be read or written
+    ├── NotAuthorised          5   the registry does not accept the token, or there is none
+    ├── RegistryUnavailable    6   the registry cannot be reached or refuses for now: run again
+    │   └── ForeignAnswer      6   what answers is not a registry
+    └── Interrupted      130/143   a signal came before anything was sent
+"""
+
+from enum import IntEnum
+
+from bulkload.core.records import Problem
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line, a contract with scripts."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    MANIFEST = 4
+    NOT_AUTHORISED = 5
+    UNAVAILABLE = 6
+    TOO_MANY_FAILURES = 7
+    WINDOW_ENDED = 10
+    LEDGER_IN_USE = 11
+    STILL_OPEN = 12
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class BulkloadError(Exception):
+    """The root of all errors that bulkload raises on purpose."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(BulkloadError):
+    """The command, a flag or a setting is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ManifestError(BulkloadError):
+    """The manifest, or a file that it names, is wrong. Nothing was sent."""
+
+    exit_code = ExitCode.MANIFEST
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class LedgerError(BulkloadError):
+    """The ledger cannot be read or written."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class LedgerInUse(BulkloadError):
+    """Another process holds the ledger."""
+
+    exit_code = ExitCode.LEDGER_IN_USE
+
+
+class NotAuthorised(BulkloadError):
+    """There is no token, or the registry does not accept it."""
+
+    exit_code = ExitCode.NOT_AUTHORISED
+
+
+class RegistryUnavailable(BulkloadError):
+    """The registry cannot be reached or refuses for now: run again."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class Interrupted(BulkloadError):
+    """A signal came before anything was sent."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted before anything was sent")
+        self.exit_code = ExitCode(128 + signal)
+
+
+class ForeignAnswer(RegistryUnavailable):
+    """What answered does not speak the registry's API."""

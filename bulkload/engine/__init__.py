@@ -1,0 +1,1 @@
+"""The moving part: one run, its uploads, its polls."""

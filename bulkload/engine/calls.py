@@ -1,0 +1,92 @@
+"""Calls that may be repeated without harm: the one place that retries them."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from bulkload.core.errors import NotAuthorised, RegistryUnavailable
+from bulkload.core.pacing import Pacer
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY, RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
+from bulkload.engine.run import Run, log
+from bulkload.registry import Registry
+
+T = TypeVar("T")
+
+
+async def read(run: Run, pacer: Pacer, operation: Callable[[], Awaitable[T]]) -> T:
+    """Make a call under its budget, and again while its failure passes.
+
+    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, and ``RegistryUnavailable`` when it did not pass.
+    """
+
+    async def paced() -> T:
+        await run.pace(pacer)
+        return await operation()
+
+    return await repeat(run.registry, paced, run.budget, run.random.random, on_retry=lambda f: note_retry(run, f))
+
+
+async def repeat(
+    registry: Registry,
+    operation: Callable[[], Awaitable[T]],
+    budget: RetryBudget,
+    chance: Callable[[], float],
+    on_retry: Callable[[Failure], None] = lambda _: None,
+) -> T:
+    """Make a call, and again while its failure passes; raises as ``read`` does."""
+    attempt, renewed = 0, False
+    while True:
+        attempt += 1
+        token = await registry.token()
+        try:
+            result = await operation()
+        except CallFailed as failed:
+            failure = failed.failure
+            verdict = read_verdict(failure)
+            if verdict is Verdict.UNAUTHORISED:
+                if renewed or not await registry.renew_token(token):
+                    raise NotAuthorised(not_authorised_message(failure)) from None
+                renewed = True
+                continue
+            if verdict is Verdict.PERMANENT:
+                raise
+            seconds = pause_seconds(failure, attempt, chance())
+            if attempt >= ATTEMPTS_PER_ENTRY or not budget.spend():
+                raise RegistryUnavailable(unavailable_message(failure)) from None
+            on_retry(failure)
+            await anyio.sleep(seconds)
+        else:
+            budget.earn()
+            return result
+
+
+def note_retry(run: Run, failure: Failure) -> None:
+    """Count a retry, say why, and let everybody wait when the registry asked for it."""
+    run.retries += 1
+    log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)
+    if failure.retry_after:
+        run.hold_back(failure.retry_after)
+
+
+def pause_seconds(failure: Failure, attempt: int, chance: float) -> float:
+    """How long to wait before the next try. Raises ``RegistryUnavailable`` when the registry wants too long a pause."""
+    if failure.retry_after is None:
+        return backoff_seconds(attempt, chance)
+    if failure.retry_after > RETRY_AFTER_LONGEST_SECONDS:
+        raise RegistryUnavailable(f"the registry asks to come back in {failure.retry_after:.0f} s: run again then")
+    # A tenth more at the most, so that all who were told the same do not come back in the same instant.
+    return failure.retry_after * (1.0 + 0.1 * chance)
+
+
+def not_authorised_message(failure: Failure) -> str:
+    """What to do about a token that the registry refuses."""
+    return f"{failure}: the registry does not accept the token; get a new one and run again"
+
+
+def unavailable_message(failure: Failure) -> str:
+    """What to do about a registry that cannot be reached or refuses for now."""
+    if failure.kind is FailureKind.UNREADABLE:
+        return f"{failure}; is the endpoint the address of a Wallaroo registry?"
+    return f"{failure}; check the endpoint and run again"

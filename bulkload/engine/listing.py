@@ -1,0 +1,91 @@
+"""What the registry holds of this manifest's models: asked once for a run, and afresh for one model."""
+
+from collections.abc import Iterable
+
+from bulkload.core.equality import content_of_entry
+from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
+from bulkload.core.records import RegistryVersion
+from bulkload.core.states import State
+from bulkload.core.verdicts import CallFailed
+from bulkload.engine.calls import read
+from bulkload.engine.run import Run, log
+from bulkload.ledger.records import LedgerEntry
+from bulkload.registry.answers import registry_time
+
+# One ledger operation for many models: a big workspace has tens of thousands.
+VERSIONS_A_COMMIT = 500
+
+
+async def list_models(run: Run) -> None:
+    """Ask each workspace in which something is to be sent or reconciled, and keep this manifest's models on disk."""
+    run.progress.phase, run.progress.done = "listing", 0
+    await run.ledger.call(lambda store: store.clear_listing())
+    for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
+        await read(run, run.list_pacer, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
+        log.info("listed", workspace_id=workspace_id, versions=run.progress.done)
+
+
+async def _list_workspace(run: Run, workspace_id: int) -> None:
+    batch: list[RegistryVersion] = []
+
+    async def keep() -> None:
+        versions = list(batch)
+        batch.clear()
+        await run.ledger.call(lambda store: store.add_to_listing(versions))
+
+    async for versions in run.registry.list_workspace(workspace_id):
+        batch.extend(versions)
+        run.progress.done += len(versions)
+        if len(batch) >= VERSIONS_A_COMMIT:
+            await keep()
+    await keep()
+
+
+async def versions_now(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
+    """The versions of one model as the registry holds them now.
+
+    By ``list_versions_for_model`` where the registry has it, else by ``list_versions``, which matches the name in all
+    workspaces and of all owners: its rows are filtered, and each survivor is confirmed by its id.
+    """
+    workspace_id, name = item.model
+    try:
+        found = await read(run, run.list_pacer, lambda: run.registry.list_versions_for_model(name, workspace_id))
+    except CallFailed:
+        rows = await read(run, run.list_pacer, lambda: run.registry.list_versions(name))
+        found = [
+            await read(run, run.poll_pacer, lambda: run.registry.version(row.version_id))  # noqa: B023
+            for row in rows
+            if row.name == name and row.sha256 in (None, item.sha256)
+        ]
+    return [version for version in found if (version.workspace_id, version.name) == item.model]
+
+
+async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDecision | None:
+    """An equal version that is there already, in the listing or published by this ledger for another entry."""
+    versions, claimed, siblings = await run.ledger.call(
+        lambda store: (store.listed(item.model), store.claimed(item), store.siblings(item, sha256))
+    )
+    content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
+    for sibling in siblings:
+        same = content_of_entry(sibling.entry, sibling.workspace_id, run.default_arch) == content
+        if same and sibling.entry.version == item.entry.version and sibling.version_id is not None:
+            found = RegistryVersion(
+                version_id=sibling.version_id, name=item.entry.name, workspace_id=item.workspace_id, sha256=sha256
+            )
+            return ExistingDecision(state=State.SKIPPED, version=found)
+    # A version that carries another label in this ledger is another version, equal or not.
+    free = [v for v in versions if claimed.get(v.version_id, item.entry.version) == item.entry.version]
+    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free))
+
+
+def _stuck(run: Run, versions: Iterable[RegistryVersion]) -> frozenset[int]:
+    """Versions that never end, by the registry's own clock."""
+    now = run.registry.answered_at
+    if now is None:
+        return frozenset()
+    found = set()
+    for version in versions:
+        created = registry_time(version.created_at)
+        if created is not None and is_stuck(version, (now - created).total_seconds(), run.settings.wait_timeout):
+            found.add(version.version_id)
+    return frozenset(found)

@@ -1,0 +1,246 @@
+"""Asks the registry about versions until it has judged them: one queue by due time, no task a version."""
+
+import heapq
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bulkload.core.arrival import Arrival, judge_arrival
+from bulkload.core.errors import BulkloadError
+from bulkload.core.pacing import Pacer
+from bulkload.core.records import RegistryVersion
+from bulkload.core.states import REGISTRY_TERMINAL, State
+from bulkload.core.verdicts import CallFailed
+from bulkload.engine.calls import read
+from bulkload.engine.listing import versions_now
+from bulkload.engine.run import Run, log, utc_now
+from bulkload.ledger.records import LedgerEntry, Outcome
+
+# Polls under way at a time: they are short, and their rate is bounded elsewhere.
+POLLS_IN_FLIGHT = 16
+# A version that was just made may not be found yet; after so many times in a row it is gone.
+TIMES_NOT_FOUND = 5
+# The registry writes error_summary a moment after the status.
+SUMMARY_LAG_SECONDS = 1.0
+LOG_LINES_KEPT = 200
+ENTRIES_A_PAGE = 512
+
+
+@dataclass(order=True, slots=True)
+class _Watch:
+    """One version under watch, ordered by when it is due."""
+
+    due: float
+    entry_id: int
+    version_id: int
+    since: float
+    polls: int = 0
+    not_found: int = 0
+    status: str | None = None
+
+
+class Poller:
+    """Polls versions of the ledger until they are terminal, or have been waited for long enough."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        # A version's first poll keeps pace with the uploads; all further ones share a budget of their own.
+        self._first: list[_Watch] = []
+        self._again: list[_Watch] = []
+        self._news = anyio.Event()
+        self._in_flight = 0
+        self._closed = False
+        self._places = anyio.Semaphore(POLLS_IN_FLIGHT)
+        # Versions that are still converting after the longest wait.
+        self.given_up = 0
+        # Versions that turned out to be another's.
+        self.lost = 0
+
+    def add(self, entry_id: int, version_id: int, *, at_once: bool = False) -> None:
+        """Watch a version. ``at_once``: it is expected to be ready already."""
+        now = anyio.current_time()
+        due = now if at_once else now + self._run.settings.poll_interval.first
+        heapq.heappush(self._first, _Watch(due, entry_id, version_id, since=now))
+        self._tell()
+
+    async def add_from_ledger(self) -> None:
+        """Watch what an earlier run uploaded."""
+        after = 0
+        while page := await self._run.ledger.call(
+            lambda store: store.in_state(State.UPLOADED, after, ENTRIES_A_PAGE)  # noqa: B023 - awaited at once
+        ):
+            for item in page:
+                if item.version_id is not None:
+                    self.add(item.id, item.version_id, at_once=True)
+            after = page[-1].id
+
+    def close(self) -> None:
+        """No more versions will come: ``work`` returns when the last one is done."""
+        self._closed = True
+        self._tell()
+
+    async def work(self) -> None:
+        """Poll until all versions are done, or the run stops."""
+        async with anyio.create_task_group() as waker:
+            waker.start_soon(self._wake_when_stopped)
+            async with anyio.create_task_group() as polls:
+                polls.start_soon(self._serve, self._first, self._run.first_poll_pacer, polls)
+                polls.start_soon(self._serve, self._again, self._run.poll_pacer, polls)
+            waker.cancel_scope.cancel()
+
+    @property
+    def _done(self) -> bool:
+        return self._closed and not (self._first or self._again or self._in_flight)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _serve(self, queue: list[_Watch], pacer: Pacer, polls: TaskGroup) -> None:
+        """Take what is due from one queue, never faster than its pacer."""
+        while not self._done and not self._run.stop.asked:
+            now = anyio.current_time()
+            if not queue or queue[0].due > now:
+                news = self._news
+                with anyio.move_on_after(queue[0].due - now if queue else None):
+                    await news.wait()
+                continue
+            watch = heapq.heappop(queue)
+            self._in_flight += 1
+            await self._run.pace(pacer)
+            await self._places.acquire()
+            polls.start_soon(self._poll, watch)
+
+    async def _wake_when_stopped(self) -> None:
+        await self._run.stop.wait()
+        self._tell()
+
+    async def _poll(self, watch: _Watch) -> None:
+        try:
+            if not await self._is_done(watch):
+                self._again_later(watch)
+        except BulkloadError as error:
+            self._run.stop.ask(error=error)
+        finally:
+            self._in_flight -= 1
+            self._places.release()
+            self._tell()
+
+    def _again_later(self, watch: _Watch) -> None:
+        now = anyio.current_time()
+        if now - watch.since >= self._run.settings.wait_timeout:
+            self.given_up += 1
+            log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
+            return
+        watch.polls += 1
+        wait = self._run.settings.poll_interval.wait_seconds(watch.polls - 1, self._run.random.random())
+        watch.due = min(now + wait, watch.since + self._run.settings.wait_timeout)
+        heapq.heappush(self._again, watch)
+
+    async def _is_done(self, watch: _Watch) -> bool:
+        """Ask once; True when there is nothing more to ask."""
+        try:
+            # Paced by the queue; a retry is paced by its back-off.
+            version = await read(self._run, Pacer(None), lambda: self._run.registry.version(watch.version_id))
+        except CallFailed as failed:
+            if failed.failure.status != 404:
+                raise
+            return await self._not_found(watch)
+        watch.not_found = 0
+        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
+        fence = item.fence if item.owned else frozenset[int]()
+        arrival = judge_arrival(*item.model, item.sha256, fence, version)
+        if arrival is Arrival.NOT_OURS:
+            await self._lose(item, f"version {version.version_id} is not the one that was sent")
+            return True
+        if arrival is Arrival.OTHER_BYTES:
+            return await self._other_bytes(item, version)
+        verdict = REGISTRY_TERMINAL.get(version.status or "")
+        if verdict is None:
+            await self._note_status(watch, version)
+            return False
+        await self._settle(watch, item, version, verdict)
+        return True
+
+    async def _note_status(self, watch: _Watch, version: RegistryVersion) -> None:
+        if version.status != watch.status:
+            watch.status = version.status
+            await self._run.ledger.call(lambda store: store.note_status(watch.entry_id, version.status))
+
+    async def _settle(self, watch: _Watch, item: LedgerEntry, version: RegistryVersion, verdict: State) -> None:
+        """The registry has judged: write it down."""
+        seconds = round(anyio.current_time() - watch.since, 3)
+        if verdict is State.ERROR:
+            outcome = await self._error_outcome(version, seconds)
+        else:
+            outcome = Outcome(
+                status=version.status,
+                version_uuid=version.uuid,
+                finished_at=utc_now(),
+                convert_seconds=seconds,
+                message=None if version.sha256 is not None else "unverified: the registry shows no digest",
+            )
+        log.info("version_" + verdict, entry=version.name, version_id=version.version_id, seconds=seconds)
+        await self._run.move(item, verdict, outcome)
+
+    async def _error_outcome(self, version: RegistryVersion, seconds: float) -> Outcome:
+        if version.error_summary is None:
+            await anyio.sleep(SUMMARY_LAG_SECONDS)
+            try:
+                version = await read(
+                    self._run, self._run.poll_pacer, lambda: self._run.registry.version(version.version_id)
+                )
+            except CallFailed:
+                log.info("no_error_summary", version_id=version.version_id)
+        try:
+            lines = await read(
+                self._run,
+                self._run.poll_pacer,
+                lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
+            )
+        except CallFailed as failed:
+            lines = [f"(the logs could not be fetched: {failed})"]
+        return Outcome(
+            status=version.status,
+            version_uuid=version.uuid,
+            finished_at=utc_now(),
+            convert_seconds=seconds,
+            cause="conversion_error",
+            message=version.error_summary or "the registry gives no reason; the logs may",
+            logs="\n".join(lines) or None,
+        )
+
+    async def _not_found(self, watch: _Watch) -> bool:
+        watch.not_found += 1
+        if watch.not_found < TIMES_NOT_FOUND:
+            return False
+        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
+        message = f"the registry no longer has version {watch.version_id}; publish it anew with --retry-failed"
+        await self._run.move(item, State.FAILED, Outcome(cause="version_gone", message=message, finished_at=utc_now()))
+        return True
+
+    async def _other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> bool:
+        """The id leads to other bytes: another upload's version, when ours is there too; else ours, damaged."""
+        for other in await versions_now(self._run, item):
+            if other.sha256 == item.sha256 and other.version_id not in item.fence:
+                await self._lose(item, f"version {version.version_id} is another upload's")
+                return True
+        message = f"the registry holds sha256 {version.sha256}, {item.sha256} was sent"
+        outcome = Outcome(
+            status=version.status,
+            version_uuid=version.uuid,
+            cause="wrong_digest",
+            message=f"{message}; --retry-failed publishes a new version",
+            finished_at=utc_now(),
+        )
+        log.warning("wrong_digest", entry=version.name, version_id=version.version_id)
+        await self._run.move(item, State.FAILED, outcome)
+        return True
+
+    async def _lose(self, item: LedgerEntry, reason: str) -> None:
+        """The answer's id was another's: a lost answer, to be reconciled."""
+        self.lost += 1
+        log.warning("in_doubt", entry=item.entry.name, reason=reason)
+        await self._run.ledger.call(lambda store: store.disown(item.id, reason))
+        self._run.count(item, item.state, State.IN_DOUBT)

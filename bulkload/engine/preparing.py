@@ -1,0 +1,198 @@
+"""The two checks before the first upload, and the plan that follows from them.
+
+Offline: the whole manifest is read once and its entries are staged on disk, so that neither a million rows nor a
+manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config and workspaces. Neither makes a ledger.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import anyio
+import msgspec
+
+from bulkload.core.equality import entry_key
+from bulkload.core.errors import ForeignAnswer, ManifestError, NotAuthorised
+from bulkload.core.records import Entry, Problem, SourceStat, Workspace
+from bulkload.core.retry import RetryBudget
+from bulkload.core.settings import Settings
+from bulkload.core.verdicts import CallFailed
+from bulkload.engine.calls import repeat
+from bulkload.engine.run import Progress
+from bulkload.ledger.records import PlannedEntry
+from bulkload.manifest import check
+from bulkload.registry import Registry
+from bulkload.source import stat_of
+
+# More problems than anyone reads; the count goes on.
+MOST_PROBLEMS = 10_000
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+@dataclass(slots=True)
+class StagedManifest:
+    """A manifest that passed the offline check: its entries on disk, one JSON line each."""
+
+    manifest: str
+    file: IO[bytes]
+    count: int = 0
+    bytes: int = 0
+    # As written; None stands for the default workspace.
+    workspaces: set[str | None] = field(default_factory=set)
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries, in manifest order."""
+        self.file.seek(0)
+        for line in self.file:
+            yield _decode(line)
+
+    def close(self) -> None:
+        """Forget the entries."""
+        self.file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What the online check learnt about the registry."""
+
+    # Whom a ledger of this registry belongs to: its address, or a sandbox's own id (its port changes).
+    identity: str
+    default_arch: str | None
+    # Workspace as written in the manifest -> id.
+    workspaces: dict[str | None, int]
+    # Names that a run would create.
+    missing: tuple[str, ...] = ()
+
+
+async def check_offline(settings: Settings, progress: Progress) -> StagedManifest:
+    """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
+    progress.phase = "checking the manifest"
+    return await anyio.to_thread.run_sync(_stage, settings, progress, abandon_on_cancel=True)
+
+
+def _stage(settings: Settings, progress: Progress) -> StagedManifest:
+    staged = StagedManifest(manifest=settings.manifest, file=tempfile.TemporaryFile(prefix="bulkload-"))  # noqa: SIM115
+    problems: list[Problem] = []
+    count = 0
+    try:
+        for found in check(
+            settings.manifest,
+            overrides=settings.overrides,
+            workspace=settings.workspace,
+            workspace_needed=not settings.default_workspace,
+        ):
+            if isinstance(found, Problem):
+                count += 1
+                if len(problems) < MOST_PROBLEMS:
+                    problems.append(found)
+            elif not problems:
+                staged.file.write(_encode(found) + b"\n")
+                staged.workspaces.add(found.workspace)
+                staged.count += 1
+                progress.done = staged.count
+        if problems:
+            plural = "problem" if count == 1 else "problems"
+            raise ManifestError(f"{settings.manifest}: {count} {plural}; nothing was sent", tuple(problems))
+    except BaseException:
+        staged.close()
+        raise
+    return staged
+
+
+async def check_online(
+    settings: Settings, registry: Registry, staged: StagedManifest, progress: Progress, *, create: bool
+) -> Instance:
+    """Ask for config and workspaces.
+
+    ``create`` allows to make the workspaces that are missing and that the settings ask to make. Raises
+    ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
+    """
+    progress.phase = "asking the registry"
+    budget = RetryBudget()
+
+    async def ask(operation: Any) -> Any:
+        return await repeat(registry, operation, budget, lambda: 0.5)
+
+    try:
+        await registry.token()
+        config = await ask(registry.config)
+        found: list[Workspace] = await ask(registry.workspaces)
+        workspaces = _resolve(settings, staged, found)
+        missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
+        if create:
+            for name in missing:
+                workspaces[name] = await registry.create_workspace(name)
+    except CallFailed as failed:
+        if failed.failure.status == 403:
+            raise NotAuthorised(f"{failed}: this account may not do that; use another token") from None
+        raise ForeignAnswer(f"{failed}; is {registry.endpoint} the address of a Wallaroo registry?") from None
+    sandbox = config.get("sandbox_id")
+    default_arch = config.get("default_arch")
+    return Instance(
+        identity=f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint,
+        default_arch=default_arch if isinstance(default_arch, str) else None,
+        workspaces={written: id_ for written, id_ in workspaces.items() if id_ is not None},
+        missing=missing,
+    )
+
+
+def _resolve(settings: Settings, staged: StagedManifest, found: list[Workspace]) -> dict[str | None, int | None]:
+    """Workspace as written -> id; None for one that is to be made."""
+    by_name = {workspace.name: workspace.workspace_id for workspace in found}
+    ids = set(by_name.values())
+    resolved: dict[str | None, int | None] = {}
+    problems: list[Problem] = []
+    for written in sorted(staged.workspaces, key=lambda name: name or ""):
+        if written is None:
+            resolved[None] = _default_workspace(found)
+        elif written.isdecimal():
+            resolved[written] = int(written)
+        else:
+            resolved[written] = by_name.get(written)
+        known = resolved[written] in ids
+        creatable = settings.create_workspace and written is not None and not written.isdecimal()
+        if not known and not creatable:
+            problems.append(_unknown_workspace(staged.manifest, written, sorted(by_name)))
+    if problems:
+        raise ManifestError(f"{staged.manifest}: nothing was sent", tuple(problems))
+    return resolved
+
+
+def _default_workspace(found: list[Workspace]) -> int | None:
+    """The account's default workspace is named ``<email> - Default Workspace``."""
+    named = [workspace.workspace_id for workspace in found if workspace.name.endswith(" - Default Workspace")]
+    return named[0] if len(named) == 1 else None
+
+
+def _unknown_workspace(manifest: str, written: str | None, names: list[str]) -> Problem:
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return Problem(
+        manifest=manifest,
+        place="",
+        field="workspace",
+        what=f"{written!r} does not exist" if written else "there is no default workspace",
+        remedy=f"name one of these: {shown or '(this account sees none)'}; or let it be made with --create-workspace",
+    )
+
+
+def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[PlannedEntry]:
+    """The staged entries, resolved. Looks at every file once; runs in the ledger's thread."""
+    for entry in staged.entries():
+        workspace_id = instance.workspaces[entry.workspace]
+        yield PlannedEntry(
+            entry_key=entry_key(entry, workspace_id, instance.default_arch),
+            workspace_id=workspace_id,
+            entry=entry,
+            stat=_stat(entry.source),
+        )
+
+
+def _stat(path: str) -> SourceStat | None:
+    try:
+        return stat_of(path)
+    except OSError:
+        # It was there at the check; sending it will say what is wrong now.
+        return None

@@ -1,0 +1,58 @@
+"""An upload whose answer was lost: wait until it has landed or never will, then ask the registry."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import anyio
+
+from bulkload.core.equality import content_of_entry
+from bulkload.core.reconcile import Reconciliation, reconcile, settle_seconds
+from bulkload.core.states import State
+from bulkload.engine.listing import versions_now
+from bulkload.engine.run import Run, log, utc_now
+from bulkload.ledger.records import LedgerEntry, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Where the entry stands now."""
+
+    state: State
+    version_id: int | None = None
+
+
+async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconciled:
+    """Settle, ask, decide and write it down.
+
+    ``lost_at``: when the connection was lost, on the monotonic clock; this process's start for earlier ones. A run
+    that is asked to stop leaves the entry in doubt.
+    """
+    size = item.stat.size if item.stat is not None else 0
+    until = lost_at + settle_seconds(run.settings.settle, size)
+    with anyio.move_on_after(max(0.0, until - anyio.current_time())):
+        await run.stop.wait()
+    if run.stop.asked:
+        return Reconciled(State.IN_DOUBT)
+    candidates = await versions_now(run, item)
+    claimed = await run.ledger.call(lambda store: store.claimed(item))
+    decision = reconcile(
+        content_of_entry(item.entry, item.workspace_id, run.default_arch),
+        item.sha256 or "",
+        PurePath(item.entry.source).name,
+        item.fence,
+        candidates,
+        claimed.keys(),
+        run.default_arch,
+    )
+    log.info("reconciled", entry=item.entry.name, outcome=decision.outcome.value, note=decision.note)
+    if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
+        run.adopted += 1
+        version_id = decision.version.version_id
+        outcome = Outcome(version_id=version_id, owned=True, adopted=True, uploaded_at=utc_now(), message=decision.note)
+        await run.move(item, State.UPLOADED, outcome)
+        return Reconciled(State.UPLOADED, version_id)
+    if decision.outcome is Reconciliation.ABSENT:
+        await run.move(item, State.PLANNED, Outcome(message="never landed: sent again"))
+        return Reconciled(State.PLANNED)
+    await run.move(item, State.IN_DOUBT, Outcome(message=decision.note))
+    return Reconciled(State.IN_DOUBT)

@@ -1,0 +1,142 @@
+"""What one run carries around: its settings, the two outside things, its budgets, its counts and why it ends."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+import structlog
+
+from bulkload.core.errors import BulkloadError
+from bulkload.core.pacing import Pacer
+from bulkload.core.polling import AUTO_POLL_RATE
+from bulkload.core.retry import RetryBudget
+from bulkload.core.settings import Route, Settings
+from bulkload.core.states import State
+from bulkload.ledger import Ledger
+from bulkload.ledger.records import LedgerEntry, Outcome
+from bulkload.registry import Registry
+
+log = structlog.get_logger("bulkload")
+
+
+def utc_now() -> str:
+    """The wall clock, for people and records only: no decision looks at it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Stop:
+    """Why a run takes nothing new: a signal, or an error that concerns all entries."""
+
+    def __init__(self) -> None:
+        self.error: BulkloadError | None = None
+        self.signal: int | None = None
+        self._asked = anyio.Event()
+        self._cut = anyio.Event()
+
+    def ask(self, *, signal: int | None = None, error: BulkloadError | None = None) -> None:
+        """Take nothing new. The first reason counts."""
+        if not self._asked.is_set():
+            self.signal, self.error = signal, error
+            self._asked.set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run is to take nothing new."""
+        return self._asked.is_set()
+
+    async def wait(self) -> None:
+        """Wait until the run is to stop."""
+        await self._asked.wait()
+
+    def cut(self) -> None:
+        """Give what is under way no more time."""
+        self._cut.set()
+
+    async def wait_for_cut(self) -> None:
+        """Wait until what is under way is to be cut."""
+        await self._cut.wait()
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a display may look at while a run works."""
+
+    # "checking", "planning", "listing", "publishing", ...
+    phase: str = "starting"
+    # Counted in the current phase, where it has no states to show.
+    done: int = 0
+    # Entries of the manifest in each state; empty before planning.
+    states: Counter[str] = field(default_factory=Counter)
+    bytes_sent: int = 0
+    uploads_in_flight: int = 0
+    # Why nothing moves, when nothing moves.
+    waiting: str = ""
+
+
+class Run:
+    """One run of the engine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run_id: str,
+        registry: Registry,
+        ledger: Ledger,
+        *,
+        default_arch: str | None,
+        progress: Progress,
+        stop: Stop,
+        seed: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.run_id = run_id
+        self.registry = registry
+        self.ledger = ledger
+        self.default_arch = default_arch
+        self.progress = progress
+        self.stop = stop
+        self.random = random.Random(seed)  # noqa: S311 - jitter, no secret
+        # Rows of an earlier process settle from here on, on the monotonic clock.
+        self.started = anyio.current_time()
+        # Budgets by kind of call.
+        self.upload_pacer = Pacer(settings.upload_rate)
+        self.first_poll_pacer = Pacer(settings.poll_rate)
+        self.poll_pacer = Pacer(AUTO_POLL_RATE) if settings.poll_rate is None else self.first_poll_pacer
+        self.list_pacer = Pacer(None)
+        self.byte_pacer = Pacer(settings.bandwidth)
+        self.budget = RetryBudget()
+        # Once models/upload turned out not to exist, all goes by upload_and_convert.
+        self.route = settings.route
+        self.retries = 0
+        self.adopted = 0
+
+    async def move(self, item: LedgerEntry, after: State, outcome: Outcome, *, before: State | None = None) -> None:
+        """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""
+        await self.ledger.call(lambda store: store.move(item.id, after, outcome))
+        self.count(item, before or item.state, after)
+
+    def count(self, item: LedgerEntry, before: State, after: State) -> None:
+        """Keep the display's counts in step with the ledger."""
+        if item.listed:
+            self.progress.states[before] -= 1
+            self.progress.states[after] += 1
+
+    async def pace(self, pacer: Pacer, units: float = 1.0) -> None:
+        """Wait for the pacer's leave."""
+        delay = pacer.reserve(anyio.current_time(), units)
+        if delay > 0:
+            await anyio.sleep(delay)
+
+    def hold_back(self, seconds: float) -> None:
+        """The registry asked for a pause: it holds for everybody, not only for the request that was told."""
+        now = anyio.current_time()
+        for pacer in (self.upload_pacer, self.first_poll_pacer, self.poll_pacer, self.list_pacer):
+            pacer.hold(now, seconds)
+
+    def use_convert_route(self) -> None:
+        """``models/upload`` does not exist here."""
+        if self.route is not Route.CONVERT:
+            self.route = Route.CONVERT
+            log.warning("route_changed", route="convert", reason="this registry has no models/upload")

@@ -1,0 +1,193 @@
+"""One run, from the manifest to the summary."""
+
+import io
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+
+from bulkload.core.errors import ExitCode, RegistryUnavailable
+from bulkload.core.settings import Settings
+from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
+from bulkload.engine.lanes import Lanes
+from bulkload.engine.listing import list_models
+from bulkload.engine.poller import Poller
+from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
+from bulkload.engine.run import Progress, Run, Stop, log, utc_now
+from bulkload.ledger import Ledger
+from bulkload.ledger import plan as planning
+from bulkload.registry import Registry
+from bulkload.source import SourceChanged, digest_of
+
+# How long uploads under way may take to finish once a run is to stop.
+GRACE_SECONDS = 10.0
+SUSPECTS_A_PAGE = 256
+
+
+async def publish(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+    """Publish a manifest, or go on with it. Returns the summary also when the run ended early.
+
+    Raises what concerns all entries and is known before the first upload: ``ManifestError`` (with every problem),
+    ``UsageError``, ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``. A later error is in
+    the summary's exit code and in ``stop.error``.
+    """
+    progress, stop = progress or Progress(), stop or Stop()
+    staged = await check_offline(settings, progress)
+    try:
+        async with Registry(
+            settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout
+        ) as registry:
+            instance = await check_online(settings, registry, staged, progress, create=True)
+            async with _opened(settings, registry, instance, progress, stop) as run:
+                await plan_into_ledger(run, staged, instance)
+                await _work(run)
+                return await _summarise(run)
+    finally:
+        staged.close()
+
+
+async def wait(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+    """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
+    progress, stop = progress or Progress(), stop or Stop()
+    async with Registry(settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout) as registry:
+        instance = await check_online(settings, registry, no_entries(settings), progress, create=False)
+        async with _opened(settings, registry, instance, progress, stop) as run:
+            await run.ledger.call(lambda store: store.recover())
+            progress.states.update(await run.ledger.call(lambda store: store.counts()))
+            progress.phase = "waiting"
+            poller = Poller(run)
+            await poller.add_from_ledger()
+            poller.close()
+            await _with_grace(run, poller.work)
+            return await _summarise(run)
+
+
+def no_entries(settings: Settings) -> StagedManifest:
+    """For calls that need no manifest."""
+    return StagedManifest(manifest=settings.manifest, file=io.BytesIO())
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, registry: Registry, instance: Instance, progress: Progress, stop: Stop
+) -> AsyncGenerator[Run]:
+    started_at = utc_now()
+    run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+    async with Ledger(settings.ledger, started_at) as ledger:
+        run = Run(settings, run_id, registry, ledger, default_arch=instance.default_arch, progress=progress, stop=stop)
+        facts = {"endpoint": registry.endpoint, "manifest": settings.manifest}
+        await ledger.call(lambda store: store.claim_for(instance.identity, **facts))
+        await ledger.call(lambda store: store.begin_run(run_id, started_at))
+        log.info("run_started", run_id=run_id, endpoint=registry.endpoint, ledger=str(settings.ledger))
+        yield run
+
+
+async def plan_into_ledger(run: Run, staged: StagedManifest, instance: Instance) -> None:
+    """Bring the ledger up to the manifest and the files behind it."""
+    progress = run.progress
+    progress.phase, progress.done = "planning", 0
+
+    def count(number: int) -> None:
+        progress.done = number
+
+    await run.ledger.call(lambda store: store.recover())
+    await run.ledger.call(lambda store: planning.plan(store, staged.manifest, planned_entries(staged, instance), count))
+    await _look_at_changed_files(run)
+    retry_failed = run.settings.retry_failed
+    await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
+    progress.states.update(await run.ledger.call(lambda store: store.counts()))
+
+
+async def _look_at_changed_files(run: Run) -> None:
+    """A file that looks different is read: only other bytes are a new version."""
+    after = 0
+    while page := await run.ledger.call(lambda store: planning.suspects(store, after, SUSPECTS_A_PAGE)):  # noqa: B023
+        for item in page:
+            run.progress.phase = "reading changed files"
+            run.progress.done += 1
+            try:
+                stat, sha256 = await digest_of(item.entry.source)
+            except (OSError, SourceChanged):
+                continue  # what was published stays published; the next run looks again
+            same = sha256 == item.sha256
+            await run.ledger.call(
+                lambda store: store.same_bytes(item.id, stat) if same else store.renew(item.id, stat)  # noqa: B023
+            )
+        after = page[-1].id
+
+
+async def _work(run: Run) -> None:
+    """Send what is planned, reconcile what is in doubt, poll what is uploaded."""
+    if not await run.ledger.call(lambda store: store.count_open()):
+        return
+    try:
+        if await run.ledger.call(lambda store: store.workspaces_to_list()):
+            await list_models(run)
+    except RegistryUnavailable as error:
+        run.stop.ask(error=error)
+    run.progress.phase = "publishing"
+    await _with_grace(run, lambda: _send_and_poll(run))
+
+
+async def _send_and_poll(run: Run) -> None:
+    """Uploads and polls beside each other; once more when a poll found that an upload is in doubt after all."""
+    lost = True
+    while lost and not run.stop.asked:
+        poller = Poller(run)
+        async with anyio.create_task_group() as group:
+            if run.settings.wait:
+                await poller.add_from_ledger()
+                group.start_soon(poller.work)
+            await Lanes(run, poller).work()
+            poller.close()
+        lost = poller.lost > 0
+
+
+async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work; once the run is to stop, give what is under way a grace time and then cut it."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cut_after_grace, run.stop, group.cancel_scope)
+        await work()
+        group.cancel_scope.cancel()
+
+
+async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
+    await stop.wait()
+    with anyio.move_on_after(GRACE_SECONDS):
+        await stop.wait_for_cut()
+    scope.cancel()
+
+
+async def _summarise(run: Run) -> RunSummary:
+    states = await run.ledger.call(lambda store: store.counts())
+    failures = await run.ledger.call(lambda store: store.failures())
+    summary = RunSummary(
+        run_id=run.run_id,
+        endpoint=run.registry.endpoint,
+        manifest=run.settings.manifest,
+        ledger=str(run.settings.ledger),
+        exit_code=_exit_code(run, states),
+        entries=sum(states.values()),
+        states=states,
+        bytes_sent=run.progress.bytes_sent,
+        requests=RequestCounts(**run.registry.requests),
+        retries=run.retries,
+        adopted=run.adopted,
+        duplicates=0,
+        elapsed_seconds=round(anyio.current_time() - run.started, 3),
+        failures=failures,
+    )
+    text = msgspec.json.encode(summary).decode()
+    await run.ledger.call(lambda store: store.end_run(utc_now(), summary.exit_code, text))
+    log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
+    return summary
+
+
+def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:
+    if run.stop.signal is not None:
+        return ExitCode(128 + run.stop.signal)
+    if run.stop.error is not None:
+        return run.stop.error.exit_code
+    return exit_code_of(states)

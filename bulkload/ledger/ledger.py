@@ -1,0 +1,53 @@
+"""The door to the ledger for a run: the lock, the writer's thread, and one message an operation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+from bulkload.core.errors import UsageError
+from bulkload.ledger.lock import LedgerLock, refuse_network_file_system
+from bulkload.ledger.store import Store
+from bulkload.ledger.writer import Writer
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """An open ledger. Everything goes through ``call``: ``await ledger.call(lambda store: store.seal(7, digest))``."""
+
+    def __init__(self, path: Path, started_at: str) -> None:
+        """``started_at`` (UTC ISO 8601) is what a second run is told about this one."""
+        self.path = path
+        self.is_new = not path.exists()
+        self._lock = LedgerLock(path, started_at)
+        self._writer: Writer | None = None
+
+    async def __aenter__(self) -> Self:
+        """Take the lock and open the file.
+
+        Raises ``LedgerInUse`` when another process has it, ``UsageError`` where no ledger can lie, ``LedgerError``
+        where the file is no ledger of this version.
+        """
+        if not self.path.parent.is_dir():
+            raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
+        refuse_network_file_system(self.path)
+        self._lock.__enter__()
+        try:
+            self._writer = Writer(lambda: Store(self.path))
+            await self._writer.start()
+        except BaseException:
+            self._lock.__exit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit what was handed in, close, give the lock back."""
+        if self._writer is not None:
+            await self._writer.stop()
+        self._lock.__exit__()
+
+    async def call(self, operation: Callable[[Store], T]) -> T:
+        """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
+        if self._writer is None:
+            raise RuntimeError("the ledger is not open")
+        return await self._writer.call(operation)

@@ -1,0 +1,59 @@
+"""Where a ledger stands."""
+
+from typing import Any
+
+import msgspec
+
+from bulkload.core.states import TERMINAL, State
+from bulkload.core.summary import CauseCount
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.lock import Holder
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``bulkload status --json`` prints."""
+
+    ledger: str
+    endpoint: str | None
+    manifest: str | None
+    # The process that works on it just now.
+    running: Holder | None
+    last_run: dict[str, Any] | None
+    entries: int
+    states: dict[str, int]
+    failures: tuple[CauseCount, ...]
+
+
+def status_object(reader: LedgerReader) -> Status:
+    """Read everything once."""
+    states = reader.counts()
+    return Status(
+        ledger=str(reader.path),
+        endpoint=reader.endpoint,
+        manifest=reader.manifest,
+        running=reader.holder,
+        last_run=reader.last_run(),
+        entries=sum(states.values()),
+        states=states,
+        failures=reader.failures(),
+    )
+
+
+def status_lines(status: Status) -> list[str]:
+    """For people."""
+    done = sum(count for state, count in status.states.items() if State(state) in TERMINAL)
+    lines = [f"ledger    {status.ledger}", f"manifest  {status.manifest}", f"registry  {status.endpoint}"]
+    if status.running is not None:
+        lines.append(f"running   {status.running}")
+    elif status.last_run is not None:
+        lines.append(f"last run  {_ending(status.last_run)}")
+    lines.append(f"entries   {status.entries:,}, {done:,} of them done")
+    lines += [f"  {count:>9,} {state}" for state, count in status.states.items() if count]
+    lines += [f"  {f.count:>9,} x {f.cause}, such as {f.example}" for f in status.failures]
+    return lines
+
+
+def _ending(run: dict[str, Any]) -> str:
+    if run["finished_at"] is None:
+        return f"{run['started_at']}, was cut short: run it again to resume"
+    return f"{run['started_at']} to {run['finished_at']}, exit code {run['exit_code']}"

@@ -1,0 +1,130 @@
+"""One request on its way through the sandbox: its body as it arrives, and the way its answer will go."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from bulkload.sandbox.faults import Fault
+from bulkload.sandbox.metadata import bad_request
+from bulkload.sandbox.records import LATE_SUMMARY_SECONDS, TRAITS
+
+MAX_JSON_BYTES = 16 * 1024 * 1024
+UNKNOWN_LENGTH_CUT_BYTES = 64 * 1024
+JSON = "application/json"
+Wanted = TypeVar("Wanted")
+
+
+class Delivery(Enum):
+    """How the answer travels."""
+
+    ANSWER = "it is given"
+    DROP = "the connection is closed instead"
+    RESET = "the connection is reset instead"
+    STALL = "nothing happens for a long time, then the connection is closed"
+    HALF = "half of it, then the connection is closed"
+
+
+class InterruptedExchangeError(Exception):
+    """Nothing more is to be done for this request; its connection ends as `delivery` says."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__(delivery.value)
+        self.delivery = delivery
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """Compact JSON without a newline at its end, as the real registry sends it."""
+    return Reply(status, msgspec.json.encode(value))
+
+
+def error_reply(status: int, message: str) -> Reply:
+    """The registry's own error body: `{"msg", "code"}`."""
+    return json_reply({"msg": message, "code": status}, status)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request with what the sandbox knows of it. `version_id` is noted for the request log."""
+
+    request: web.BaseRequest
+    fault: Fault | None
+    version_id: int | None = None
+
+    def meets(self, name: str) -> bool:
+        """Whether this request meets the fault of that name."""
+        return self.fault is not None and self.fault.name == name
+
+    @property
+    def traits(self) -> dict[str, float]:
+        """The fault as a trait of versions: of the one uploaded, or of those in the answer."""
+        if self.fault is None or self.fault.name not in TRAITS:
+            return {}
+        return {self.fault.name: self.fault.number(LATE_SUMMARY_SECONDS)}
+
+    @property
+    def bytes_arrived(self) -> int:
+        """How much of the body has arrived."""
+        return self.request.content.total_bytes
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientGoneError, and InterruptedExchangeError where a fault cuts it."""
+        cut_at = self._cut_at()
+        content, arrived = self.request.content, 0
+        while True:
+            if cut_at is not None and arrived >= cut_at:
+                raise InterruptedExchangeError(Delivery.RESET if self.meets("reset") else Delivery.STALL)
+            try:
+                piece = await content.readany()
+            except (ConnectionError, RuntimeError, web.RequestPayloadError) as error:
+                # aiohttp says RuntimeError when the connection was gone before the read began.
+                raise ClientGoneError from error
+            if not piece:
+                return
+            arrived += len(piece)
+            yield piece
+
+    async def body(self) -> bytes:
+        """The whole body of a small request. Raises RefusalError when it is too large, and what `pieces` raises."""
+        collected = bytearray()
+        async for piece in self.pieces():
+            collected += piece
+            if len(collected) > MAX_JSON_BYTES:
+                raise bad_request("the body is too large")
+        return bytes(collected)
+
+    async def json(self, kind: type[Wanted]) -> Wanted:
+        """The JSON body as a record. Raises RefusalError (400) when it is not one."""
+        try:
+            return msgspec.json.decode(await self.body() or b"{}", type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise bad_request(str(error)) from None
+
+    async def drain(self) -> None:
+        """Read the body to its end and forget it."""
+        async for _ in self.pieces():
+            pass
+
+    def _cut_at(self) -> int | None:
+        if self.fault is None or self.fault.name not in {"reset", "stall-body"}:
+            return None
+        length = self.request.content_length
+        half = UNKNOWN_LENGTH_CUT_BYTES if length is None else length // 2
+        return int(self.fault.number(half))

@@ -1,0 +1,240 @@
+"""From a request to its fate: log, limit, fault, token, handler, delivery. The one function every request passes."""
+
+import logging
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+from aiohttp import web
+
+from bulkload.sandbox.accounts import REALM_PATH, TokenError, check_authorization
+from bulkload.sandbox.exchange import ClientGoneError, Delivery, Exchange, InterruptedExchangeError, Reply, error_reply
+from bulkload.sandbox.faults import Fault
+from bulkload.sandbox.limits import RequestLimits
+from bulkload.sandbox.metadata import RefusalError
+from bulkload.sandbox.registry import Registry
+from bulkload.sandbox.request_log import RequestLog
+from bulkload.sandbox.routes import Routes
+from bulkload.sandbox.uploads import SLOW_SECONDS, Uploads
+
+Handler = Callable[[Exchange], Awaitable[Reply]]
+API = "/v1/api"
+TOKEN_PATH = f"{REALM_PATH}/protocol/openid-connect/token"
+WITHOUT_TOKEN = frozenset({f"{API}/config", TOKEN_PATH})
+STALL_SECONDS = 600.0
+DISCONNECTION_CHECK_SECONDS = 0.05
+DEFAULT_HTML_STATUS = 502
+GARBAGE = b'{"insert_models":{"ret\x00\xff'
+INSUFFICIENT_MEMORY = (
+    "Internal Server Error: Insufficient memory available for model upload. Try again later or contact your Wallaroo "
+    "administrator to provision additional memory."
+)
+logger = logging.getLogger(__name__)
+
+
+def routing_table(routes: Routes, uploads: Uploads) -> dict[tuple[str, str], tuple[str, Handler]]:
+    """(method, path) -> the call that limits and faults know it by, and its handler."""
+    posts: dict[str, tuple[str, Handler]] = {
+        "models/upload_and_convert": ("upload", uploads.convert),
+        "models/upload": ("upload", uploads.plain),
+        "models/upload_stream": ("upload", uploads.raw),
+        "models/get_version_by_id": ("poll", routes.version),
+        "models/get_model_version_by_id": ("poll", routes.version),
+        "models/list": ("list", routes.models),
+        "models/list_versions": ("list", routes.versions),
+        "models/list_versions_for_model": ("list", routes.versions_for_model),
+        "models/get_config_by_id": ("other", routes.config),
+        "models/insert_model_config": ("other", routes.insert_config),
+        "models/get_upload_logs": ("other", routes.logs),
+        "models/get": ("other", routes.model),
+        "models/get_by_id": ("other", routes.model_with_config),
+        "models/delete_model": ("other", routes.delete_model),
+        "models/delete_model_versions": ("other", routes.delete_versions),
+        "workspaces/list": ("other", routes.workspaces),
+        "workspaces/create": ("other", routes.create_workspace),
+        "features/list": ("other", routes.features),
+    }
+    table = {("POST", f"{API}/{path}"): route for path, route in posts.items()}
+    table["GET", f"{API}/config"] = ("other", routes.instance_config)
+    table["POST", TOKEN_PATH] = ("token", routes.token)
+    return table
+
+
+class Gateway:
+    """Serves requests. `handle` is what aiohttp calls."""
+
+    def __init__(self, registry: Registry, limits: RequestLimits, log: RequestLog) -> None:
+        self._registry = registry
+        self._limits = limits
+        self._log = log
+        self._table = routing_table(Routes(registry), Uploads(registry))
+        self._known_paths = {path for _, path in self._table}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request: exactly one line in the log, before the answer leaves."""
+        arrived_at = self._registry.clock.now()
+        call, handler = self._table.get((request.method, request.path), ("other", None))
+        wait_seconds = self._limits.admit(call, arrived_at)
+        fault = None if wait_seconds is not None else self._registry.plan.next(call)
+        exchange = Exchange(request, fault)
+        delivery, reply, fate = Delivery.ANSWER, None, "answered" if fault is None else fault.name
+        try:
+            if wait_seconds is not None:
+                fate, reply = "limited", limited_reply(wait_seconds)
+            else:
+                delivery, reply = await self._serve(exchange, handler)
+        except InterruptedExchangeError as interrupted:
+            delivery = interrupted.delivery
+        except ClientGoneError:
+            delivery, fate = Delivery.DROP, "aborted"
+        answered = reply is not None and delivery in {Delivery.ANSWER, Delivery.HALF}
+        self._log.write(
+            t=arrived_at,
+            method=request.method,
+            path=request.path,
+            status=reply.status if reply is not None and answered else None,
+            size=exchange.bytes_arrived,
+            version_id=exchange.version_id,
+            fate=fate,
+        )
+        return await self._deliver(exchange, delivery, reply, arrived_at)
+
+    async def _serve(self, exchange: Exchange, handler: Handler | None) -> tuple[Delivery, Reply | None]:
+        fault = exchange.fault
+        if fault is None:
+            return Delivery.ANSWER, await self._answer(exchange, handler)
+        if fault.name == "refuse":
+            return Delivery.DROP, None
+        if fault.status is not None or fault.name == "html":
+            await exchange.drain()
+            return Delivery.ANSWER, gateway_page(fault) if fault.name == "html" else status_reply(fault, exchange)
+        reply = await self._answer(exchange, handler)
+        if fault.name == "slow" and not exchange.request.path.startswith(f"{API}/models/upload"):
+            await self._registry.wait(fault.number(SLOW_SECONDS))  # uploads wait between the insert and its answer
+        return spoiled(fault, reply)
+
+    async def _answer(self, exchange: Exchange, handler: Handler | None) -> Reply:
+        request = exchange.request
+        if handler is None:
+            return Reply(405 if request.path in self._known_paths else 404, b"", "text/plain")
+        try:
+            if request.path not in WITHOUT_TOKEN:
+                now = self._registry.clock.now()
+                check_authorization(request.headers.get("Authorization"), self._registry.account, now)
+            return await handler(exchange)
+        except TokenError as error:
+            return Reply(401, str(error).encode(), "text/plain")
+        except RefusalError as refusal:
+            return error_reply(refusal.status, refusal.message)
+        except (InterruptedExchangeError, ClientGoneError):
+            raise
+        except Exception:
+            logger.exception("the sandbox failed at %s", request.path)
+            return error_reply(500, "Internal Server Error: the sandbox failed, see its output")
+
+    async def _deliver(
+        self, exchange: Exchange, delivery: Delivery, reply: Reply | None, arrived_at: float
+    ) -> web.StreamResponse:
+        request = exchange.request
+        if delivery is Delivery.STALL:
+            await self._stall(exchange)
+        if reply is None or delivery not in {Delivery.ANSWER, Delivery.HALF}:
+            drop(request, reset=delivery is Delivery.RESET)
+            return web.Response()  # goes nowhere: aiohttp wants an answer to put on the closed connection
+        milliseconds = round((self._registry.clock.now() - arrived_at) * 1000)
+        response = web.Response(
+            status=reply.status,
+            body=reply.body,
+            headers={
+                "Content-Type": reply.content_type,
+                "Server": "opscenter-https",
+                "x-envoy-upstream-service-time": str(milliseconds),
+                **reply.headers,
+            },
+        )
+        return await send_half(request, response) if delivery is Delivery.HALF else response
+
+    async def _stall(self, exchange: Exchange) -> None:
+        fault = exchange.fault
+        seconds = fault.number(STALL_SECONDS) if fault is not None and fault.name == "stall" else STALL_SECONDS
+        until = self._registry.clock.now() + seconds
+        while exchange.request.transport is not None and not self._registry.stopping.is_set():
+            left = until - self._registry.clock.now()
+            if left <= 0:
+                return
+            await self._registry.wait(min(left, DISCONNECTION_CHECK_SECONDS))
+
+
+def spoiled(fault: Fault, reply: Reply) -> tuple[Delivery, Reply | None]:
+    """What becomes of the answer to a request that was served and met a fault."""
+    if fault.name == "garbage":
+        return Delivery.ANSWER, Reply(reply.status, GARBAGE, reply.content_type)
+    if fault.name == "lost-answer" and fault.argument is not None:
+        return Delivery.ANSWER, gateway_page(fault)
+    # A body too short for `reset` and `stall-body` to cut was served; its connection ends as they say.
+    deliveries = {
+        "lost-answer": Delivery.DROP,
+        "reset": Delivery.RESET,
+        "stall": Delivery.STALL,
+        "stall-body": Delivery.STALL,
+        "half": Delivery.HALF,
+    }
+    return deliveries.get(fault.name, Delivery.ANSWER), reply
+
+
+def limited_reply(wait_seconds: float) -> Reply:
+    """429 with the whole seconds until a request may pass."""
+    refused = error_reply(429, "Too many requests: the limit of this sandbox is reached")
+    return Reply(429, refused.body, refused.content_type, {"Retry-After": str(max(1, -int(-wait_seconds // 1)))})
+
+
+def status_reply(fault: Fault, exchange: Exchange) -> Reply:
+    """A status code as a fault, with the registry's error body, also for 2xx. Nothing was done.
+
+    The argument is a Retry-After (`date+N`: in its date form, N seconds from now), the word `memory` (the text of a
+    registry without room), or for 3xx the Location.
+    """
+    status, argument = int(fault.name), fault.argument
+    if status == 500 and argument == "memory":
+        return error_reply(500, INSUFFICIENT_MEMORY)
+    reply = error_reply(status, f"{'Internal Server Error' if status >= 500 else 'Bad request'}: a fault was asked for")
+    if 300 <= status < 400:
+        return Reply(status, reply.body, reply.content_type, {"Location": argument or exchange.request.path_qs})
+    if argument is None:
+        return reply
+    if argument.startswith("date+"):
+        argument = formatdate(time.time() + float(argument.removeprefix("date+")), usegmt=True)
+    return Reply(status, reply.body, reply.content_type, {"Retry-After": argument})
+
+
+def gateway_page(fault: Fault) -> Reply:
+    """The HTML page of a gateway that got no answer from behind it."""
+    status = int(fault.number(DEFAULT_HTML_STATUS))
+    page = (
+        f"<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>"
+    )
+    return Reply(status, page.encode(), "text/html")
+
+
+async def send_half(request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+    """Send the head, which promises the whole body, and half of that body; then close the connection."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    partial = web.StreamResponse(status=response.status, headers=response.headers)
+    partial.content_length = len(body)
+    await partial.prepare(request)
+    await partial.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()  # not abort: what was written still leaves
+    return partial
+
+
+def drop(request: web.BaseRequest, *, reset: bool) -> None:
+    """Close a connection at once; `reset`: with a TCP reset, which also takes back what was sent and not yet read."""
+    transport = request.transport
+    if transport is None:
+        return
+    if reset and (connection := transport.get_extra_info("socket")) is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,146 @@
+"""The sandbox: a registry of one's own, on the loopback address, for as long as a block of code."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+from aiohttp import web
+
+from bulkload.sandbox.accounts import Account, open_account
+from bulkload.sandbox.faults import FaultPlan
+from bulkload.sandbox.gateway import Gateway
+from bulkload.sandbox.limits import RequestLimits
+from bulkload.sandbox.queries import find_workspaces, stored_versions
+from bulkload.sandbox.records import StoredVersion
+from bulkload.sandbox.registry import Registry
+from bulkload.sandbox.request_log import LogRecord, RequestLog, read_request_log
+from bulkload.sandbox.settings import HOST, SandboxSettings
+from bulkload.sandbox.store import Store
+
+THREADS = 8
+READ_BUFFER_BYTES = 1024 * 1024
+SHUTDOWN_SECONDS = 1.0
+
+
+class Sandbox:
+    """`async with Sandbox(settings) as sandbox:` listens until the block ends.
+
+    Inside the block `endpoint` ("http://127.0.0.1:PORT"), `token`, `username`, `password` and `workspace_id` (of the
+    default workspace) say how to get in. Started again on the same data folder it serves what was published before.
+    Raises OSError when the port is taken, DataFolderInUseError when another sandbox runs on the folder.
+    """
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.endpoint = ""
+        self.workspace_id = 0
+        self._account: Account | None = None
+        self._registry: Registry | None = None
+        self._stack: AsyncExitStack | None = None
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.settings.data
+
+    @property
+    def account(self) -> Account:
+        """The one account. Raises RuntimeError before the sandbox was started."""
+        if self._account is None:
+            raise RuntimeError("the sandbox was not started: use `async with Sandbox(settings) as sandbox`")
+        return self._account
+
+    @property
+    def token(self) -> str:
+        """A bearer token that never expires and outlives restarts."""
+        return self.account.token
+
+    @property
+    def username(self) -> str:
+        """For the password grant."""
+        return self.account.email
+
+    @property
+    def password(self) -> str:
+        """For the password grant."""
+        return self.account.password
+
+    @property
+    def sandbox_id(self) -> str:
+        """The identity of the data folder: what GET /v1/api/config serves as `sandbox_id`."""
+        return self.account.sandbox_id
+
+    def versions(self, *, name: str | None = None, workspace_id: int | None = None) -> list[StoredVersion]:
+        """What the registry holds, oldest first; see `stored_versions`, which works in other processes too."""
+        return stored_versions(self.data, name=name, workspace_id=workspace_id)
+
+    def requests(self) -> list[LogRecord]:
+        """The request log so far."""
+        return read_request_log(self.settings.request_log_path)
+
+    def end_waits(self) -> None:
+        """End what faults are waiting for: slow answers come, stalled connections close, late uploads land."""
+        if self._registry is not None:
+            self._registry.stopping.set()
+
+    async def __aenter__(self) -> "Sandbox":
+        stack = AsyncExitStack()
+        try:
+            await self._start(stack)
+        except BaseException:
+            await stack.aclose()  # as in __aexit__
+            raise
+        self._stack = stack
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            # The block's own exception is not shown to the task group inside: it would come out wrapped in a group.
+            await stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        store = Store(settings.data)
+        stack.callback(store.close)
+        self._account = open_account(settings.data)
+        log = RequestLog(settings.request_log_path)
+        stack.callback(log.close)
+        executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox"))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        registry = Registry(
+            settings=settings,
+            store=store,
+            account=self._account,
+            queue=store.conversion_queue(settings.converters),
+            plan=FaultPlan(settings.parsed_faults(), settings.seed),
+            executor=executor,
+            tasks=tasks,
+        )
+        self._registry = registry
+        self.workspace_id = self._default_workspace(registry)
+        gateway = Gateway(registry, RequestLimits(settings.parsed_limits()), log)
+        server = web.Server(gateway.handle, access_log=None, read_bufsize=READ_BUFFER_BYTES)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(self._stop, runner, registry)
+        await web.TCPSite(runner, HOST, settings.port).start()
+        self.endpoint = f"http://{HOST}:{runner.addresses[0][1]}"
+
+    async def _stop(self, runner: web.ServerRunner, registry: Registry) -> None:
+        registry.stopping.set()
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+    def _default_workspace(self, registry: Registry) -> int:
+        workspaces = find_workspaces(registry.store.connection)
+        if workspaces:
+            return int(workspaces[0]["id"])
+        email = registry.account.email
+        return registry.store.add_workspace(
+            f"{email} - Default Workspace", created_at=registry.clock.now(), created_by=email
+        )

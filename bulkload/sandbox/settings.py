@@ -1,0 +1,65 @@
+"""What a sandbox can be told. Easy to build from the words of a command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulkload.sandbox.faults import FaultSpec, parse_fault
+from bulkload.sandbox.limits import Limit, parse_limit
+
+HOST = "127.0.0.1"  # never another one: the sandbox has one account and no TLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """How a sandbox behaves. Raises ValueError with one clear message when a value cannot be.
+
+    `data`: folder of everything it keeps, created when missing. `port`: 0 takes any free one. `time_scale`: factor on
+    all conversion times; 0 makes every version terminal at once. `converters`: conversions at a time. `limits`: specs
+    such as `upload=20/s`. `faults`: specs such as `upload:lost-answer%20`. `seed`: of the faults' chances.
+    `request_log`: None is `requests.jsonl` in the data folder. Token lifetimes are in seconds and concern what the
+    token endpoint gives out; the account's own token never expires.
+
+    What nobody saw of the real registry, or saw differ (fact sheet section 7, traps 10 and 21):
+    `stuck_native_via_convert` leaves onnx and tensorflow sent to upload_and_convert in `attempting_load_container` for
+    ever; `unknown_version_status` is the code for a version id that is not there; `duplicate_workspace_status` the one
+    for a workspace name that is taken; `strict` refuses what only older releases let pass (a custom archive without
+    requirements.txt).
+    """
+
+    data: Path
+    port: int = 0
+    time_scale: float = 1.0
+    converters: int = 2
+    limits: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    seed: int = 0
+    request_log: Path | None = None
+    token_seconds: float = 3600.0
+    refresh_token_seconds: float = 1800.0
+    stuck_native_via_convert: bool = False
+    unknown_version_status: int = 404
+    duplicate_workspace_status: int = 500
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port {self.port}: expected 0 (any free one) to 65535")
+        if not 0 <= self.time_scale < float("inf"):
+            raise ValueError(f"time scale {self.time_scale}: expected a number from 0, 1 is the pace of the real one")
+        if self.converters < 1:
+            raise ValueError(f"converters {self.converters}: expected at least 1")
+        self.parsed_limits()
+        self.parsed_faults()
+
+    @property
+    def request_log_path(self) -> Path:
+        """Where the request log is."""
+        return self.request_log or self.data / "requests.jsonl"
+
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits as records. Raises ValueError."""
+        return tuple(parse_limit(text) for text in self.limits)
+
+    def parsed_faults(self) -> tuple[FaultSpec, ...]:
+        """The faults as records. Raises ValueError."""
+        return tuple(parse_fault(text) for text in self.faults)

@@ -1,0 +1,172 @@
+"""Writing the registry: rows in SQLite, files on disk. One connection, owned by the event loop's thread.
+
+A version becomes visible with one commit, after all its bytes are in their place. Nothing is synced to the disk: what
+must survive is a killed sandbox, not a power cut, and a thousand uploads a second must fit.
+"""
+
+import fcntl
+import os
+import sqlite3
+import uuid as uuids
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bulkload.sandbox.conversion import ConversionQueue
+from bulkload.sandbox.queries import DATABASE, FILES, FIRST_IDS, SCHEMA, file_path
+from bulkload.sandbox.records import NewVersion
+
+INCOMING = "incoming"
+INSERT_VERSION = """
+INSERT INTO versions (uuid, models_pk_id, name, workspace_id, visibility, framework, conversion, file_name, size,
+    sha256, created_at, created_by, owner_id, task_id, phases, outcome, busy_until, runtime_at_first,
+    runtime_when_ready, contained, error_summary, logs, traits)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# The insert is an upsert on (name, workspace_id) that bumps updated_at (fact sheet 1.1).
+UPSERT_MODEL = """
+INSERT INTO models (name, workspace_id, created_at, updated_at) VALUES (?1, ?2, ?3, ?3)
+ON CONFLICT (name, workspace_id) DO UPDATE SET updated_at = excluded.updated_at RETURNING id
+"""
+
+
+class DataFolderInUseError(RuntimeError):
+    """Another sandbox runs on this data folder. Stop it, or give this one another folder."""
+
+
+class Store:
+    """The tables and files of one data folder. Raises DataFolderInUseError when another process has it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        data.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_folder(data)
+        self.connection = sqlite3.connect(data / DATABASE, isolation_level=None)
+        self.connection.row_factory = sqlite3.Row
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=OFF")
+        self.connection.executescript(SCHEMA)
+        self._start_sequences()
+        self._prepare_folders()
+
+    def close(self) -> None:
+        """Close the database and give the folder free."""
+        self.connection.close()
+        os.close(self._lock)
+
+    def incoming_path(self) -> tuple[str, Path]:
+        """A new UUID, and where the bytes of that version may arrive."""
+        uuid = str(uuids.uuid4())
+        return uuid, self.data / INCOMING / uuid
+
+    def conversion_queue(self, converters: int) -> ConversionQueue:
+        """The queue as the stored versions have left it."""
+        rows = self.connection.execute(
+            "SELECT busy_until FROM versions WHERE busy_until IS NOT NULL ORDER BY busy_until DESC LIMIT ?",
+            (converters,),
+        )
+        return ConversionQueue(converters, (row[0] for row in rows))
+
+    def add_version(self, version: NewVersion, *, owner: str, owner_id: str) -> tuple[int, int]:
+        """Move the file into its place and insert the version with its configuration. Returns model pk, version id."""
+        metadata, file = version.metadata, version.file
+        (self.data / INCOMING / file.uuid).rename(file_path(self.data, file.uuid))
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            row = connection.execute(UPSERT_MODEL, (metadata.name, metadata.workspace_id, version.created_at))
+            models_pk_id = int(row.fetchone()[0])
+            cursor = connection.execute(INSERT_VERSION, _version_row(version, models_pk_id, owner, owner_id))
+            version_id = int(cursor.lastrowid or 0)
+            schemas = {"input_schema": metadata.input_schema, "output_schema": metadata.output_schema}
+            self.add_config(version_id, {field: text for field, text in schemas.items() if text is not None})
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        return models_pk_id, version_id
+
+    def add_config(self, version_id: int, config: dict[str, object]) -> int:
+        """Insert a configuration of a version; the newest one is the one that counts. Returns its id."""
+        cursor = self.connection.execute(
+            "INSERT INTO configs (version_id, config) VALUES (?, ?)",
+            (version_id, msgspec.json.encode(config).decode()),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def add_workspace(self, name: str, *, created_at: float, created_by: str) -> int:
+        """Insert a workspace. Raises sqlite3.IntegrityError when the name is taken."""
+        cursor = self.connection.execute(
+            "INSERT INTO workspaces (name, created_at, created_by) VALUES (?, ?, ?)", (name, created_at, created_by)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def delete_versions(self, versions: Iterable[tuple[int, str]]) -> None:
+        """Delete versions, given as (id, uuid), with configurations and files, and models that have none left."""
+        doomed = list(versions)
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        for version_id, _ in doomed:
+            connection.execute("DELETE FROM configs WHERE version_id = ?", (version_id,))
+            connection.execute("DELETE FROM versions WHERE id = ?", (version_id,))
+        connection.execute("DELETE FROM models WHERE id NOT IN (SELECT models_pk_id FROM versions)")
+        connection.execute("COMMIT")
+        for _, uuid in doomed:
+            file_path(self.data, uuid).unlink(missing_ok=True)
+
+    def _start_sequences(self) -> None:
+        for table, first in FIRST_IDS.items():
+            known = self.connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+            if known is None:
+                self.connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, first - 1))
+
+    def _prepare_folders(self) -> None:
+        for number in range(256):
+            (self.data / FILES / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        incoming = self.data / INCOMING
+        incoming.mkdir(exist_ok=True)
+        # What a killed sandbox was receiving never became a version.
+        for path in incoming.iterdir():
+            path.unlink()
+
+
+def _lock_folder(data: Path) -> int:
+    descriptor = os.open(data / "sandbox.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataFolderInUseError(
+            f"{data}: another sandbox runs on this folder; stop it or choose another folder"
+        ) from None
+    return descriptor
+
+
+def _version_row(version: NewVersion, models_pk_id: int, owner: str, owner_id: str) -> tuple[object, ...]:
+    metadata, file, timeline, course = version.metadata, version.file, version.timeline, version.course
+    return (
+        file.uuid,
+        models_pk_id,
+        metadata.name,
+        metadata.workspace_id,
+        metadata.visibility,
+        metadata.framework,
+        metadata.conversion.decode(),
+        metadata.file_name,
+        file.size,
+        file.sha256,
+        version.created_at,
+        owner,
+        owner_id,
+        version.task_id,
+        msgspec.json.encode(timeline.phases).decode(),
+        timeline.outcome,
+        timeline.phases[-1][1] if timeline.phases else None,
+        course.runtime_at_first,
+        course.runtime_when_ready,
+        int(course.contained),
+        version.error_summary,
+        msgspec.json.encode(version.logs).decode(),
+        msgspec.json.encode(version.traits).decode(),
+    )

@@ -1,0 +1,13 @@
+"""From an entry to its bytes."""
+
+from bulkload.source.local import (
+    SMALL_FILE_BYTES,
+    LocalFile,
+    SmallFile,
+    SourceChanged,
+    digest_of,
+    read_small,
+    stat_of,
+)
+
+__all__ = ["SMALL_FILE_BYTES", "LocalFile", "SmallFile", "SourceChanged", "digest_of", "read_small", "stat_of"]
