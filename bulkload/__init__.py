@@ -1,3 +1,94 @@
-"""Publish many ML models to a Wallaroo model registry: fast, safe, resumable."""
+"""Publish many ML models to a Wallaroo model registry: fast, safe, resumable.
+
+::
+
+    settings = bulkload.Settings(manifest="models.csv", endpoint=..., ledger=..., credentials=...)
+    summary = await bulkload.publish(settings)
+
+Names are imported when they are first used, so that importing bulkload costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bulkload.core.errors import (
+        BulkloadError,
+        ExitCode,
+        Interrupted,
+        LedgerError,
+        LedgerInUse,
+        ManifestError,
+        NotAuthorised,
+        RegistryUnavailable,
+        UsageError,
+    )
+    from bulkload.core.settings import Credentials, Settings
+    from bulkload.core.summary import RunSummary
+    from bulkload.engine.foreseeing import Plan
+    from bulkload.engine.foreseeing import foresee as plan
+    from bulkload.engine.runner import publish, wait
+    from bulkload.ledger import Ledger, LedgerReader
+    from bulkload.registry import Registry
+    from bulkload.sandbox import Sandbox, SandboxSettings
 
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "BulkloadError",
+    "ExitCode",
+    "Interrupted",
+    "LedgerError",
+    "LedgerInUse",
+    "ManifestError",
+    "NotAuthorised",
+    "RegistryUnavailable",
+    "UsageError",
+)
+# Public name -> (module, its name there).
+_HOMES = {
+    **{name: ("core.errors", name) for name in _ERRORS},
+    "Credentials": ("core.settings", "Credentials"),
+    "Ledger": ("ledger", "Ledger"),
+    "LedgerReader": ("ledger", "LedgerReader"),
+    "Plan": ("engine.foreseeing", "Plan"),
+    "Registry": ("registry", "Registry"),
+    "RunSummary": ("core.summary", "RunSummary"),
+    "Sandbox": ("sandbox", "Sandbox"),
+    "SandboxSettings": ("sandbox", "SandboxSettings"),
+    "Settings": ("core.settings", "Settings"),
+    "plan": ("engine.foreseeing", "foresee"),
+    "publish": ("engine.runner", "publish"),
+    "wait": ("engine.runner", "wait"),
+}
+
+__all__ = [
+    "BulkloadError",
+    "Credentials",
+    "ExitCode",
+    "Interrupted",
+    "Ledger",
+    "LedgerError",
+    "LedgerInUse",
+    "LedgerReader",
+    "ManifestError",
+    "NotAuthorised",
+    "Plan",
+    "Registry",
+    "RegistryUnavailable",
+    "RunSummary",
+    "Sandbox",
+    "SandboxSettings",
+    "Settings",
+    "UsageError",
+    "plan",
+    "publish",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"bulkload.{module}"), attribute)

@@ -192,16 +192,10 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
 
 def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags that ``run`` has and ``plan`` has not, under the names of the settings."""
-    names: tuple[str, ...] = (
-        "concurrency",
-        "upload_rate",
-        "poll_rate",
-        "bandwidth",
-        "poll_interval",
-        "wait_timeout",
-        "wait",
-    )
-    names += ("answer_timeout", "settle")
+    names = (
+        "concurrency", "upload_rate", "poll_rate", "bandwidth", "poll_interval", "wait_timeout", "wait",
+        "answer_timeout", "settle",
+    )  # fmt: skip
     found = {name: flags[name] for name in names if name in flags}
     if "route" in flags:
         found["route"] = Route(flags["route"])

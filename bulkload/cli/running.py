@@ -3,8 +3,7 @@
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import click
@@ -22,6 +21,7 @@ from bulkload.report.progress import show_progress
 from bulkload.report.summary import resumable, summary_lines
 
 Job = Callable[..., Awaitable[RunSummary]]
+T = TypeVar("T")
 
 
 def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool, command: str) -> int:
@@ -30,11 +30,14 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
     ``command`` is what resumes it.
     """
     set_up_logs(int(verbose))
-    progress = Progress()
+
+    async def work(progress: Progress, stop: Stop) -> tuple[RunSummary, BulkloadError | None]:
+        return await job(settings, progress=progress, stop=stop), stop.error
+
     summary: RunSummary
     error: BulkloadError | None
     try:
-        summary, error = run_loop(partial(_attended, job, settings, progress, quiet=quiet))
+        summary, error = attended_loop(work, quiet=quiet)
     except BulkloadError as before_the_first_upload:
         summary, error = _early_summary(settings, before_the_first_upload), before_the_first_upload
     if error is not None:
@@ -69,18 +72,21 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-async def _attended(
-    job: Job, settings: Settings, progress: Progress, *, quiet: bool
-) -> tuple[RunSummary, BulkloadError | None]:
-    """The job with signals obeyed and progress shown."""
-    stop = Stop()
-    async with anyio.create_task_group() as attendants:
-        attendants.start_soon(_obey_signals, stop)
-        if not quiet:
-            attendants.start_soon(show_progress, progress, sys.stderr)
-        summary = await job(settings, progress=progress, stop=stop)
-        attendants.cancel_scope.cancel()
-    return summary, stop.error
+def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False) -> T:
+    """Run ``work(progress, stop)`` on a loop of its own, with signals obeyed and progress shown."""
+    progress, stop = Progress(), Stop()
+
+    async def attended() -> T:
+        async with anyio.create_task_group() as attendants:
+            attendants.start_soon(_obey_signals, stop)
+            if not quiet:
+                attendants.start_soon(show_progress, progress, sys.stderr)
+            result = await work(progress, stop)
+            attendants.cancel_scope.cancel()
+        return result
+
+    result: T = run_loop(attended)
+    return result
 
 
 async def _obey_signals(stop: Stop) -> None:

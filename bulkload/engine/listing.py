@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 from bulkload.core.equality import content_of_entry
 from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
-from bulkload.core.records import RegistryVersion
+from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine.calls import read
 from bulkload.engine.run import Run, log
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry.answers import registry_time
+from bulkload.source import digest_of
 
 # One ledger operation for many models: a big workspace has tens of thousands.
 VERSIONS_A_COMMIT = 500
@@ -58,6 +59,23 @@ async def versions_now(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
             if row.name == name and row.sha256 in (None, item.sha256)
         ]
     return [version for version in found if (version.workspace_id, version.name) == item.model]
+
+
+async def digest_to_compare(
+    run: Run, item: LedgerEntry, stat: SourceStat, listed: Iterable[RegistryVersion]
+) -> str | None:
+    """The file's digest, where an equal version may be there; None where the listing rules that out.
+
+    It is computed only when neither the manifest nor the ledger knows it. Raises ``OSError`` and ``SourceChanged``.
+    """
+    if not any(version.size in (None, stat.size) for version in listed):
+        return None
+    source = item.entry.source
+    known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, stat))
+    if known is None:
+        stat, known = await digest_of(source)
+        await run.ledger.call(lambda store: store.remember_digest(source, stat, known))
+    return known
 
 
 async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDecision | None:

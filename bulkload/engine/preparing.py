@@ -19,7 +19,7 @@ from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Settings
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine.calls import repeat
-from bulkload.engine.run import Progress
+from bulkload.engine.run import Progress, Stop
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.registry import Registry
@@ -63,17 +63,17 @@ class Instance:
     default_arch: str | None
     # Workspace as written in the manifest -> id.
     workspaces: dict[str | None, int]
-    # Names that a run would create.
+    # Names that a run would create; until then their ids are below zero.
     missing: tuple[str, ...] = ()
 
 
-async def check_offline(settings: Settings, progress: Progress) -> StagedManifest:
+async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
     progress.phase = "checking the manifest"
-    return await anyio.to_thread.run_sync(_stage, settings, progress, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(_stage, settings, progress, stop)
 
 
-def _stage(settings: Settings, progress: Progress) -> StagedManifest:
+def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     staged = StagedManifest(manifest=settings.manifest, file=tempfile.TemporaryFile(prefix="bulkload-"))  # noqa: SIM115
     problems: list[Problem] = []
     count = 0
@@ -84,6 +84,7 @@ def _stage(settings: Settings, progress: Progress) -> StagedManifest:
             workspace=settings.workspace,
             workspace_needed=not settings.default_workspace,
         ):
+            stop.raise_if_asked()
             if isinstance(found, Problem):
                 count += 1
                 if len(problems) < MOST_PROBLEMS:
@@ -134,7 +135,7 @@ async def check_online(
     return Instance(
         identity=f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint,
         default_arch=default_arch if isinstance(default_arch, str) else None,
-        workspaces={written: id_ for written, id_ in workspaces.items() if id_ is not None},
+        workspaces={written: -n if id_ is None else id_ for n, (written, id_) in enumerate(workspaces.items(), 1)},
         missing=missing,
     )
 

@@ -2,13 +2,15 @@
 
 import random
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import anyio
 import structlog
 
-from bulkload.core.errors import BulkloadError
+from bulkload.core.errors import BulkloadError, Interrupted
 from bulkload.core.pacing import Pacer
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.retry import RetryBudget
@@ -19,6 +21,8 @@ from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry import Registry
 
 log = structlog.get_logger("bulkload")
+
+T = TypeVar("T")
 
 
 def utc_now() -> str:
@@ -45,6 +49,24 @@ class Stop:
     def asked(self) -> bool:
         """Whether the run is to take nothing new."""
         return self._asked.is_set()
+
+    def raise_if_asked(self) -> None:
+        """For work in a thread before the first upload. Raises ``Interrupted``."""
+        if self.signal is not None:
+            raise Interrupted(self.signal)
+
+    async def or_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work that may be ended at any moment without loss. Raises ``Interrupted`` once the run is to stop."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._end, group.cancel_scope)
+            result = await work
+            group.cancel_scope.cancel()
+            return result
+        raise Interrupted(self.signal or 0)
+
+    async def _end(self, scope: anyio.CancelScope) -> None:
+        await self.wait()
+        scope.cancel()
 
     async def wait(self) -> None:
         """Wait until the run is to stop."""

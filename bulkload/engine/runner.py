@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import anyio
 import msgspec
 
-from bulkload.core.errors import ExitCode, RegistryUnavailable
+from bulkload.core.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
+from bulkload.core.verdicts import CallFailed
 from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
@@ -34,13 +35,13 @@ async def publish(settings: Settings, *, progress: Progress | None = None, stop:
     the summary's exit code and in ``stop.error``.
     """
     progress, stop = progress or Progress(), stop or Stop()
-    staged = await check_offline(settings, progress)
+    staged = await check_offline(settings, progress, stop)
     try:
         async with Registry(
             settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout
         ) as registry:
-            instance = await check_online(settings, registry, staged, progress, create=True)
-            async with _opened(settings, registry, instance, progress, stop) as run:
+            instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
+            async with opened_run(settings, registry, instance, progress, stop) as run:
                 await plan_into_ledger(run, staged, instance)
                 await _work(run)
                 return await _summarise(run)
@@ -52,8 +53,8 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
     """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
     progress, stop = progress or Progress(), stop or Stop()
     async with Registry(settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout) as registry:
-        instance = await check_online(settings, registry, no_entries(settings), progress, create=False)
-        async with _opened(settings, registry, instance, progress, stop) as run:
+        instance = await stop.or_end(check_online(settings, registry, no_entries(settings), progress, create=False))
+        async with opened_run(settings, registry, instance, progress, stop) as run:
             await run.ledger.call(lambda store: store.recover())
             progress.states.update(await run.ledger.call(lambda store: store.counts()))
             progress.phase = "waiting"
@@ -70,9 +71,10 @@ def no_entries(settings: Settings) -> StagedManifest:
 
 
 @asynccontextmanager
-async def _opened(
+async def opened_run(
     settings: Settings, registry: Registry, instance: Instance, progress: Progress, stop: Stop
 ) -> AsyncGenerator[Run]:
+    """A run on its open ledger, which is bound to this registry."""
     started_at = utc_now()
     run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
     async with Ledger(settings.ledger, started_at) as ledger:
@@ -91,6 +93,7 @@ async def plan_into_ledger(run: Run, staged: StagedManifest, instance: Instance)
 
     def count(number: int) -> None:
         progress.done = number
+        run.stop.raise_if_asked()
 
     await run.ledger.call(lambda store: store.recover())
     await run.ledger.call(lambda store: planning.plan(store, staged.manifest, planned_entries(staged, instance), count))
@@ -124,9 +127,12 @@ async def _work(run: Run) -> None:
         return
     try:
         if await run.ledger.call(lambda store: store.workspaces_to_list()):
-            await list_models(run)
-    except RegistryUnavailable as error:
+            await run.stop.or_end(list_models(run))
+    except Interrupted:
+        return
+    except (RegistryUnavailable, NotAuthorised, CallFailed) as error:
         run.stop.ask(error=error)
+        return
     run.progress.phase = "publishing"
     await _with_grace(run, lambda: _send_and_poll(run))
 

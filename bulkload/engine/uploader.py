@@ -19,13 +19,13 @@ from bulkload.core.settings import OnExisting, Route
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
-from bulkload.engine.listing import find_existing, versions_now
+from bulkload.engine.listing import digest_to_compare, find_existing, versions_now
 from bulkload.engine.reconciling import reconcile_entry
 from bulkload.engine.run import Run, log, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.store import VersionTaken
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import SMALL_FILE_BYTES, LocalFile, SourceChanged, digest_of, read_small, stat_of
+from bulkload.source import SMALL_FILE_BYTES, LocalFile, SourceChanged, read_small, stat_of
 
 NATIVE_CALL = "models/upload"
 CONVERT_CALL = "models/upload_and_convert"
@@ -133,17 +133,11 @@ class Upload:
         self._fence = frozenset(version.version_id for version in versions)
 
     async def _look_before_sending(self, stat: SourceStat) -> None:
-        """Spare the upload of what is there already, where that costs less than sending."""
-        if not any(version.size in (None, stat.size) for version in self._listed):
-            return
-        source = self.item.entry.source
-        known = self.item.entry.sha256 or await self.run.ledger.call(lambda store: store.digest(source, stat))
-        if known is None:
-            if stat.size <= SMALL_FILE_BYTES:
-                return  # it is read whole anyway, and looked at then
-            stat, known = await digest_of(source)
-            await self.run.ledger.call(lambda store: store.remember_digest(source, stat, known))
-        await self._refuse_equal(known)
+        """Spare the upload of what is there already. A small file is read whole anyway, and looked at then."""
+        if stat.size > SMALL_FILE_BYTES:
+            known = await digest_to_compare(self.run, self.item, stat, self._listed)
+            if known is not None:
+                await self._refuse_equal(known)
 
     async def _refuse_equal(self, sha256: str) -> None:
         if self.run.settings.on_existing is OnExisting.SKIP:

@@ -136,6 +136,10 @@ class Store:
             f"SELECT {COLUMNS} FROM entries WHERE state = ? AND id > ? ORDER BY id LIMIT ?", (state, after_id, most)
         )
 
+    def in_manifest(self, after_line: int, most: int) -> list[LedgerEntry]:
+        """Entries of the manifest, in its order, a page at a time."""
+        return self._entries(f"SELECT {COLUMNS} FROM entries WHERE line > ? ORDER BY line LIMIT ?", (after_line, most))
+
     def entry(self, id_: int) -> LedgerEntry:
         """One entry as it is now."""
         return self._entries(f"SELECT {COLUMNS} FROM entries WHERE id = ?", (id_,))[0]

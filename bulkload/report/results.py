@@ -8,6 +8,7 @@ import msgspec
 
 from bulkload.core.units import show_bytes
 from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.report.tables import Column, one_line, print_rows
 
 Row = tuple[Any, ...]
 
@@ -68,38 +69,28 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 _TABLE = ("line", "name", "version_label", "framework", "size", "state", "version_id", "message")
-_STYLES = {"ready": "green", "skipped": "green", "error": "red", "failed": "red", "in_doubt": "yellow"}
+_COLUMNS = (
+    Column("line", right=True), Column("name"), Column("label"), Column("framework"), Column("size", right=True),
+    Column("state"), Column("version", right=True), Column("message", wraps=True),
+)  # fmt: skip
 
 
 def print_table(rows: Iterable[Row], stream: TextIO) -> None:
-    """A table for people: cut to the terminal's width; whole lines where there is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("line", "name", "label", "framework", "size", "state", "version", "message"):
-        table.add_column(
-            heading,
-            justify="right" if heading in ("line", "size", "version") else "left",
-            no_wrap=heading != "message",
-            overflow="ellipsis" if heading == "name" else "fold",
-        )
+    """A table for people."""
     positions = [RESULT_COLUMNS.index(name) for name in _TABLE]
-    for row in rows:
-        line, name, label, framework, size, state, version_id, message = (row[index] for index in positions)
-        table.add_row(
-            str(line or "-"),
-            Text(name),
-            Text(label or ""),
-            framework,
-            "" if size is None else show_bytes(size),
-            Text(state, style=_STYLES.get(state, "")),
-            str(version_id or ""),
-            Text(message or ""),
-        )
-    console = Console(file=stream)
-    if not console.is_terminal:
-        # A file or a pipe has no width: nothing is cut or wrapped.
-        console = Console(file=stream, width=10_000)
-    console.print(table)
+    print_rows(_COLUMNS, (_cells(*(row[index] for index in positions)) for row in rows), stream)
+
+
+def _cells(line: int | None, name: str, label: str | None, framework: str, size: int | None, *rest: Any) -> list[str]:
+    state, version_id, message = rest
+    shown = "" if size is None else show_bytes(size)
+    return [
+        str(line or "-"),
+        name,
+        label or "",
+        framework,
+        shown,
+        state,
+        str(version_id or ""),
+        one_line(message or ""),
+    ]

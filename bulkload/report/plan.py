@@ -1,0 +1,80 @@
+"""A plan, for people and for programs."""
+
+import sys
+
+import msgspec
+
+from bulkload.core.units import show_bytes
+from bulkload.engine.foreseeing import Action, Plan, Step
+
+# More rows than anyone reads; the totals count all.
+MOST_ROWS = 500
+
+
+class PlanTable:
+    """The entries with which something would be done, as they are told."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, ...]] = []
+        self._more = 0
+
+    def add(self, step: Step) -> None:
+        """Remember one entry, unless there is nothing to do with it."""
+        if step.action is Action.NOTHING:
+            return
+        if len(self._rows) >= MOST_ROWS:
+            self._more += 1
+            return
+        entry = step.item.entry
+        size = "" if step.item.stat is None else show_bytes(step.item.stat.size)
+        framework = entry.conversion.framework
+        self._rows.append(
+            (str(entry.line), entry.name, entry.version or "", framework, size, step.action.value, step.note)
+        )
+
+    def show(self) -> None:
+        """Print the table."""
+        from bulkload.report.tables import Column, print_rows
+
+        if not self._rows:
+            return
+        columns = (
+            Column("line", right=True), Column("name"), Column("label"), Column("framework"),
+            Column("size", right=True), Column("action"), Column("note", wraps=True),
+        )  # fmt: skip
+        print_rows(columns, self._rows, sys.stdout)
+        if self._more:
+            print(f"... and {self._more:,} more")  # noqa: T201
+
+
+def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
+    """The totals in words."""
+    noun = "entry" if plan.entries == 1 else "entries"
+    if offline:
+        return [f"{plan.entries:,} {noun}, no problem found; nobody was asked"]
+    words = {
+        Action.UPLOAD: f"to upload ({show_bytes(plan.bytes_to_send)})",
+        Action.SKIP: "already there",
+        Action.RECONCILE: "to reconcile",
+        Action.POLL: "to poll",
+        Action.NOTHING: "done",
+    }
+    counts = ", ".join(f"{plan.actions[action]:,} {word}" for action, word in words.items() if plan.actions[action])
+    lines = [f"{plan.entries:,} {noun}: {counts}"]
+    if plan.workspaces_to_create:
+        lines.append(f"workspaces to create: {', '.join(plan.workspaces_to_create)}")
+    return lines
+
+
+def plan_object(plan: Plan) -> str:
+    """The totals as one JSON object."""
+    return msgspec.json.encode(
+        {
+            "manifest": plan.manifest,
+            "endpoint": plan.endpoint,
+            "entries": plan.entries,
+            "actions": {action.value: plan.actions[action] for action in Action},
+            "bytes_to_send": plan.bytes_to_send,
+            "workspaces_to_create": list(plan.workspaces_to_create),
+        }
+    ).decode()
