@@ -29,7 +29,6 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
 
     ``command`` is what resumes it.
     """
-    set_up_logs(int(verbose))
 
     async def work(progress: Progress, stop: Stop) -> tuple[RunSummary, BulkloadError | None]:
         return await job(settings, progress=progress, stop=stop), stop.error
@@ -37,7 +36,7 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
     summary: RunSummary
     error: BulkloadError | None
     try:
-        summary, error = attended_loop(work, quiet=quiet)
+        summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
     except BulkloadError as before_the_first_upload:
         summary, error = _early_summary(settings, before_the_first_upload), before_the_first_upload
     if error is not None:
@@ -72,8 +71,9 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False) -> T:
-    """Run ``work(progress, stop)`` on a loop of its own, with signals obeyed and progress shown."""
+def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:
+    """Run ``work(progress, stop)`` on a loop of its own: signals obeyed, progress shown, logs where asked for."""
+    set_up_logs(int(verbose))
     progress, stop = Progress(), Stop()
 
     async def attended() -> T:

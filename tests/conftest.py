@@ -1,0 +1,150 @@
+"""What several tests share: manifests of made files, sandboxes in this process and in another one, the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkload.core.settings import Credentials, Settings
+from bulkload.sandbox import Sandbox
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """aiohttp runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real models beside the repository; the test is skipped where it is absent."""
+    if not (SHARED / "models" / "manifest.jsonl").is_file():
+        pytest.skip("there is no folder of shared models")
+    return SHARED
+
+
+Rows = list[dict[str, Any]]
+WriteManifest = Callable[[Rows], Path]
+
+
+@pytest.fixture
+def write_manifest(tmp_path: Path) -> WriteManifest:
+    """Writes rows as JSON lines; a row's ``content`` becomes its file, and its ``path`` where it has none."""
+
+    def write(rows: Rows) -> Path:
+        manifest = tmp_path / "models.jsonl"
+        lines = []
+        for row in rows:
+            fields = dict(row)
+            content = fields.pop("content", None)
+            if content is not None:
+                fields.setdefault("path", f"{fields['name']}-{fields.get('version', '0')}.onnx")
+                (tmp_path / fields["path"]).write_bytes(content)
+            lines.append(json.dumps(fields))
+        manifest.write_text("\n".join(lines) + "\n")
+        return manifest
+
+    return write
+
+
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path) -> SettingsFor:
+    """Settings that publish a manifest to a sandbox, in its default workspace, without needless waits."""
+
+    def settings(manifest: Path, sandbox: Sandbox, **changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "manifest": str(manifest),
+            "endpoint": sandbox.endpoint,
+            "ledger": tmp_path / "ledger.db",
+            "credentials": Credentials(token=sandbox.token),
+            "default_workspace": True,
+            "settle": 0.2,
+        }
+        return Settings(**(values | changes))
+
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxProcess:
+    """A sandbox in another process."""
+
+    endpoint: str
+    token: str
+    data: Path
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What points the command line at it."""
+        return {"BULKLOAD_ENDPOINT": self.endpoint, "BULKLOAD_TOKEN": self.token}
+
+
+StartSandbox = Callable[..., SandboxProcess]
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
+    """Starts ``bulkload sandbox`` with some words; it ends with the test."""
+    started: list[SandboxProcess] = []
+
+    def start(*words: str, data: Path | None = None) -> SandboxProcess:
+        folder = data or tmp_path / "registry"
+        command = [sys.executable, "-m", "bulkload", "sandbox", "--json", "--until-stdin-closes", "--data", str(folder)]
+        process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        sandbox = SandboxProcess(facts["endpoint"], facts["token"], folder, process)
+        started.append(sandbox)
+        return sandbox
+
+    yield start
+    for sandbox in started:
+        assert sandbox.process.stdin is not None
+        assert sandbox.process.stdout is not None
+        sandbox.process.stdin.close()
+        sandbox.process.wait(timeout=20)
+        sandbox.process.stdout.close()
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def bulkload(tmp_path: Path) -> Command:
+    """Runs ``bulkload`` with some words, in the test's folder, without a terminal and without foreign settings."""
+
+    def run(
+        *words: object, env: dict[str, str] | None = None, timeout: float = 60, stdin: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "bulkload", *map(str, words)],
+            cwd=tmp_path,
+            env=clean_environment() | (env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would change bulkload's behaviour."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("BULKLOAD_", "WALLAROO_", "PYTEST_"))
+    }
