@@ -31,7 +31,8 @@ class Match(IntEnum):
     """How well a version of the registry answers the question "is it ours?"."""
 
     NO = 0
-    # The same bytes under the same name, but the conversion was rewritten: never to be sent again.
+    # The same bytes under the same name, but the conversion was rewritten, or the registry does not show enough to say:
+    # never to be sent again.
     NEAR = 1
     EXACT = 2
 
@@ -74,46 +75,60 @@ def could_be_ours(
     default_arch: str | None,
 ) -> Match:
     """Whether the upload of this content, sent when the ids in ``fence`` existed already, may have made ``version``."""
-    if (version.workspace_id, version.name, version.sha256) != (content.workspace_id, content.name, sha256):
+    if (version.workspace_id, version.name) != (content.workspace_id, content.name) or version.version_id in fence:
         return Match.NO
-    if version.file_name != file_name or version.version_id in fence:
+    # What the registry does not show speaks neither for nor against.
+    if version.sha256 not in (None, sha256) or version.file_name not in (None, file_name):
         return Match.NO
-    return Match.EXACT if content_of_version(version, default_arch) == content else Match.NEAR
+    is_exact = version.file_name is not None and same_content(content, sha256, version, default_arch)
+    return Match.EXACT if is_exact else Match.NEAR
 
 
 def normal_conversion(conversion: Conversion, default_arch: str | None, file_name: str | None) -> str:
     """The conversion as canonical JSON: equal text means that the registry converts in the same way."""
-    accel = conversion.accel
     return _encode(
         [
             conversion.framework,
             conversion.python_version,
-            list(conversion.requirements),
+            conversion.requirements,
             conversion.arch or default_arch or "",
-            "none" if accel is None else accel,
+            _normal_value(conversion.accel) or "none",
             _normal_framework_config(conversion, file_name),
         ]
     )
 
 
-def _normal_framework_config(conversion: Conversion, file_name: str | None) -> dict[str, object] | None:
+def _normal_framework_config(conversion: Conversion, file_name: str | None) -> object:
     rule = FRAMEWORKS.get(conversion.framework)
     defaults = rule.default_config if rule is not None else None
     given = (conversion.framework_config or {}).get("config")
     if given is None and defaults is None:
         return None
-    config: dict[str, object] = {**(defaults or {}), **(given if isinstance(given, dict) else {})}
+    config: dict[str, object] = dict(defaults or {})
+    if isinstance(given, dict):
+        # null asks for the default.
+        config |= {key: value for key, value in given.items() if value is not None}
     model_path = config.get("model_path")
     if isinstance(model_path, str):
         config["model_path"] = normal_model_path(model_path, file_name)
-    return config
+    return _normal_value(config)
+
+
+def _normal_value(value: object) -> object:
+    """A JSON value as the registry may show it again: keys without a value do not count, and 1.0 is 1."""
+    if isinstance(value, dict):
+        return {key: _normal_value(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_normal_value(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def normal_model_path(model_path: str, file_name: str | None) -> str:
     """``./model/``, ``model`` and the registry's rewritten ``<file name>/model`` are one."""
     parts = PurePosixPath(model_path).parts
     prefix = PurePosixPath(file_name).parts if file_name else ()
-    if prefix and parts[: len(prefix)] == prefix:
+    # As often as it stands there: a path that was copied from the registry is rewritten once more.
+    while prefix and parts[: len(prefix)] == prefix:
         parts = parts[len(prefix) :]
     return "/".join(parts)
 

@@ -90,22 +90,27 @@ def choose_existing(
     versions: Iterable[RegistryVersion],
     default_arch: str | None,
     stuck: AbstractSet[int] = frozenset(),
+    *,
+    retaken: bool = False,
 ) -> ExistingDecision | None:
     """Of the equal versions that are there: the highest ready one, else the youngest converting, else one in error.
 
-    ``stuck`` holds ids of versions that will never end (see ``is_stuck``); they count as not there.
+    ``stuck`` holds ids of versions that will never end (see ``is_stuck``); they count as not there. ``retaken``: the
+    entry is tried anew although such a version ended in error (--retry-failed), so none in error counts.
     """
-    ranked: dict[State, int] = {State.SKIPPED: 3, State.UPLOADED: 2, State.ERROR: 1}
-    best: ExistingDecision | None = None
-    for version in versions:
-        if version.version_id in stuck or not same_content(content, sha256, version, default_arch):
-            continue
-        verdict = REGISTRY_TERMINAL.get(version.status or "")
-        state = State.SKIPPED if verdict is State.READY else verdict or State.UPLOADED
-        found = ExistingDecision(state=state, version=version)
-        if best is None or (ranked[state], version.version_id) > (ranked[best.state], best.version.version_id):
-            best = found
-    return best
+    found = [
+        ExistingDecision(state=_state_of_existing(version), version=version)
+        for version in versions
+        if version.version_id not in stuck and same_content(content, sha256, version, default_arch)
+    ]
+    ranks = {State.UPLOADED: 1, State.SKIPPED: 2} if retaken else {State.ERROR: 0, State.UPLOADED: 1, State.SKIPPED: 2}
+    counted = [decision for decision in found if decision.state in ranks]
+    return max(counted, key=lambda decision: (ranks[decision.state], decision.version.version_id), default=None)
+
+
+def _state_of_existing(version: RegistryVersion) -> State:
+    verdict = REGISTRY_TERMINAL.get(version.status or "", State.UPLOADED)
+    return State.SKIPPED if verdict is State.READY else verdict
 
 
 def is_stuck(version: RegistryVersion, age_seconds: float, wait_timeout: float) -> bool:

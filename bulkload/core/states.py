@@ -40,6 +40,7 @@ MOVES: dict[State, dict[State, str]] = {
         State.PLANNED: "not accepted for sure: may be sent again",
         State.IN_DOUBT: "sealed, and the answer is lost or says nothing certain",
         State.SKIPPED: "found equal at the seal",
+        State.ERROR: "found equal at the seal, and that one ended in error",
         State.FAILED: "a permanent answer",
     },
     State.IN_DOUBT: {

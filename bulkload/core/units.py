@@ -4,7 +4,7 @@ import re
 
 from bulkload.core.errors import UsageError
 
-_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
+_AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]*)\s*")
 _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SIZES = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
@@ -14,11 +14,11 @@ _SIZES = {
 
 def parse_duration(text: str) -> float:
     """``500ms``, ``30s``, ``20m``, ``2h`` or bare seconds, in seconds."""
-    match = _NUMBER_AND_UNIT.fullmatch(text)
-    factor = _DURATIONS.get(match.group(2) or "s") if match else None
-    if match is None or factor is None:
+    number, unit = _amount(text)
+    factor = _DURATIONS.get(unit or "s")
+    if number is None or factor is None:
         raise UsageError(f"{text!r} is not a duration; write it as 500ms, 30s, 20m, 2h or 1d")
-    return float(match.group(1)) * factor
+    return number * factor
 
 
 def parse_duration_range(text: str) -> tuple[float, float]:
@@ -34,25 +34,28 @@ def parse_duration_range(text: str) -> tuple[float, float]:
 
 def parse_rate(text: str) -> float:
     """``10/s``, ``600/m`` or ``3600/h``, in units a second."""
-    number, separator, unit = text.partition("/")
-    seconds = _DURATIONS.get(unit.strip())
-    try:
-        amount = float(number)
-    except ValueError:
-        amount = 0.0
-    if not separator or seconds is None or not 0 < amount < float("inf"):
+    amount, _, period = text.partition("/")
+    number, unit = _amount(amount)
+    seconds = _DURATIONS.get(period.strip())
+    if not number or unit or seconds is None:
         raise UsageError(f"{text!r} is not a rate; write it as 10/s, 600/m or 3600/h")
-    return amount / seconds
+    return number / seconds
 
 
 def parse_bandwidth(text: str) -> float:
     """``50MB/s``, ``8MiB/s``, in bytes a second."""
-    size, separator, unit = text.partition("/")
-    match = _NUMBER_AND_UNIT.fullmatch(size)
-    factor = _SIZES.get(match.group(2).lower()) if match else None
-    if match is None or factor is None or not separator or unit.strip() != "s" or float(match.group(1)) <= 0:
+    amount, _, period = text.partition("/")
+    number, unit = _amount(amount)
+    factor = _SIZES.get(unit.lower())
+    if not number or factor is None or period.strip() != "s":
         raise UsageError(f"{text!r} is not a bandwidth; write it as 50MB/s or 8MiB/s")
-    return float(match.group(1)) * factor
+    return number * factor
+
+
+def _amount(text: str) -> tuple[float | None, str]:
+    """The number and the unit behind it; None where the text is neither."""
+    match = _AMOUNT.fullmatch(text)
+    return (float(match[1]), match[2]) if match else (None, "")
 
 
 def show_bytes(size: float) -> str:

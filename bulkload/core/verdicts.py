@@ -34,7 +34,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """``models/upload: 413 request entity too large``."""
-        return f"{self.call}: {self.status or self.kind} {self.message}".rstrip()
+        reason = f"{self.status} {self.message}" if self.status is not None else self.message or self.kind
+        return f"{self.call}: {reason}".rstrip()
 
 
 class CallFailed(BulkloadError):
@@ -73,29 +74,29 @@ def upload_verdict(failure: Failure, *, sealed: bool) -> Verdict:
     ``sealed`` says whether the last piece of the body may have left. The registry stores a version only when the whole
     body has arrived, so an upload that was not sealed cannot have been accepted.
     """
-    if failure.kind is FailureKind.STATUS and failure.status is not None:
-        return _upload_status_verdict(failure.status, failure.message, sealed=sealed)
+    status = failure.status if failure.kind is FailureKind.STATUS else None
+    if status is not None:
+        if status == 401:
+            return Verdict.UNAUTHORISED
+        if status in PASSING_STATUSES or (status == 500 and NO_MEMORY in failure.message.lower()):
+            return Verdict.NOT_ACCEPTED
+        if _is_permanent(status):
+            return Verdict.PERMANENT
     if failure.kind is FailureKind.NO_CONNECTION or not sealed:
         return Verdict.NOT_ACCEPTED
     return Verdict.IN_DOUBT
 
 
-def _upload_status_verdict(status: int, message: str, *, sealed: bool) -> Verdict:
-    if status == 401:
-        return Verdict.UNAUTHORISED
-    if status in PASSING_STATUSES or (status == 500 and NO_MEMORY in message.lower()):
-        return Verdict.NOT_ACCEPTED
-    if status >= 500 or status == 408:
-        return Verdict.IN_DOUBT if sealed else Verdict.NOT_ACCEPTED
-    return Verdict.PERMANENT
-
-
 def read_verdict(failure: Failure) -> Verdict:
     """Judge a failed call that changes nothing (a read, or one that may be repeated without harm)."""
-    if failure.kind is not FailureKind.STATUS or failure.status is None:
-        return Verdict.NOT_ACCEPTED
-    if failure.status == 401:
+    status = failure.status if failure.kind is FailureKind.STATUS else None
+    if status == 401:
         return Verdict.UNAUTHORISED
-    if failure.status >= 500 or failure.status == 408 or failure.status in PASSING_STATUSES:
-        return Verdict.NOT_ACCEPTED
-    return Verdict.PERMANENT
+    if status is not None and status not in PASSING_STATUSES and _is_permanent(status):
+        return Verdict.PERMANENT
+    return Verdict.NOT_ACCEPTED
+
+
+def _is_permanent(status: int) -> bool:
+    """Redirects and the client's faults, but not 408: the registry gave up waiting, whatever had arrived."""
+    return 300 <= status < 500 and status != 408

@@ -25,7 +25,12 @@ async def read(run: Run, pacer: Pacer, operation: Callable[[], Awaitable[T]]) ->
         await run.pace(pacer)
         return await operation()
 
-    return await repeat(run.registry, paced, run.budget, run.random.random, on_retry=lambda f: note_retry(run, f))
+    def note(failure: Failure) -> None:
+        note_retry(run, failure)
+        if failure.retry_after:
+            run.hold_back(failure.retry_after)
+
+    return await repeat(run.registry, paced, run.budget, run.random.random, on_retry=note)
 
 
 async def repeat(
@@ -63,11 +68,9 @@ async def repeat(
 
 
 def note_retry(run: Run, failure: Failure) -> None:
-    """Count a retry, say why, and let everybody wait when the registry asked for it."""
+    """Count a retry and say why."""
     run.retries += 1
     log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)
-    if failure.retry_after:
-        run.hold_back(failure.retry_after)
 
 
 def pause_seconds(failure: Failure, attempt: int, chance: float) -> float:

@@ -13,8 +13,8 @@ from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.engine.listing import digest_to_compare, find_existing, list_models
 from bulkload.engine.preparing import Instance, check_offline, check_online
-from bulkload.engine.run import Progress, Run, Stop
-from bulkload.engine.runner import opened_run, plan_into_ledger
+from bulkload.engine.run import Progress, Run, Stop, lone_errors
+from bulkload.engine.runner import open_registry, opened_run, plan_into_ledger
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry import Registry
@@ -72,18 +72,17 @@ async def foresee(
     Sends no model, makes no workspace, and neither makes nor changes a ledger. Raises as ``publish`` does.
     """
     progress, stop = progress or Progress(), stop or Stop()
-    staged = await check_offline(settings, progress, stop)
-    try:
-        if offline:
-            return Plan(manifest=settings.manifest, endpoint=None, entries=staged.count)
-        async with Registry(settings.endpoint, settings.credentials) as registry:
-            instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
-            async with _on_a_copy(settings, registry, instance, progress, stop) as run:
-                await plan_into_ledger(run, staged, instance)
-                await stop.or_end(list_models(run))
-                return await _walk(run, instance, tell)
-    finally:
-        staged.close()
+    with lone_errors():
+        staged = await check_offline(settings, progress, stop)
+        with closing(staged):
+            if offline:
+                return Plan(manifest=settings.manifest, endpoint=None, entries=staged.count)
+            async with open_registry(settings) as registry:
+                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
+                async with _on_a_copy(settings, registry, instance, progress, stop) as run:
+                    await plan_into_ledger(run, staged, instance)
+                    await stop.or_end(list_models(run))
+                    return await _walk(run, instance, tell)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -28,6 +29,18 @@ T = TypeVar("T")
 def utc_now() -> str:
     """The wall clock, for people and records only: no decision looks at it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def lone_errors() -> Iterator[None]:
+    """A lone error comes out of its task groups, so that callers may catch it by its name."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
 
 
 class Stop:

@@ -3,7 +3,7 @@
 import io
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import anyio
 import msgspec
@@ -16,7 +16,7 @@ from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
 from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
-from bulkload.engine.run import Progress, Run, Stop, log, utc_now
+from bulkload.engine.run import Progress, Run, Stop, log, lone_errors, utc_now
 from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
 from bulkload.registry import Registry
@@ -35,39 +35,38 @@ async def publish(settings: Settings, *, progress: Progress | None = None, stop:
     the summary's exit code and in ``stop.error``.
     """
     progress, stop = progress or Progress(), stop or Stop()
-    staged = await check_offline(settings, progress, stop)
-    try:
-        async with Registry(
-            settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout
-        ) as registry:
-            instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
-            async with opened_run(settings, registry, instance, progress, stop) as run:
-                await plan_into_ledger(run, staged, instance)
-                await _work(run)
-                return await _summarise(run)
-    finally:
-        staged.close()
+    with lone_errors():
+        staged = await check_offline(settings, progress, stop)
+        with closing(staged):
+            async with open_registry(settings) as registry:
+                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
+                async with opened_run(settings, registry, instance, progress, stop) as run:
+                    await plan_into_ledger(run, staged, instance)
+                    await _work(run)
+                    return await _summarise(run)
 
 
 async def wait(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
     """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
     progress, stop = progress or Progress(), stop or Stop()
-    async with Registry(settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout) as registry:
-        instance = await stop.or_end(check_online(settings, registry, no_entries(settings), progress, create=False))
-        async with opened_run(settings, registry, instance, progress, stop) as run:
-            await run.ledger.call(lambda store: store.recover())
-            progress.states.update(await run.ledger.call(lambda store: store.counts()))
-            progress.phase = "waiting"
-            poller = Poller(run)
-            await poller.add_from_ledger()
-            poller.close()
-            await _with_grace(run, poller.work)
-            return await _summarise(run)
+    with lone_errors():
+        async with open_registry(settings) as registry:
+            nothing = StagedManifest(manifest=settings.manifest, file=io.BytesIO())
+            instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
+            async with opened_run(settings, registry, instance, progress, stop) as run:
+                await run.ledger.call(lambda store: store.recover())
+                progress.states.update(await run.ledger.call(lambda store: store.counts()))
+                progress.phase = "waiting"
+                poller = Poller(run)
+                await poller.add_from_ledger()
+                poller.close()
+                await _with_grace(run, poller.work)
+                return await _summarise(run)
 
 
-def no_entries(settings: Settings) -> StagedManifest:
-    """For calls that need no manifest."""
-    return StagedManifest(manifest=settings.manifest, file=io.BytesIO())
+def open_registry(settings: Settings) -> Registry:
+    """The registry of a run; not connected yet."""
+    return Registry(settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout)
 
 
 @asynccontextmanager

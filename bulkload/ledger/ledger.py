@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from bulkload.core.errors import UsageError
+from bulkload.core.errors import ManifestError, UsageError
 from bulkload.ledger.lock import LedgerLock, refuse_network_file_system
 from bulkload.ledger.store import Store
 from bulkload.ledger.writer import Writer
@@ -18,9 +18,9 @@ class Ledger:
     def __init__(self, path: Path, started_at: str) -> None:
         """``started_at`` (UTC ISO 8601) is what a second run is told about this one."""
         self.path = path
-        self.is_new = not path.exists()
         self._lock = LedgerLock(path, started_at)
         self._writer: Writer | None = None
+        self._is_new = False
 
     async def __aenter__(self) -> Self:
         """Take the lock and open the file.
@@ -32,22 +32,39 @@ class Ledger:
             raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
         refuse_network_file_system(self.path)
         self._lock.__enter__()
+        writer = Writer(lambda: Store(self.path))
         try:
-            self._writer = Writer(lambda: Store(self.path))
-            await self._writer.start()
+            self._is_new = not self.path.exists()
+            await writer.start()
         except BaseException:
+            # The lock outlasts the connection, also when this was cancelled while the thread was opening it.
+            await writer.stop()
             self._lock.__exit__()
             raise
+        self._writer = writer
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Commit what was handed in, close, give the lock back."""
-        if self._writer is not None:
-            await self._writer.stop()
-        self._lock.__exit__()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit what was handed in, close, give the lock back.
+
+        A ledger that was made for a manifest that is wrong goes again: such a manifest makes none.
+        """
+        try:
+            if self._writer is not None:
+                writer, self._writer = self._writer, None
+                await writer.stop()
+            if self._is_new and kind is not None and issubclass(kind, ManifestError):
+                self._remove()
+        finally:
+            self._lock.__exit__()
 
     async def call(self, operation: Callable[[Store], T]) -> T:
         """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
         if self._writer is None:
             raise RuntimeError("the ledger is not open")
         return await self._writer.call(operation)
+
+    def _remove(self) -> None:
+        for suffix in ("-wal", "-shm", ""):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._lock.remove_file()

@@ -1,8 +1,7 @@
 """Planning: the manifest's entries, one after the other, into the ledger, in one transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -15,8 +14,17 @@ from bulkload.ledger.store import Store
 
 _encode = msgspec.json.encode
 
-# Entries whose file looks different from the one that was published; each still has to be read.
-_SUSPECTS = "temp.suspects"
+# More than anyone reads; the count goes on.
+MOST_PROBLEMS = 10_000
+# How often ``progress`` hears.
+ENTRIES_A_WORD = 1000
+
+_TEMPORARY = """
+CREATE TEMP TABLE IF NOT EXISTS planned (id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
+CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY);
+DELETE FROM temp.planned;
+DELETE FROM temp.suspects;
+"""
 
 
 def plan(
@@ -28,19 +36,21 @@ def plan(
     ``ManifestError`` when two entries turn out to be the same; the ledger is then as before.
     """
     connection = store.connection
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS planned (id INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
-    connection.execute("DELETE FROM temp.planned")
-    connection.execute(f"DELETE FROM {_SUSPECTS}")
+    for statement in _TEMPORARY.split(";"):
+        connection.execute(statement)
     problems: list[Problem] = []
+    count = 0
     for number, planned in enumerate(entries, start=1):
         twin = _plan_one(store, planned)
         if twin is not None:
-            problems.append(_same_entry(manifest, planned.entry, twin))
-        if number % 1000 == 0:
+            count += 1
+            if count <= MOST_PROBLEMS:
+                problems.append(_same_entry(manifest, planned.entry, twin))
+        if number % ENTRIES_A_WORD == 0:
             progress(number)
     if problems:
-        raise ManifestError(f"{manifest}: {len(problems)} problems", tuple(problems))
+        plural = "problem" if count == 1 else "problems"
+        raise ManifestError(f"{manifest}: {count} {plural}; nothing was sent", tuple(problems))
     connection.execute(
         "UPDATE entries SET line = NULL WHERE line IS NOT NULL AND id NOT IN (SELECT id FROM temp.planned)"
     )
@@ -49,7 +59,7 @@ def plan(
 def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
     """Entries of the last plan whose file looks different from the one that was published, a page at a time."""
     rows = store.connection.execute(
-        f"SELECT {COLUMNS} FROM entries WHERE id IN (SELECT id FROM {_SUSPECTS} WHERE id > ? ORDER BY id LIMIT ?)"
+        f"SELECT {COLUMNS} FROM entries WHERE id IN (SELECT id FROM temp.suspects WHERE id > ? ORDER BY id LIMIT ?)"
         " ORDER BY id",
         (after_id, most),
     )
@@ -58,57 +68,66 @@ def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
 
 def _plan_one(store: Store, planned: PlannedEntry) -> int | None:
     """Plan one entry; the line of its twin where this manifest had the same one already."""
-    connection = store.connection
-    entry, stat = planned.entry, planned.stat
-    row = connection.execute(
-        "SELECT id, line, spec, state, size, inode, mtime_ns, ctime_ns FROM entries WHERE entry_key = ?",
+    connection, line = store.connection, planned.entry.line
+    spec = _encode(planned.entry).decode()
+    known = connection.execute(
+        "SELECT id, line, spec, state, sha256, version_id, size, inode, mtime_ns, ctime_ns FROM entries"
+        " WHERE entry_key = ?",
         (planned.entry_key,),
     ).fetchone()
-    spec = _encode(entry).decode()
-    if row is None:
-        id_ = _insert(connection, planned, spec)
-    else:
-        id_, line, known_spec, state, *known_stat = row
-        if line != entry.line or known_spec != spec:
-            connection.execute(
-                "UPDATE entries SET line = ?, spec = ?, labels = ? WHERE id = ?",
-                (entry.line, spec, _encode(entry.labels).decode(), id_),
-            )
-        if stat is not None and known_stat != [stat.size, stat.inode, stat.mtime_ns, stat.ctime_ns]:
-            if state in TERMINAL:
-                connection.execute(f"INSERT OR IGNORE INTO {_SUSPECTS} VALUES (?)", (id_,))
-            elif state == State.PLANNED:
-                store.same_bytes(id_, stat)
+    id_ = _insert(connection, planned, spec) if known is None else known[0]
     try:
-        connection.execute("INSERT INTO temp.planned VALUES (?, ?)", (id_, entry.line))
+        connection.execute("INSERT INTO temp.planned VALUES (?, ?)", (id_, line))
     except sqlite3.IntegrityError:
         twin: int = connection.execute("SELECT line FROM temp.planned WHERE id = ?", (id_,)).fetchone()[0]
         return twin
+    if known is not None:
+        _plan_known(store, planned, spec, known)
     return None
 
 
 def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) -> int:
     entry = planned.entry
-    values: Sequence[Any] = (
-        planned.entry_key,
-        entry.line,
-        planned.workspace_id,
-        entry.name,
-        entry.version,
-        entry.path,
-        entry.conversion.framework,
-        spec,
-        _encode(entry.labels).decode(),
-        *_stat_columns(planned.stat),
-    )
     cursor = connection.execute(
         "INSERT INTO entries (entry_key, line, workspace_id, name, version_label, path, framework, spec, labels,"
         " size, inode, mtime_ns, ctime_ns, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
-        values,
+        (
+            planned.entry_key,
+            entry.line,
+            planned.workspace_id,
+            entry.name,
+            entry.version,
+            entry.path,
+            entry.conversion.framework,
+            spec,
+            _encode(entry.labels).decode(),
+            *_stat_columns(planned.stat),
+        ),
     )
     if cursor.lastrowid is None:
         raise AssertionError("an insert gives a row id")
     return cursor.lastrowid
+
+
+def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any, ...]) -> None:
+    """Follow the manifest with an entry that the ledger knows, and look whether its file is still the same."""
+    id_, line, known_spec, state, sha256, version_id, *known_stat = known
+    entry, stat = planned.entry, planned.stat
+    if line != entry.line or known_spec != spec:
+        store.connection.execute(
+            "UPDATE entries SET line = ?, spec = ?, labels = ? WHERE id = ?",
+            (entry.line, spec, _encode(entry.labels).decode(), id_),
+        )
+    has_publication = state in TERMINAL and not (state == State.FAILED and version_id is None)
+    if has_publication and entry.sha256 is not None and sha256 is not None and entry.sha256 != sha256:
+        # What was published is not what the manifest declares now: another content is asked for.
+        store.renew(id_, stat)
+    elif stat is not None and tuple(known_stat) != _stat_columns(stat):
+        if has_publication:
+            store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
+        elif state in (State.PLANNED, State.FAILED):
+            # Nothing was made of the file that it was: there is nothing to compare.
+            store.same_bytes(id_, stat)
 
 
 def _stat_columns(stat: SourceStat | None) -> tuple[int | None, ...]:
@@ -123,9 +142,3 @@ def _same_entry(manifest: str, entry: Entry, twin: int) -> Problem:
         what=f"the same entry as line {twin}, once the workspaces and defaults are looked up",
         remedy="remove one of them, or give them different version labels",
     )
-
-
-def remove_new_ledger(path: Path) -> None:
-    """Remove a ledger that was made for a plan that failed."""
-    for suffix in ("", "-wal", "-shm", ".lock"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Reading a ledger without disturbing its writer: ``status``, ``results``, also in mid-run."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any, Self
 
 from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
+from bulkload.ledger.connection import open_for_reading
 from bulkload.ledger.lock import Holder, holder_of
-from bulkload.ledger.store import SCHEMA_VERSION, count_failures, count_states
+from bulkload.ledger.queries import Queries
 
 # The columns of the view ``results``, a contract with scripts.
 RESULT_COLUMNS = (
@@ -16,23 +18,20 @@ RESULT_COLUMNS = (
     "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
     "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
 )  # fmt: skip
+_RUN_COLUMNS = ("run_id", "started_at", "finished_at", "exit_code")
 
 
 class LedgerReader:
-    """A read-only look at a ledger. Its connection never checkpoints."""
+    """A read-only look at a ledger. Its connection never checkpoints.
+
+    Every method raises ``LedgerError`` where the file turns out to be damaged.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises ``LedgerError`` where there is no ledger of this version."""
+        """Raises ``LedgerError`` where there is no ledger of this version; makes no file where there is none."""
         self.path = path
-        if not path.is_file():
-            raise LedgerError(f"{path}: there is no such ledger; `bulkload run MANIFEST` makes one")
-        try:
-            self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-            self._meta = dict(self._connection.execute("SELECT key, value FROM meta"))
-        except sqlite3.Error as error:
-            raise LedgerError(f"{path}: is not a bulkload ledger ({error})") from None
-        if int(self._meta.get("schema_version", 0)) > SCHEMA_VERSION:
-            raise LedgerError(f"{path}: was written by a newer bulkload; upgrade bulkload to read it")
+        self._connection = open_for_reading(path)
+        self._queries = Queries(self._connection)
 
     def __enter__(self) -> Self:
         """Nothing more to open."""
@@ -45,12 +44,12 @@ class LedgerReader:
     @property
     def endpoint(self) -> str | None:
         """Where the last run published to."""
-        return self._meta.get("endpoint")
+        return self._fact("endpoint")
 
     @property
     def manifest(self) -> str | None:
         """The manifest of the last run."""
-        return self._meta.get("manifest")
+        return self._fact("manifest")
 
     @property
     def holder(self) -> Holder | None:
@@ -59,20 +58,38 @@ class LedgerReader:
 
     def counts(self) -> dict[str, int]:
         """How many entries of the manifest are in each state: all eight keys."""
-        return count_states(self._connection)
+        with self._reading():
+            return self._queries.counts()
 
     def failures(self) -> tuple[CauseCount, ...]:
-        """Entries that failed, by cause."""
-        return count_failures(self._connection)
+        """Entries of the manifest that failed, by cause."""
+        with self._reading():
+            return self._queries.failures()
 
     def last_run(self) -> dict[str, Any] | None:
         """The newest run: run_id, started_at, finished_at, exit_code (None while it works, or when it was killed)."""
-        row = self._connection.execute(
-            "SELECT run_id, started_at, finished_at, exit_code FROM runs ORDER BY started_at DESC LIMIT 1"
-        ).fetchone()
-        return dict(zip(("run_id", "started_at", "finished_at", "exit_code"), row, strict=True)) if row else None
+        # In the order in which they began, whatever the wall clock said.
+        statement = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs ORDER BY number DESC LIMIT 1"
+        with self._reading():
+            row = self._connection.execute(statement).fetchone()
+        return dict(zip(_RUN_COLUMNS, row, strict=True)) if row else None
 
     def results(self) -> Iterator[tuple[Any, ...]]:
         """Rows of ``RESULT_COLUMNS``, in manifest order; entries no longer in the manifest come last."""
-        columns = ", ".join(RESULT_COLUMNS)
-        yield from self._connection.execute(f"SELECT {columns} FROM results ORDER BY line IS NULL, line, entry_key")
+        select = f"SELECT {', '.join(RESULT_COLUMNS)} FROM results"
+        with self._reading():
+            # Each by its index: neither a million rows nor their logs are sorted.
+            yield from self._connection.execute(f"{select} WHERE line IS NOT NULL ORDER BY line")
+            yield from self._connection.execute(f"{select} WHERE line IS NULL ORDER BY entry_key")
+
+    def _fact(self, key: str) -> str | None:
+        with self._reading():
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path}: cannot be read ({error})") from None

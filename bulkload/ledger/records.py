@@ -31,7 +31,10 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     fence: frozenset[int]
     sealed: bool
     version_id: int | None
+    # This ledger's upload made that version.
     owned: bool
+    # Planned anew by --retry-failed: an equal version that ended in error does not spare the upload.
+    retaken: bool
     # In the manifest of this run.
     listed: bool
 
@@ -43,7 +46,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 # The columns that ``ledger_entry`` reads, in its order.
 COLUMNS = (
-    "id, workspace_id, spec, state, size, inode, mtime_ns, ctime_ns, sha256, fence, sealed, version_id, owned, line"
+    "id, workspace_id, spec, state, size, inode, mtime_ns, ctime_ns, sha256, fence, sealed, version_id, owned, retaken,"
+    " line"
 )
 
 _decode_entry = msgspec.json.Decoder(Entry).decode
@@ -52,7 +56,8 @@ _decode_fence = msgspec.json.Decoder(frozenset[int]).decode
 
 def ledger_entry(row: tuple[Any, ...]) -> LedgerEntry:
     """A row of ``COLUMNS`` as a record."""
-    (id_, workspace_id, spec, state, size, inode, mtime, ctime, sha256, fence, sealed, version_id, owned, line) = row
+    id_, workspace_id, spec, state, size, inode, mtime, ctime, sha256, fence, sealed, version_id, *flags, line = row
+    owned, retaken = flags
     stat = None if inode is None else SourceStat(size=size, inode=inode, mtime_ns=mtime, ctime_ns=ctime)
     return LedgerEntry(
         id=id_,
@@ -65,6 +70,7 @@ def ledger_entry(row: tuple[Any, ...]) -> LedgerEntry:
         sealed=bool(sealed),
         version_id=version_id,
         owned=bool(owned),
+        retaken=bool(retaken),
         listed=line is not None,
     )
 

@@ -7,12 +7,13 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY, -- in the order in which they began, whatever the wall clock said
+    run_id TEXT NOT NULL UNIQUE,
     started_at TEXT NOT NULL,
-    finished_at TEXT,
+    finished_at TEXT,          -- NULL: at work, or killed
     exit_code INTEGER,
     summary TEXT               -- the summary object, JSON
-) WITHOUT ROWID;
+);
 
 -- One row an entry, with its current publication.
 CREATE TABLE entries (
@@ -34,6 +35,7 @@ CREATE TABLE entries (
     -- Intent: JSON list of the version ids that this model had before the first byte was sent.
     fence TEXT,
     sealed INTEGER NOT NULL DEFAULT 0,  -- 1: the last piece may have left
+    retaken INTEGER NOT NULL DEFAULT 0, -- 1: planned anew by --retry-failed: an equal version in error does not count
     version_id INTEGER,
     owned INTEGER NOT NULL DEFAULT 0,   -- 1: this ledger's upload made that version
     version_uuid TEXT,
@@ -49,10 +51,12 @@ CREATE TABLE entries (
 -- One version, one owner: an answer with an id that is taken is not believed.
 CREATE UNIQUE INDEX entries_owned_version ON entries (version_id) WHERE owned = 1;
 CREATE INDEX entries_line ON entries (line);
-CREATE INDEX entries_open ON entries (state, line) WHERE state IN ('planned', 'uploading', 'in_doubt', 'uploaded');
+-- Counts, and what is planned, without a look at the rows.
+CREATE INDEX entries_state ON entries (state, line);
 -- One upload in flight or in doubt per model, versions in manifest order.
-CREATE INDEX entries_sending ON entries (workspace_id, name, line) WHERE state IN ('planned', 'uploading', 'in_doubt');
-CREATE INDEX entries_model ON entries (workspace_id, name);
+CREATE INDEX entries_sending ON entries (workspace_id, name, state, line)
+    WHERE state IN ('planned', 'uploading', 'in_doubt');
+CREATE INDEX entries_model ON entries (workspace_id, name, sha256);
 
 -- Publications that a newer one of the same entry replaced.
 CREATE TABLE past_publications (
@@ -61,6 +65,7 @@ CREATE TABLE past_publications (
     status TEXT, cause TEXT, message TEXT, logs TEXT, attempts INTEGER NOT NULL, adopted INTEGER NOT NULL,
     uploaded_at TEXT, finished_at TEXT, upload_seconds REAL, convert_seconds REAL, run_id TEXT
 );
+CREATE INDEX past_of_entry ON past_publications (entry_id);
 CREATE UNIQUE INDEX past_owned_version ON past_publications (version_id) WHERE owned = 1;
 
 -- Digests of files that were read whole and did not change meanwhile.

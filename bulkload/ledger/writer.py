@@ -23,6 +23,7 @@ T = TypeVar("T")
 LARGEST_GROUP = 512
 
 Operation = Callable[[Store], Any]
+Call = tuple[Operation, "asyncio.Future[Any]"]
 Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
@@ -30,16 +31,20 @@ class Writer:
     """Runs operations on a store in a thread of its own, in the order of the calls."""
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
+        """``open_store`` runs in the thread: SQLite's connection belongs to the thread that made it."""
         self._open_store = open_store
-        self._queue: queue.SimpleQueue[tuple[Operation, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        # A daemon: a loop that was torn down without ``stop`` must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="bulkload-ledger", daemon=True)
         self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._stopped = False
 
     async def start(self) -> None:
-        """Open the store in the thread. Raises what opening raises."""
-        self._opened: asyncio.Future[None] = self._loop.create_future()
+        """Open the store in the thread. Raises what opening raises; ``stop`` is due in any case."""
         self._thread.start()
-        await self._opened
+        with anyio.CancelScope(shield=True):
+            await self._opened
 
     async def call(self, operation: Callable[[Store], T]) -> T:
         """Run ``operation(store)`` and return its result once it is committed.
@@ -47,6 +52,8 @@ class Writer:
         Shielded: a cancelled caller would not know whether its write landed. Raises what the operation raises, which
         then has changed nothing, and ``LedgerError`` where the commit fails.
         """
+        if self._stopped:
+            raise RuntimeError("the ledger is closed")
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put((operation, future))
         with anyio.CancelScope(shield=True):
@@ -55,52 +62,55 @@ class Writer:
 
     async def stop(self) -> None:
         """Finish what was handed in, close the store, end the thread."""
+        self._stopped = True
         self._queue.put(None)
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._thread.join)
+        if self._thread.ident is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._thread.join)
 
     def _work(self) -> None:
         try:
             store = self._open_store()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever started the thread
-            self._loop.call_soon_threadsafe(self._opened.set_exception, error)
+            self._tell([(self._opened, None, error)])
             return
-        self._loop.call_soon_threadsafe(self._opened.set_result, None)
+        self._tell([(self._opened, None, None)])
         with contextlib.closing(store):
             while group := self._next_group():
                 self._tell(self._commit(store, group))
 
-    def _next_group(self) -> list[tuple[Operation, "asyncio.Future[Any]"]]:
+    def _next_group(self) -> list[Call]:
         """Wait for one operation, then take all that wait behind it; empty at the end."""
-        first = self._queue.get()
-        if first is None:
-            return []
-        group = [first]
-        while len(group) < LARGEST_GROUP:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                self._queue.put(None)
-                break
-            group.append(item)
+        group: list[Call] = []
+        with contextlib.suppress(queue.Empty):
+            while len(group) < LARGEST_GROUP:
+                call = self._queue.get(block=not group)
+                if call is None:
+                    if group:
+                        # Commit these first; the end is found again behind them.
+                        self._queue.put(None)
+                    break
+                group.append(call)
         return group
 
-    def _commit(self, store: Store, group: list[tuple[Operation, "asyncio.Future[Any]"]]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def _commit(self, store: Store, group: list[Call]) -> list[Outcome]:
         try:
             store.begin()
-            for operation, future in group:
-                try:
-                    outcomes.append((future, store.attempt(operation), None))
-                except Exception as error:  # noqa: BLE001 - it belongs to the caller
-                    outcomes.append((future, None, _named(error)))
+            outcomes = [self._attempt(store, *call) for call in group]
             store.commit()
         except Exception as error:  # noqa: BLE001 - it belongs to all callers of this group
             store.roll_back()
             return [(future, None, _named(error)) for _, future in group]
         return outcomes
+
+    def _attempt(self, store: Store, operation: Operation, future: "asyncio.Future[Any]") -> Outcome:
+        try:
+            return future, store.attempt(operation), None
+        except Exception as error:
+            if not store.in_transaction:
+                # SQLite gave up the whole group: what its other callers wrote is gone as well.
+                raise
+            return future, None, _named(error)
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         # The loop may be gone when a run was torn down; what was committed stays committed.
@@ -110,8 +120,8 @@ class Writer:
 
 def _resolve(outcomes: list[Outcome]) -> None:
     for future, result, error in outcomes:
-        if future.cancelled():
-            continue
+        if future.done():
+            continue  # cancelled from outside anyio; the write stands
         if error is not None:
             future.set_exception(error)
         else:

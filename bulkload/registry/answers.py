@@ -12,7 +12,10 @@ from bulkload.core.records import Conversion, RegistryVersion, Workspace
 # An error page of a proxy can be long; a message is for reading.
 LONGEST_MESSAGE = 500
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+_TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
+# What SQLite and the registry's own database can hold.
+_LARGEST_INTEGER = 2**63 - 1
 
 
 def version_from(node: object) -> RegistryVersion | None:
@@ -25,8 +28,8 @@ def version_from(node: object) -> RegistryVersion | None:
     version = node.get("model_version")
     if not isinstance(version, dict):
         return None
-    version_id, name = version.get("id"), version.get("name")
-    if not isinstance(version_id, int) or not isinstance(name, str):
+    version_id, name = _integer(version.get("id")), _text(version.get("name"))
+    if version_id is None or name is None:
         return None
     file_info = _object(version.get("file_info"))
     config = _object(node.get("config"))
@@ -48,11 +51,22 @@ def version_from(node: object) -> RegistryVersion | None:
     )
 
 
-def versions_of_model(node: object) -> list[RegistryVersion]:
-    """One item of ``{"models": [...]}``: a model with its versions. The flat form of 2023 has none."""
-    nodes = _object(node).get("model_versions")
-    found = [version_from(item) for item in nodes] if isinstance(nodes, list) else []
-    return [version for version in found if version is not None]
+def versions_of_one_model(answer: object) -> list[RegistryVersion] | None:
+    """Both documented forms of ``list_versions_for_model``: ``{"models": [...]}`` and ``{"model_versions": [...]}``.
+
+    None where it is neither, or names a model without saying which versions it has (the flat form of 2023): no word
+    about versions is not the word that there are none.
+    """
+    models = _object(answer).get("models")
+    lists = [_object(model).get("model_versions") for model in models] if isinstance(models, list) else None
+    if lists is None:
+        lists = [_object(answer).get("model_versions")]
+    versions: list[RegistryVersion] = []
+    for nodes in lists:
+        if not isinstance(nodes, list):
+            return None
+        versions += [version for node in nodes if (version := version_from(node)) is not None]
+    return versions
 
 
 class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +84,10 @@ def listed_versions(answer: object) -> list[ListedVersion] | None:
         return None
     return [
         ListedVersion(
-            version_id=row["id"],
-            name=row["model_id"],
-            sha256=_text(row.get("sha")),
-            file_name=_text(row.get("file_name")),
+            version_id=version_id, name=name, sha256=_text(row.get("sha")), file_name=_text(row.get("file_name"))
         )
-        for row in answer
-        if isinstance(row, dict) and isinstance(row.get("id"), int) and isinstance(row.get("model_id"), str)
+        for row in map(_object, answer)
+        if (version_id := _integer(row.get("id"))) is not None and (name := _text(row.get("model_id"))) is not None
     ]
 
 
@@ -86,13 +97,17 @@ def workspaces_from(answer: object) -> list[Workspace] | None:
     if not isinstance(rows, list):
         return None
     return [
-        Workspace(workspace_id=row["id"], name=row["name"])
-        for row in rows
-        if isinstance(row, dict)
-        and isinstance(row.get("id"), int)
-        and isinstance(row.get("name"), str)
+        Workspace(workspace_id=workspace_id, name=name)
+        for row in map(_object, rows)
+        if (workspace_id := _integer(row.get("id"))) is not None
+        and (name := _text(row.get("name"))) is not None
         and row.get("archived") is not True
     ]
+
+
+def created_workspace_id(answer: object) -> int | None:
+    """The id in ``{"workspace_id": 18}``; None where it has none."""
+    return _integer(_object(answer).get("workspace_id"))
 
 
 def uploaded_version_id(answer: object) -> int | None:
@@ -104,26 +119,33 @@ def uploaded_version_id(answer: object) -> int | None:
     return _integer(id_)
 
 
-def error_message(body: bytes, content_type: str) -> str:
-    """The words of an error answer: both JSON forms (``msg``; ``error`` with ``status``), or plain text."""
+def error_message(body: bytes) -> str:
+    """The words of an error answer: both JSON forms (``msg``; ``error`` with ``status``), a page's title, or text."""
     try:
-        answer = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
-        answer = None
-    if isinstance(answer, dict):
-        words = answer.get("msg") or answer.get("error_description") or answer.get("error") or answer.get("message")
-        if isinstance(words, str):
-            return _short(words)
-    if "html" in content_type:
-        return "an HTML page"
-    return _short(body.decode("utf-8", errors="replace"))
+        answer = _object(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        answer = {}
+    for key in ("msg", "error_description", "error", "message"):
+        words = answer.get(key)
+        if isinstance(words, str) and words:
+            return one_line(words)
+    if body.lstrip()[:1] == b"<":
+        title = _TITLE.search(body)
+        return one_line(f"an HTML page: {title[1].decode(errors='replace')}" if title else "an HTML page")
+    return one_line(body.decode("utf-8", errors="replace"))
+
+
+def one_line(words: str) -> str:
+    """Foreign words as they may stand in a message: one line, of readable length, without control characters."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in words[: 4 * LONGEST_MESSAGE]).split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
 
 
 def retry_after_seconds(header: str | None, answered_at: str | None) -> float | None:
     """``Retry-After`` in seconds; its date form is measured against the answer's own ``Date``, never our clock."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if _SECONDS.fullmatch(header.strip()):
         return float(header)
     until, now = http_date(header), http_date(answered_at)
     if until is None or now is None:
@@ -137,21 +159,18 @@ def http_date(header: str | None) -> datetime | None:
         return None
     try:
         parsed = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
 def registry_time(text: str | None) -> datetime | None:
     """A time of the registry: ISO 8601 with a fraction of any width (``2026-01-09T18:38:00.86797+00:00`` occurs)."""
-    match = _TIME.fullmatch(text or "")
-    if match is None:
-        return None
-    fraction = (match.group(2) or "")[:6].ljust(6, "0")
     try:
-        return datetime.fromisoformat(f"{match.group(1)}.{fraction}{match.group(3)}")
+        parsed = datetime.fromisoformat(text or "")
     except ValueError:
         return None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
 def _conversion(node: object) -> Conversion | None:
@@ -187,9 +206,5 @@ def _text(value: object) -> str | None:
 
 
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _short(words: str) -> str:
-    line = " ".join(words.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    known = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER
+    return value if known else None  # type: ignore[return-value]

@@ -6,13 +6,23 @@ from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
 
 
+# A command that asks somebody, who is not there, must not hold up a run for ever.
+COMMAND_SECONDS = 60.0
+
+
 class TokenSource:
     """Holds the current token and gets a new one when the registry refuses it. Never shows it."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, *, command_timeout: float = COMMAND_SECONDS) -> None:
         self._credentials = credentials
+        self._command_timeout = command_timeout
         self._token: str | None = None
         self._lock = anyio.Lock()
+
+    @property
+    def held(self) -> str | None:
+        """The token that was sent last, if any: for keeping it out of what is shown."""
+        return self._token
 
     async def current(self) -> str:
         """The token to send. Raises ``NotAuthorised`` when there is none."""
@@ -43,12 +53,17 @@ class TokenSource:
         token = words.strip()
         if not token:
             raise NotAuthorised("no token; set BULKLOAD_TOKEN, or give --token-file or --token-command")
-        if not token.isascii() or any(character.isspace() for character in token):
+        # Anything else cannot stand in a header, and is more likely a page or a message than a token.
+        if not token.isascii() or not token.isprintable() or " " in token:
             raise NotAuthorised("the token is not one word of ASCII; check where it comes from")
         return token
 
     async def _run(self, command: str) -> str:
-        result = await anyio.run_process(["/bin/sh", "-c", command], check=False)
+        try:
+            with anyio.fail_after(self._command_timeout):
+                result = await anyio.run_process(["/bin/sh", "-c", command], check=False)
+        except TimeoutError:
+            raise NotAuthorised(f"--token-command printed no token within {self._command_timeout:g} s") from None
         if result.returncode != 0:
             words = result.stderr.decode(errors="replace").strip()[-300:]
             raise NotAuthorised(f"--token-command ended with {result.returncode}: {words}")

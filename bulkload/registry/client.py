@@ -1,113 +1,102 @@
-"""One client for the registry's API, on aiohttp. It sends each request once: only ``engine`` tries again."""
+"""The registry's API, a method a call. Each sends one request: only ``engine`` tries again."""
 
-import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
 import anyio
 import ijson
 import msgspec
 
-from bulkload import __version__
-from bulkload.core.errors import UsageError
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Credentials
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.registry import answers
-from bulkload.registry.auth import TokenSource
+from bulkload.registry.body import UploadBody
 from bulkload.registry.form import Form
-
-CONNECT_SECONDS = 10.0
-# A body under way, or an answer being read, that does not move for this long is cut.
-PROGRESS_SECONDS = 60.0
-# An error answer is read up to here.
-LARGEST_ERROR_BODY = 65_536
-
-
-def normalised_endpoint(endpoint: str) -> str:
-    """The endpoint without what makes no difference. Raises ``UsageError`` where it is no http(s) address."""
-    parts = urlsplit(endpoint.strip())
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.query or parts.fragment:
-        raise UsageError(f"{endpoint!r} is not the address of a registry; write it as https://registry.example.com")
-    if parts.username is not None:
-        raise UsageError("an endpoint holds no user name or password; use --token-file or --token-command")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:
-        host = f"{host}:{port}"
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+from bulkload.registry.transport import Transport
 
 
 class Registry:
     """The registry at one endpoint. Every method sends one request and raises ``CallFailed`` when it fails."""
 
-    def __init__(self, endpoint: str, credentials: Credentials, *, answer_timeout: float = 1200.0) -> None:
-        """``answer_timeout``: seconds to wait for an upload's answer after its last byte."""
-        self.endpoint = normalised_endpoint(endpoint)
-        # Requests sent so far, by kind: upload, poll, list, auth, other.
-        self.requests: Counter[str] = Counter()
-        # The registry's own clock, from its last answer.
-        self.answered_at: datetime | None = None
+    def __init__(
+        self,
+        endpoint: str,
+        credentials: Credentials,
+        *,
+        answer_timeout: float = 1200.0,
+        connect_timeout: float = 10.0,
+        progress_timeout: float = 60.0,
+    ) -> None:
+        """Nothing is sent yet. All three are seconds.
+
+        ``answer_timeout``: longest wait for an upload's answer after its last byte. ``progress_timeout``: a body under
+        way, or an answer to a read, that does not move for so long is cut. Raises ``UsageError`` for an endpoint that
+        is no http(s) address.
+        """
         self._answer_timeout = answer_timeout
-        self._tokens = TokenSource(credentials)
-        self._session: aiohttp.ClientSession | None = None
+        self._progress_timeout = progress_timeout
+        self._transport = Transport(
+            endpoint, credentials, connect_timeout=connect_timeout, progress_timeout=progress_timeout
+        )
 
     async def __aenter__(self) -> Self:
-        """Make the connection pool; nothing is sent yet."""
-        self._session = aiohttp.ClientSession(
-            # The engine bounds how many requests are under way; a second bound here would only hide it.
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=PROGRESS_SECONDS),
-            headers={"User-Agent": f"bulkload/{__version__}"},
-            # HTTPS_PROXY and NO_PROXY, as every tool of the field honours them.
-            trust_env=True,
-        )
+        """Make the connection pool."""
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._transport.__aexit__()
+
+    @property
+    def endpoint(self) -> str:
+        """The registry's address, normalised."""
+        return self._transport.endpoint
+
+    @property
+    def requests(self) -> Counter[str]:
+        """Requests so far, by kind: upload, poll, list, auth, other."""
+        return self._transport.requests
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """The registry's own clock, from its last answer."""
+        return self._transport.answered_at
 
     async def token(self) -> str:
         """The token that the next request would carry."""
-        return await self._tokens.current()
+        return await self._transport.tokens.current()
 
     async def renew_token(self, refused: str) -> bool:
         """Get a new token after a 401; False when there is no other."""
-        return await self._tokens.renew(refused)
+        return await self._transport.tokens.renew(refused)
 
     # The instance.
 
     async def config(self) -> dict[str, Any]:
         """``GET config``: ``{"default_arch": "x86"}``. Needs no token."""
-        async with self._request("other", "GET", "config", token=False) as response:
-            answer = await self._json(response, "config")
+        answer = await self._transport.json("other", "GET", "config", None, token=False)
         if not isinstance(answer, dict):
-            raise self._unreadable("config", response.status)
+            raise self._unreadable("config", answer)
         return answer
 
     async def workspaces(self) -> list[Workspace]:
         """The workspaces that this account sees, without archived ones."""
-        found = answers.workspaces_from(await self._call("other", "workspaces/list", {}))
+        answer = await self._call("other", "workspaces/list", {})
+        found = answers.workspaces_from(answer)
         if found is None:
-            raise self._unreadable("workspaces/list", 200)
+            raise self._unreadable("workspaces/list", answer)
         return found
 
     async def create_workspace(self, name: str) -> int:
         """Make a workspace and return its id."""
         answer = await self._call("other", "workspaces/create", {"workspace_name": name})
-        if not isinstance(answer, dict) or not isinstance(answer.get("workspace_id"), int):
-            raise self._unreadable("workspaces/create", 200)
-        workspace_id: int = answer["workspace_id"]
+        workspace_id = answers.created_workspace_id(answer)
+        if workspace_id is None:
+            raise self._unreadable("workspaces/create", answer)
         return workspace_id
 
     # Reading models.
@@ -116,51 +105,57 @@ class Registry:
         """One version by its id (``get_version_by_id``)."""
         call = "models/get_version_by_id"
         answer = await self._call("poll", call, {"model_version_id": version_id})
-        node = answer.get("model_version") if isinstance(answer, dict) else None
-        found = answers.version_from(node)
+        found = answers.version_from(answer.get("model_version") if isinstance(answer, dict) else None)
         if found is None:
-            raise self._unreadable(call, 200)
+            raise self._unreadable(call, answer)
         return found
 
     async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
-        """All versions of a workspace, one model at a time, parsed while the answer arrives.
+        """All versions of a workspace, some at a time, parsed while the answer arrives.
 
-        The answer is unpaged: about 1.5 kB a version. Raises ``CallFailed`` also where it breaks off.
+        The answer is unpaged: about 1.5 kB a version. Raises ``CallFailed`` also where it breaks off, or holds no
+        list of models: an error told with status 200 must not look like an empty workspace.
         """
         call = "models/list"
         body = {"workspace_id": workspace_id, "workspace_name": None}
-        async with self._request("list", "POST", call, body) as response:
-            models = ijson.sendable_list()
-            parser = ijson.items_coro(models, "models.item", use_float=True)
+        async with self._transport.request("list", "POST", call, body) as response:
+            nodes = ijson.sendable_list()
+            parser = ijson.items_coro(nodes, "models.item.model_versions.item", use_float=True)
+            opening = _ListOpening()
             try:
                 async for chunk in response.content.iter_any():
+                    opening.feed(chunk)
                     parser.send(chunk)
-                    for model in models:
-                        yield answers.versions_of_model(model)
-                    models.clear()
+                    versions = [found for node in nodes if (found := answers.version_from(node)) is not None]
+                    nodes.clear()
+                    if versions:
+                        yield versions
                 parser.close()
-            except (ijson.JSONError, UnicodeDecodeError):
-                raise self._unreadable(call, response.status) from None
+            except (ijson.JSONError, UnicodeDecodeError) as error:
+                reason = answers.one_line(str(error).partition("\n")[0])
+                raise self._transport.unreadable(call, reason, response.status) from None
+            if not opening.seen:
+                raise self._transport.unreadable(call, "no list of models", response.status)
 
     async def list_versions(self, name: str) -> list[answers.ListedVersion]:
         """Versions of every model of this name, in all workspaces and of all owners (``list_versions``).
 
         Sent with the name alone: the registry matches name OR model id, and another id drags in another model.
         """
-        found = answers.listed_versions(await self._call("list", "models/list_versions", {"model_id": name}))
+        answer = await self._call("list", "models/list_versions", {"model_id": name})
+        found = answers.listed_versions(answer)
         if found is None:
-            raise self._unreadable("models/list_versions", 200)
+            raise self._unreadable("models/list_versions", answer)
         return found
 
     async def list_versions_for_model(self, name: str, workspace_id: int) -> list[RegistryVersion]:
         """Versions of one model (``list_versions_for_model``), in either of the two forms that are documented."""
         call = "models/list_versions_for_model"
         answer = await self._call("list", call, {"model_id": name, "workspace_id": workspace_id})
-        if isinstance(answer, dict) and isinstance(answer.get("models"), list):
-            return [version for model in answer["models"] for version in answers.versions_of_model(model)]
-        if isinstance(answer, dict) and isinstance(answer.get("model_versions"), list):
-            return answers.versions_of_model(answer)
-        raise self._unreadable(call, 200)
+        found = answers.versions_of_one_model(answer)
+        if found is None:
+            raise self._unreadable(call, answer)
+        return found
 
     async def version_config(self, version_id: int) -> dict[str, Any] | None:
         """The newest config row of a version; None when there is none."""
@@ -181,147 +176,50 @@ class Registry:
         """Send one upload and return the id that the answer names.
 
         ``call`` is ``models/upload`` or ``models/upload_and_convert``. ``body`` is the whole form, or its pieces, of
-        which the last is asked for when all others have left. What the iterator raises is raised here, and the
-        upload is then broken off. Cut after 60 s without progress; the answer may take the answer timeout.
+        which the last is asked for when all others have been handed to the transport. What the iterator raises is
+        raised here, and the upload is then broken off. However this ends, the iterator is closed and nothing of the
+        upload is under way any more.
         """
-        headers = {"Content-Type": form.content_type, "Content-Length": str(form.content_length(file_size))}
+        length = form.content_length(file_size)
+        headers = {"Content-Type": form.content_type, "Content-Length": str(length)}
         with anyio.CancelScope() as scope:
-            watched = _WatchedBody(body, scope, self._answer_timeout)
+            sending = UploadBody(
+                body, length, scope, progress_timeout=self._progress_timeout, answer_timeout=self._answer_timeout
+            )
             try:
-                async with self._request(
-                    "upload", "POST", call, watched.data, headers=headers, answer_timeout=None
-                ) as response:
-                    answer = await self._json(response, call)
+                async with self._transport.request("upload", "POST", call, sending, headers=headers) as response:
+                    answer = await self._transport.decoded(response, call)
             except CallFailed:
-                if watched.broken_by is not None:
-                    raise watched.broken_by from None
+                if sending.broken_by is not None:
+                    raise sending.broken_by from None
                 raise
+            finally:
+                await sending.settle()
             version_id = answers.uploaded_version_id(answer)
-            if version_id is None:
-                raise self._unreadable(call, response.status)
+            # Whatever was stored before the whole file had left is not that file.
+            if version_id is None or sending.unsent:
+                raise self._unreadable(call, answer)
             return version_id
-        raise CallFailed(
-            Failure(call=call, kind=FailureKind.CUT, message=f"nothing moved for {watched.patience_seconds:g} s")
-        )
-
-    # One request.
+        raise CallFailed(Failure(call=call, kind=FailureKind.CUT, message=sending.complaint))
 
     async def _call(self, kind: str, call: str, body: dict[str, Any]) -> Any:
-        async with self._request(kind, "POST", call, body) as response:
-            return await self._json(response, call)
+        return await self._transport.json(kind, "POST", call, body)
 
-    @asynccontextmanager
-    async def _request(
-        self,
-        kind: str,
-        method: str,
-        call: str,
-        body: object = None,
-        *,
-        token: bool = True,
-        headers: dict[str, str] | None = None,
-        answer_timeout: float | None = PROGRESS_SECONDS,
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Send one request; the answer is a success. Foreign exceptions end here, as ``CallFailed``."""
-        if self._session is None:
-            raise RuntimeError("the registry is not open")
-        headers = dict(headers or {})
-        if token:
-            headers["Authorization"] = f"Bearer {await self._tokens.current()}"
-        if isinstance(body, dict):
-            body = msgspec.json.encode(body)
-            headers["Content-Type"] = "application/json"
-        self.requests[kind] += 1
-        try:
-            async with self._session.request(
-                method,
-                f"{self.endpoint}/v1/api/{call}",
-                data=body,
-                headers=headers,
-                # A redirect would turn an upload into a GET, or carry file and token elsewhere.
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=answer_timeout),
-            ) as response:
-                self.answered_at = answers.http_date(response.headers.get("Date")) or self.answered_at
-                if not 200 <= response.status < 300:
-                    raise CallFailed(await self._refusal(response, call))
-                yield response
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise CallFailed(
-                Failure(call=call, kind=FailureKind.NO_CONNECTION, message=_connection_message(error))
-            ) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            words = str(error) or type(error).__name__
-            raise CallFailed(Failure(call=call, kind=FailureKind.CUT, message=words)) from None
-
-    async def _json(self, response: aiohttp.ClientResponse, call: str) -> Any:
-        try:
-            return msgspec.json.decode(await response.read())
-        except msgspec.MsgspecError:
-            raise self._unreadable(call, response.status) from None
-
-    async def _refusal(self, response: aiohttp.ClientResponse, call: str) -> Failure:
-        try:
-            body = await response.content.read(LARGEST_ERROR_BODY)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            # The status has arrived, and it is what counts.
-            body = b""
-        message = answers.error_message(body, response.headers.get("Content-Type", ""))
-        if 300 <= response.status < 400:
-            message = f"redirects to {response.headers.get('Location', 'nowhere')}; give that address as the endpoint"
-        return Failure(
-            call=call,
-            kind=FailureKind.STATUS,
-            status=response.status,
-            message=message,
-            retry_after=answers.retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
-        )
-
-    def _unreadable(self, call: str, status: int) -> CallFailed:
-        message = "the answer is not what a registry answers"
-        return CallFailed(Failure(call=call, kind=FailureKind.UNREADABLE, status=status, message=message))
+    def _unreadable(self, call: str, answer: object) -> CallFailed:
+        return self._transport.unreadable(call, answers.one_line(msgspec.json.encode(answer).decode()))
 
 
-class _WatchedBody:
-    """An upload's body that moves its scope's deadline with every piece, and remembers what broke it."""
+class _ListOpening:
+    """Looks for the start of the list in ``{"models": [...]}``, which the parser of its items does not tell."""
 
-    def __init__(self, body: bytes | AsyncIterator[bytes], scope: anyio.CancelScope, answer_timeout: float) -> None:
-        self.broken_by: Exception | None = None
-        self.patience_seconds = 0.0
-        self._scope = scope
-        self._answer_timeout = answer_timeout
-        self.data: bytes | AsyncIterator[bytes] = body if isinstance(body, bytes) else self._pieces(body)
-        self._wait_for(answer_timeout if isinstance(body, bytes) else PROGRESS_SECONDS + CONNECT_SECONDS)
+    def __init__(self) -> None:
+        self.seen = False
+        self._events = ijson.sendable_list()
+        self._parser = ijson.parse_coro(self._events)
 
-    def _wait_for(self, seconds: float) -> None:
-        self.patience_seconds = seconds
-        self._scope.deadline = anyio.current_time() + seconds
-
-    async def _pieces(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        while True:
-            # Our own time (reading, pacing, the seal's commit) is not the registry's lack of progress.
-            self._scope.deadline = math.inf
-            try:
-                piece = await anext(pieces)
-            except StopAsyncIteration:
-                break
-            except Exception as error:
-                self.broken_by = error
-                raise
-            self._wait_for(PROGRESS_SECONDS)
-            yield piece
-        self._wait_for(self._answer_timeout)
-
-
-def _connection_message(error: Exception) -> str:
-    """Whose fault a failed connection is, in one sentence."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the host name {error.host} is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        cause = error.__cause__ or error
-        reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
-        return f"no trusted TLS connection to {error.host}: {reason}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror if error.os_error is not None else ""
-        return f"no connection to {error.host}:{error.port}: {reason or error}"
-    return f"no connection within {CONNECT_SECONDS:g} s"
+    def feed(self, chunk: bytes) -> None:
+        if self.seen:
+            return
+        self._parser.send(chunk)
+        self.seen = any(event[:2] == ("models", "start_array") for event in self._events)
+        self._events.clear()

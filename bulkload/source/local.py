@@ -1,11 +1,12 @@
 """Local files: read in a thread, hashed on the way, and watched for change until the last piece."""
 
 import asyncio
+import errno
 import hashlib
 import os
+import stat as file_kinds
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import anyio
@@ -44,98 +45,135 @@ class SmallFile:
 
 def stat_of(path: str) -> SourceStat:
     """The file's stat. Raises ``OSError``."""
-    return _record(Path(path).stat())
-
-
-def _record(stat: os.stat_result) -> SourceStat:
-    return SourceStat(size=stat.st_size, inode=stat.st_ino, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns)
+    return _record(os.stat(path))  # noqa: PTH116 - a million files, and Path costs as much again
 
 
 @in_thread
 def read_small(path: str) -> SmallFile:
     """Read a small file whole, in one hop to a thread. Raises ``OSError`` and ``SourceChanged``."""
-    with Path(path).open("rb", buffering=0) as file:
-        before = _record(os.fstat(file.fileno()))
+    descriptor, before = _open(path)
+    try:
         if before.size > SMALL_FILE_BYTES:
             raise SourceChanged(path)
-        data = file.read(before.size + 1)
-        after = _record(os.fstat(file.fileno()))
-    if before != after or len(data) != after.size:
+        # One byte more would show that it has grown.
+        data = os.read(descriptor, before.size + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) != before.size or stat_of(path) != before:
         raise SourceChanged(path)
-    return SmallFile(data=data, stat=after, sha256=hashlib.sha256(data).hexdigest())
+    return SmallFile(data=data, stat=before, sha256=hashlib.sha256(data).hexdigest())
 
 
-@in_thread
-def digest_of(path: str) -> tuple[SourceStat, str]:
+async def digest_of(path: str) -> tuple[SourceStat, str]:
     """Stat and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
-    with Path(path).open("rb", buffering=0) as file:
-        before = _record(os.fstat(file.fileno()))
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if _record(os.fstat(file.fileno())) != before:
-            raise SourceChanged(path)
-    return before, digest
+    async with LocalFile(path) as file:
+        async for _ in file.pieces():
+            pass
+        return file.stat, file.sha256 or ""
 
 
 class LocalFile:
-    """A large file, open for one upload: ``async with LocalFile(path) as file: async for piece in file.pieces()``."""
+    """A file, open for one upload: ``async with LocalFile(path) as file: async for piece in file.pieces()``."""
+
+    stat: SourceStat
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._descriptor: int | None = None
         self._digest = hashlib.sha256()
         self._last = b""
         self._unread = 0
         # The hop to a thread that is under way: the file must not be closed beneath it.
         self._hop: asyncio.Future[bytes] | None = None
+        # Known from the moment the last piece is given out.
         self.sha256: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the file and remember how it looks. Raises ``OSError``."""
-        self._descriptor, self.stat = await in_thread(self._open)()
-        self._unread = self.stat.size
+        try:
+            await self._result_of(self._start(self._begin))
+        except BaseException:
+            # The thread may have opened it for somebody who was cancelled meanwhile.
+            await self._close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Wait for the read under way and close."""
-        with anyio.CancelScope(shield=True):
-            if self._hop is not None:
-                await asyncio.wait([self._hop])
-            await in_thread(os.close)(self._descriptor)
+        await self._close()
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The file's bytes, about a mebibyte at a time; the next piece is read while this one is used.
 
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to
-        be as it was when it was opened. Raises ``OSError`` and ``SourceChanged``.
+        be as it was when it was opened. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
         """
-        piece = await self._start(self._step)
+        piece = await self._result_of(self._start(self._step))
         while self._unread:
             upcoming = self._start(self._step)
             yield piece
-            piece = await upcoming
-        await self._start(self._finish)
+            piece = await self._result_of(upcoming)
+        await self._result_of(self._start(self._finish))
         yield piece
 
     def _start(self, step: Callable[[], bytes]) -> "asyncio.Future[bytes]":
         self._hop = asyncio.get_running_loop().run_in_executor(None, step)
         return self._hop
 
-    def _open(self) -> tuple[int, SourceStat]:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        return descriptor, _record(os.fstat(descriptor))
+    async def _result_of(self, hop: "asyncio.Future[bytes]") -> bytes:
+        # Awaiting the hop itself would let a cancellation mark it as done while the thread is still at work.
+        await asyncio.wait([hop])
+        return hop.result()
+
+    async def _close(self) -> None:
+        with anyio.CancelScope(shield=True):
+            if self._hop is not None:
+                await asyncio.wait([self._hop])
+                if not self._hop.cancelled():
+                    self._hop.exception()  # nobody else may ask for it any more
+            if self._descriptor is not None:
+                descriptor, self._descriptor = self._descriptor, None
+                # Never slow for a file that was only read.
+                os.close(descriptor)
+
+    # In a thread.
+
+    def _begin(self) -> bytes:
+        self._descriptor, self.stat = _open(self._path)
+        self._unread = self.stat.size
+        return b""
 
     def _step(self) -> bytes:
         """Hash the piece before and read the next one: one hop for both."""
         self._digest.update(self._last)
-        piece = os.read(self._descriptor, min(PIECE_SIZE_BYTES, self._unread))
-        if not piece:
+        self._last = b"" if self._descriptor is None else os.read(self._descriptor, min(PIECE_SIZE_BYTES, self._unread))
+        if not self._last and self._unread:
             raise SourceChanged(self._path)
-        self._unread -= len(piece)
-        self._last = piece
-        return piece
+        self._unread -= len(self._last)
+        return self._last
 
     def _finish(self) -> bytes:
         self._digest.update(self._last)
-        if _record(os.fstat(self._descriptor)) != self.stat:
+        # By its path: a file that another one has taken the place of has changed, too.
+        if stat_of(self._path) != self.stat:
             raise SourceChanged(self._path)
         self.sha256 = self._digest.hexdigest()
         return b""
+
+
+def _open(path: str) -> tuple[int, SourceStat]:
+    """A descriptor for reading and the file's stat. Raises ``OSError``, also for what is no file."""
+    # Without O_NONBLOCK a named pipe would be waited for, for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if not file_kinds.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, _record(found)
+
+
+def _record(stat: os.stat_result) -> SourceStat:
+    return SourceStat(size=stat.st_size, inode=stat.st_ino, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns)

@@ -1,0 +1,141 @@
+"""One attempt to send one entry: everything from the first look at the file to the answer.
+
+The order of effects is what keeps versions single: intent on disk, then the first byte; digest complete and agreed and
+seal on disk, then the last piece.
+"""
+
+from collections.abc import AsyncGenerator
+from pathlib import PurePath
+
+import anyio
+
+from bulkload.core.reconcile import ExistingDecision
+from bulkload.core.records import SourceStat
+from bulkload.core.settings import OnExisting
+from bulkload.core.states import State
+from bulkload.engine.listing import digest_to_compare, find_existing, versions_now
+from bulkload.engine.run import Run
+from bulkload.ledger.records import LedgerEntry
+from bulkload.registry.form import Form, upload_form, upload_metadata
+from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_of
+
+
+class FoundEqual(Exception):
+    """An equal version is there already: nothing more is sent."""
+
+    def __init__(self, decision: ExistingDecision, sha256: str) -> None:
+        super().__init__(decision.version.version_id)
+        self.decision = decision
+        self.sha256 = sha256
+
+
+class WrongDigest(Exception):
+    """The file is not the one that the manifest declares."""
+
+
+class Stopped(Exception):
+    """The run is to take nothing new, and nothing was sent yet."""
+
+
+class Sending:
+    """One attempt. What it leaves behind says how far it came."""
+
+    def __init__(self, run: Run, item: LedgerEntry, stat: SourceStat | None) -> None:
+        """``stat``: how the file looked when it was last seen, where that is known."""
+        self._run = run
+        self._item = item
+        self._stat = stat
+        # The intent is on disk: bytes may have left.
+        self.intended = False
+        # The seal is on disk: the last byte may have left.
+        self.sealed = False
+
+    async def send(self, call: str) -> int:
+        """Send the entry by ``call`` and return the version id that the answer names.
+
+        Raises ``CallFailed``; ``FoundEqual``, ``WrongDigest`` and ``SourceChanged``, after which the registry has
+        nothing of it; ``OSError`` for the file; ``Stopped``.
+        """
+        entry, run = self._item.entry, self._run
+        stat = self._stat
+        if stat is None:
+            stat = await anyio.to_thread.run_sync(stat_of, entry.source)
+        if run.settings.on_existing is OnExisting.UPLOAD:
+            # An equal version may be there already: only an exact fence tells it from ours.
+            listed = await versions_now(run, self._item)
+        else:
+            listed = await run.ledger.call(lambda store: store.listed(self._item.model))
+        fence = frozenset(version.version_id for version in listed)
+        form = upload_form(upload_metadata(entry, self._item.workspace_id), PurePath(entry.source).name)
+        if stat.size <= SMALL_FILE_BYTES:
+            return await self._send_small(call, form, fence)
+        # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
+        if run.settings.on_existing is OnExisting.SKIP:
+            known = await digest_to_compare(run, self._item, stat, listed)
+            if known is not None:
+                await self._refuse_equal(known)
+        return await self._send_large(call, form, fence)
+
+    async def _send_small(self, call: str, form: Form, fence: frozenset[int]) -> int:
+        """One read, one commit for intent and seal, one body."""
+        file = await read_small(self._item.entry.source)
+        await self._check(file.sha256)
+        await self._wait_for_leave()
+        await self._run.pace(self._run.byte_pacer, len(file.data))
+        await self._intend(file.stat, fence, file.sha256)
+        self.sealed = True
+        self._run.progress.bytes_sent += len(file.data)
+        body = b"".join((form.head, file.data, form.tail))
+        return await self._run.registry.upload(call, form, file.stat.size, body)
+
+    async def _send_large(self, call: str, form: Form, fence: frozenset[int]) -> int:
+        """A piece at a time; memory does not grow with the file."""
+        async with LocalFile(self._item.entry.source) as file:
+            await self._wait_for_leave()
+            await self._intend(file.stat, fence, None)
+            return await self._run.registry.upload(call, form, file.stat.size, self._pieces(form, file))
+
+    async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
+        """The body. Its last piece leaves only when digest, file and seal are in order."""
+        yield form.head
+        async for piece in file.pieces():
+            await self._run.pace(self._run.byte_pacer, len(piece))
+            if file.sha256 is not None:
+                await self._seal(file.sha256)
+            self._run.progress.bytes_sent += len(piece)
+            yield piece
+        yield form.tail
+
+    async def _wait_for_leave(self) -> None:
+        """Wait for this upload's turn. Raises ``Stopped`` when the run stops meanwhile."""
+        delay = self._run.upload_pacer.reserve(anyio.current_time())
+        if delay > 0:
+            with anyio.move_on_after(delay):
+                await self._run.stop.wait()
+        if self._run.stop.asked:
+            raise Stopped
+
+    async def _intend(self, stat: SourceStat, fence: frozenset[int], sha256: str | None) -> None:
+        await self._run.ledger.call(lambda store: store.intend(self._item.id, stat, fence, sha256))
+        self._run.count(self._item, State.PLANNED, State.UPLOADING)
+        self.intended = True
+
+    async def _seal(self, sha256: str) -> None:
+        await self._check(sha256)
+        await self._run.ledger.call(lambda store: store.seal(self._item.id, sha256))
+        self.sealed = True
+
+    async def _check(self, sha256: str) -> None:
+        """The bytes are the right ones, and they are not there yet."""
+        declared, source = self._item.entry.sha256, self._item.entry.source
+        if declared is not None and declared != sha256:
+            raise WrongDigest(
+                f"{source} has sha256 {sha256}, the manifest says {declared}; mend whichever is wrong and run again"
+            )
+        await self._refuse_equal(sha256)
+
+    async def _refuse_equal(self, sha256: str) -> None:
+        if self._run.settings.on_existing is OnExisting.SKIP:
+            decision = await find_existing(self._run, self._item, sha256)
+            if decision is not None:
+                raise FoundEqual(decision, sha256)

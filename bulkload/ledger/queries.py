@@ -1,0 +1,147 @@
+"""What the ledger is asked: entries to work on, what belongs to whom, counts. Nothing here changes it."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bulkload.core.records import RegistryVersion, SourceStat
+from bulkload.core.states import OPEN, State
+from bulkload.core.summary import CauseCount
+from bulkload.ledger.records import COLUMNS, LedgerEntry, ledger_entry
+
+# The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
+_SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
+_OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)
+
+_decode_version = msgspec.json.Decoder(RegistryVersion).decode
+
+
+class Queries:
+    """All questions over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    # Entries to work on.
+
+    def heads(self, after_line: int, most: int) -> list[LedgerEntry]:
+        """The next planned entries behind ``after_line`` that are the first of their model to be sent."""
+        # Each NOT EXISTS is one step in entries_sending, however many versions the model has.
+        of_model = f"SELECT 1 FROM entries WHERE workspace_id = head.workspace_id AND name = head.name AND {_SENDING}"
+        return self._entries(
+            f"SELECT {COLUMNS} FROM entries AS head WHERE state = 'planned' AND line > ?"
+            f" AND NOT EXISTS ({of_model} AND state = 'uploading')"
+            f" AND NOT EXISTS ({of_model} AND state = 'in_doubt')"
+            f" AND NOT EXISTS ({of_model} AND state = 'planned' AND line < head.line)"
+            " ORDER BY line LIMIT ?",
+            (after_line, most),
+        )
+
+    def next_of_model(self, model: tuple[int, str]) -> LedgerEntry | None:
+        """The first planned entry of a model, when nothing of the model is in flight or in doubt."""
+        of_model = f"FROM entries WHERE workspace_id = ? AND name = ? AND {_SENDING}"
+        for state in ("uploading", "in_doubt"):
+            if self._one(f"SELECT 1 {of_model} AND state = '{state}' LIMIT 1", model) is not None:
+                return None
+        found = self._entries(
+            f"SELECT {COLUMNS} {of_model} AND state = 'planned' AND line IS NOT NULL ORDER BY line LIMIT 1", model
+        )
+        return found[0] if found else None
+
+    def in_manifest(self, after_line: int, most: int) -> list[LedgerEntry]:
+        """Entries of the manifest, in its order, a page at a time."""
+        return self._entries(f"SELECT {COLUMNS} FROM entries WHERE line > ? ORDER BY line LIMIT ?", (after_line, most))
+
+    def in_state(self, state: State, after_id: int, most: int) -> list[LedgerEntry]:
+        """Entries in one state, also those no longer in the manifest, by id, a page at a time."""
+        return self._entries(
+            f"SELECT {COLUMNS} FROM entries WHERE state = ? AND id > ? ORDER BY id LIMIT ?", (state, after_id, most)
+        )
+
+    def entry(self, id_: int) -> LedgerEntry:
+        """One entry as it is now. Raises ``KeyError`` where there is none."""
+        found = self._entries(f"SELECT {COLUMNS} FROM entries WHERE id = ?", (id_,))
+        if not found:
+            raise KeyError(id_)
+        return found[0]
+
+    # What belongs to whom.
+
+    def claimed(self, entry: LedgerEntry) -> dict[int, str | None]:
+        """Versions of this model that are spoken for: version id -> the label of the entry that holds or held it.
+
+        Held now by another entry, or earlier by any, this one included: an upload in doubt made none of them.
+        """
+        return dict(
+            self.connection.execute(
+                "SELECT version_id, version_label FROM entries"
+                " WHERE workspace_id = ?1 AND name = ?2 AND id <> ?3 AND version_id IS NOT NULL"
+                " UNION ALL SELECT past.version_id, version_label FROM past_publications AS past"
+                " JOIN entries ON entries.id = past.entry_id"
+                " WHERE workspace_id = ?1 AND name = ?2 AND past.version_id IS NOT NULL",
+                (*entry.model, entry.id),
+            )
+        )
+
+    def siblings(self, entry: LedgerEntry, sha256: str) -> list[LedgerEntry]:
+        """Other entries of this model whose upload of these bytes became a version."""
+        return self._entries(
+            f"SELECT {COLUMNS} FROM entries WHERE workspace_id = ? AND name = ? AND id <> ? AND sha256 = ?"
+            " AND owned = 1 AND state IN ('uploaded', 'ready')",
+            (*entry.model, entry.id, sha256),
+        )
+
+    def digest(self, path: str, stat: SourceStat) -> str | None:
+        """The digest of a file that still looks as it did when it was read."""
+        row = self._one(
+            "SELECT sha256 FROM digests WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?",
+            (path, stat.inode, stat.size, stat.mtime_ns, stat.ctime_ns),
+        )
+        return row[0] if row else None
+
+    def listed(self, model: tuple[int, str]) -> list[RegistryVersion]:
+        """The versions that the registry held of this model when it was asked."""
+        rows = self.connection.execute("SELECT version FROM listing WHERE workspace_id = ? AND name = ?", model)
+        return [_decode_version(row[0]) for row in rows]
+
+    def workspaces_to_list(self) -> list[int]:
+        """Workspaces in which something is to be sent or reconciled."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT workspace_id FROM entries"
+            " WHERE state = 'in_doubt' OR state = 'planned' AND line IS NOT NULL"
+        )
+        return [row[0] for row in rows]
+
+    # Counts.
+
+    def counts(self) -> dict[str, int]:
+        """How many entries of the manifest are in each state: all eight keys."""
+        found = dict(
+            self.connection.execute("SELECT state, count(*) FROM entries WHERE line IS NOT NULL GROUP BY state")
+        )
+        return {state.value: found.get(state.value, 0) for state in State}
+
+    def count_open(self) -> int:
+        """Entries that a run has work with, also those no longer in the manifest that must be polled or reconciled."""
+        row = self._one(
+            f"SELECT count(*) FROM entries WHERE state IN ({_OPEN}) AND (line IS NOT NULL OR state <> 'planned')"
+        )
+        return int(row[0]) if row else 0
+
+    def failures(self) -> tuple[CauseCount, ...]:
+        """Entries of the manifest that are ``failed`` or ``error``, by cause, most frequent first."""
+        # With one min(), SQLite takes the bare columns from the row that has it: the example is the first in line.
+        rows = self.connection.execute(
+            "SELECT coalesce(cause, state), count(*), name || ': ' || coalesce(message, ''), min(line) FROM entries"
+            " WHERE state IN ('failed', 'error') AND line IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+        return tuple(CauseCount(cause=cause, count=count, example=example) for cause, count, example, _ in rows)
+
+    def _entries(self, statement: str, arguments: Sequence[Any]) -> list[LedgerEntry]:
+        return [ledger_entry(row) for row in self.connection.execute(statement, arguments)]
+
+    def _one(self, statement: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self.connection.execute(statement, arguments).fetchone()
+        return row

@@ -1,0 +1,107 @@
+"""What a failed call means, over every status and every way to fail."""
+
+import pytest
+
+from bulkload.core.errors import ExitCode
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict, upload_verdict
+
+# design.md, section 5.
+PERMANENT = {400, 403, 404, 405, 409, 413, 415, 422, *range(300, 400)}
+PASSING = {429, 507}
+
+
+def failure(kind: FailureKind = FailureKind.STATUS, status: int | None = None, message: str = "") -> Failure:
+    return Failure(call="models/upload", kind=kind, status=status, message=message)
+
+
+def expected_of_status(status: int, *, sealed: bool) -> Verdict:
+    """The design's rules, each of its own; what it does not name is as near to safe as can be."""
+    if status == 401:
+        return Verdict.UNAUTHORISED
+    if status in PASSING or status == 425:  # too early (RFC 8470): refused unread
+        return Verdict.NOT_ACCEPTED
+    if status in PERMANENT or (300 <= status < 500 and status != 408):
+        return Verdict.PERMANENT
+    return Verdict.IN_DOUBT if sealed else Verdict.NOT_ACCEPTED
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("status", range(100, 600))
+def test_each_status_of_an_upload_has_its_verdict(status: int, sealed: bool) -> None:
+    assert upload_verdict(failure(status=status), sealed=sealed) is expected_of_status(status, sealed=sealed)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Internal Server Error: Insufficient memory available for model upload. Try again later or contact ...",
+        "INSUFFICIENT MEMORY",
+    ],
+)
+def test_no_room_is_a_500_that_passes(message: str, sealed: bool) -> None:
+    """The registry says it with a 500, seen word for word; the same words with another status say nothing."""
+    assert upload_verdict(failure(status=500, message=message), sealed=sealed) is Verdict.NOT_ACCEPTED
+    assert upload_verdict(failure(status=502, message=message), sealed=True) is Verdict.IN_DOUBT
+    assert upload_verdict(failure(status=500, message="memory"), sealed=True) is Verdict.IN_DOUBT
+
+
+@pytest.mark.parametrize(
+    ("kind", "sealed", "verdict"),
+    [
+        (FailureKind.NO_CONNECTION, False, Verdict.NOT_ACCEPTED),
+        (FailureKind.NO_CONNECTION, True, Verdict.NOT_ACCEPTED),
+        (FailureKind.CUT, False, Verdict.NOT_ACCEPTED),
+        (FailureKind.CUT, True, Verdict.IN_DOUBT),
+        (FailureKind.UNREADABLE, False, Verdict.NOT_ACCEPTED),
+        (FailureKind.UNREADABLE, True, Verdict.IN_DOUBT),
+        # A failure that calls itself a status and has none says nothing.
+        (FailureKind.STATUS, False, Verdict.NOT_ACCEPTED),
+        (FailureKind.STATUS, True, Verdict.IN_DOUBT),
+    ],
+)
+def test_an_upload_without_a_usable_answer_is_in_doubt_once_it_was_sealed(
+    kind: FailureKind, sealed: bool, verdict: Verdict
+) -> None:
+    assert upload_verdict(failure(kind), sealed=sealed) is verdict
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_success_with_an_error_body_is_in_doubt(status: int) -> None:
+    """G2: a 202 that names no version may have made one."""
+    assert upload_verdict(failure(FailureKind.UNREADABLE, status), sealed=True) is Verdict.IN_DOUBT
+
+
+@pytest.mark.parametrize("kind", list(FailureKind))
+@pytest.mark.parametrize("status", [None, *range(100, 600)])
+def test_a_sealed_upload_is_sent_again_only_when_it_certainly_was_not_accepted(
+    kind: FailureKind, status: int | None
+) -> None:
+    """G2: the only ways from a sealed upload to a second one without asking the registry."""
+    if upload_verdict(failure(kind, status), sealed=True) is Verdict.NOT_ACCEPTED:
+        assert kind is FailureKind.NO_CONNECTION or (kind is FailureKind.STATUS and status in PASSING | {425})
+
+
+@pytest.mark.parametrize("status", range(100, 600))
+def test_each_status_of_a_read_has_its_verdict(status: int) -> None:
+    """A read is never in doubt: it passes, is refused, or needs a new token."""
+    expected = expected_of_status(status, sealed=False)
+    assert read_verdict(failure(status=status)) is expected
+
+
+@pytest.mark.parametrize("kind", [FailureKind.NO_CONNECTION, FailureKind.CUT, FailureKind.UNREADABLE])
+@pytest.mark.parametrize("status", [None, 200, 404, 500])
+def test_a_read_without_a_whole_answer_may_be_repeated(kind: FailureKind, status: int | None) -> None:
+    assert read_verdict(failure(kind, status)) is Verdict.NOT_ACCEPTED
+
+
+def test_a_failure_says_what_failed_and_how() -> None:
+    assert str(failure(status=413, message="too large")) == "models/upload: 413 too large"
+    assert str(failure(FailureKind.CUT)) == "models/upload: connection lost"
+
+
+def test_a_failed_call_carries_its_failure_and_means_run_again() -> None:
+    failed = CallFailed(failure(status=503, message="busy"))
+    assert failed.failure.status == 503
+    assert str(failed) == "models/upload: 503 busy"
+    assert failed.exit_code is ExitCode.UNAVAILABLE

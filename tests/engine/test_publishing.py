@@ -1,0 +1,330 @@
+"""One run against a real sandbox in this process: what a lost answer, a refusal or a stop does to entries."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from bulkload.core.errors import ExitCode, NotAuthorised, RegistryUnavailable
+from bulkload.core.polling import PollInterval
+from bulkload.core.settings import Credentials, Settings
+from bulkload.core.states import State
+from bulkload.core.summary import RunSummary
+from bulkload.engine.run import Progress, Stop
+from bulkload.engine.runner import publish
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.sandbox import Sandbox, SandboxSettings
+
+SMALL = b"a small model"
+LARGE = bytes(range(256)) * 4096 * 3 + b"and a bit"
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def sandbox_with(tmp_path: Path) -> Any:
+    """A sandbox whose conversions take no time, with some faults."""
+
+    def make(*faults: str, **changes: Any) -> Sandbox:
+        return Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0, faults=faults, **changes))
+
+    return make
+
+
+def rows_of(settings: Settings) -> list[dict[str, Any]]:
+    with LedgerReader(settings.ledger) as reader:
+        return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results()]
+
+
+def uploads(sandbox: Sandbox) -> int:
+    return sum("/models/upload" in record.path for record in sandbox.requests())
+
+
+async def run(settings: Settings) -> RunSummary:
+    with anyio.fail_after(30):
+        return await publish(settings)
+
+
+def models(content: bytes, count: int = 3) -> list[dict[str, Any]]:
+    return [{"name": f"m{number}", "content": content + bytes([number])} for number in range(count)]
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("fault", ["lost-answer", "late=0.1", "lost-answer=504"])
+async def test_a_lost_answer_makes_no_second_version(fault, content, sandbox_with, write_manifest, settings_for):
+    """The upload landed: it is found by asking, after the settle time, and adopted."""
+    async with sandbox_with(f"upload:{fault}@2") as sandbox:
+        settings = settings_for(write_manifest(models(content)), sandbox, settle=0.4)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.OK
+        assert summary.states["ready"] == 3
+        assert summary.adopted == 1
+        assert len(sandbox.versions()) == uploads(sandbox) == 3
+        assert sum(row["adopted"] for row in rows_of(settings)) == 1
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("fault", ["refuse", "reset", "503", "429=0", "507", "500=memory", "500"])
+async def test_an_upload_that_was_not_accepted_is_sent_again(
+    fault, content, sandbox_with, write_manifest, settings_for
+):
+    """Each passing failure costs one more request and no second version."""
+    async with sandbox_with(f"upload:{fault}@2") as sandbox:
+        settings = settings_for(write_manifest(models(content)), sandbox)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.OK
+        assert summary.states["ready"] == len(sandbox.versions()) == 3
+        assert uploads(sandbox) == 4
+        assert summary.requests.upload == 4
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 409, 413, 415, 422])
+async def test_a_permanent_answer_is_never_repeated(status, sandbox_with, write_manifest, settings_for):
+    """One request, state failed, the registry's words in the message; the others go on."""
+    schema = {"x": "float32"}
+    row = {"framework": "sklearn", "input_schema": schema, "output_schema": schema}
+    async with sandbox_with(f"upload:{status}@1") as sandbox:
+        settings = settings_for(write_manifest([model | row for model in models(SMALL)]), sandbox, concurrency=1)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.SOME_FAILED
+        assert summary.states["failed"] == 1
+        assert summary.states["ready"] == 2
+        assert summary.failures[0].cause == f"refused_{status}"
+        assert uploads(sandbox) == 3
+
+
+async def test_a_redirect_is_not_followed(sandbox_with, write_manifest, settings_for):
+    """Neither the file nor the token goes anywhere else."""
+    async with sandbox_with("upload:307=/elsewhere@1") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL, 1)), sandbox)
+        summary = await run(settings)
+        assert summary.states["failed"] == 1
+        assert uploads(sandbox) == 1
+        assert not any("elsewhere" in record.path for record in sandbox.requests())
+
+
+async def test_versions_of_a_model_are_uploaded_in_manifest_order_one_at_a_time(
+    sandbox_with, write_manifest, settings_for
+):
+    """Whatever the concurrency; other models go on beside it."""
+    rows = [{"name": "a", "version": str(n), "content": SMALL + bytes([n])} for n in range(5)] + models(SMALL, 5)
+    async with sandbox_with("upload:slow=0.02") as sandbox:
+        settings = settings_for(write_manifest(rows), sandbox, concurrency=8)
+        assert (await run(settings)).states["ready"] == 10
+        stored = [version.sha256 for version in sandbox.versions(name="a")]
+        assert stored == [row["sha256"] for row in rows_of(settings)[:5]]
+
+
+async def test_the_same_content_twice_without_labels_is_one_version(sandbox_with, write_manifest, settings_for):
+    """Two files with the same bytes are one content; with two labels they are two versions, because that was asked."""
+    same = [{"name": "a", "path": "1.onnx", "content": SMALL}, {"name": "a", "path": "2.onnx", "content": SMALL}]
+    labelled = [{"name": "b", "version": label, "content": SMALL} for label in ("1", "2")]
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(same + labelled), sandbox)
+        summary = await run(settings)
+        assert summary.states["ready"] == 3
+        assert summary.states["skipped"] == 1
+        assert len(sandbox.versions(name="a")) == 1
+        assert len(sandbox.versions(name="b")) == 2
+
+
+async def test_a_registry_that_stays_down_ends_the_run_with_6_and_keeps_the_rest(
+    sandbox_with, write_manifest, settings_for
+):
+    """No entry is failed for an outage; the next run publishes all."""
+    manifest = write_manifest(models(SMALL, 4))
+    async with sandbox_with("upload:429=0") as sandbox:
+        settings = settings_for(manifest, sandbox)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.UNAVAILABLE
+        assert summary.states["planned"] == 4
+        assert sandbox.versions() == []
+    async with sandbox_with() as sandbox:
+        summary = await run(settings_for(manifest, sandbox))
+        assert summary.exit_code == ExitCode.OK
+        assert summary.states["ready"] == len(sandbox.versions()) == 4
+
+
+async def test_a_retry_after_beyond_patience_ends_the_run(sandbox_with, write_manifest, settings_for):
+    """The message says when to come back."""
+    async with sandbox_with("upload:503=3600") as sandbox:
+        stop = Stop()
+        summary = await publish(settings_for(write_manifest(models(SMALL, 2)), sandbox), stop=stop)
+        assert summary.exit_code == ExitCode.UNAVAILABLE
+        assert "3600 s" in str(stop.error)
+
+
+async def test_a_registry_that_is_down_from_the_start_makes_no_ledger(tmp_path, write_manifest):
+    """Exit 6 before anything is made."""
+    settings = Settings(
+        manifest=str(write_manifest(models(SMALL))),
+        endpoint="http://127.0.0.1:9",
+        ledger=tmp_path / "ledger.db",
+        credentials=Credentials(token="t"),
+        workspace="w",
+    )
+    with pytest.raises(RegistryUnavailable):
+        await run(settings)
+    assert not settings.ledger.exists()
+
+
+async def test_a_token_that_runs_out_is_fetched_anew(sandbox_with, write_manifest, settings_for, tmp_path):
+    """A token command is asked again after a 401; nothing fails."""
+    async with sandbox_with() as sandbox:
+        token = tmp_path / "token"
+        token.write_text("old")
+        command = f"cat {token}; echo {sandbox.token} > {token}"
+        settings = settings_for(write_manifest(models(SMALL)), sandbox, credentials=Credentials(token_command=command))
+        assert (await run(settings)).states["ready"] == 3
+
+
+async def test_a_refused_token_ends_the_run_with_5(sandbox_with, write_manifest, settings_for):
+    """Nothing is made when it is known from the start."""
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(models(SMALL)), sandbox, credentials=Credentials(token="wrong"))
+        with pytest.raises(NotAuthorised):
+            await run(settings)
+        assert not settings.ledger.exists()
+
+
+async def test_a_token_refused_in_mid_run_leaves_the_rest_planned(sandbox_with, write_manifest, settings_for):
+    """Exit 5; the same command with a good token goes on."""
+    async with sandbox_with("upload:401") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL)), sandbox)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.NOT_AUTHORISED
+        assert summary.states["planned"] == 3
+
+
+async def test_where_models_upload_does_not_exist_all_goes_by_conversion(sandbox_with, write_manifest, settings_for):
+    """--route auto goes on as convert."""
+    async with sandbox_with("upload:404@1") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL)), sandbox, concurrency=1)
+        assert (await run(settings)).states["ready"] == 3
+        paths = [record.path.rpartition("/")[2] for record in sandbox.requests() if "/models/upload" in record.path]
+        assert paths == ["upload", *["upload_and_convert"] * 3]
+
+
+async def test_wrong_bytes_in_the_registry_are_never_ready(sandbox_with, write_manifest, settings_for):
+    """A version whose digest differs is failed, and says both digests."""
+    async with sandbox_with("upload:wrong-digest@1") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL)), sandbox, concurrency=1)
+        summary = await run(settings)
+        assert summary.states["failed"] == 1
+        assert summary.states["ready"] == 2
+        (failed,) = [row for row in rows_of(settings) if row["state"] == "failed"]
+        assert failed["cause"] == "wrong_digest"
+        assert failed["sha256"] in failed["message"]
+        again = await run(settings_for(Path(settings.manifest), sandbox, retry_failed=True))
+        assert again.states["ready"] == 3
+
+
+async def test_a_registry_without_digests_leaves_unverified(sandbox_with, write_manifest, settings_for):
+    """Ready all the same, and the results say what could not be checked."""
+    async with sandbox_with("upload:no-digest@1") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL, 1)), sandbox)
+        assert (await run(settings)).states["ready"] == 1
+        assert "unverified" in rows_of(settings)[0]["message"]
+
+
+@pytest.mark.parametrize("fault", ["503", "garbage", "html", "half", "refuse", "unknown-status"])
+async def test_a_poll_that_fails_is_asked_again(fault, sandbox_with, write_manifest, settings_for):
+    """A status nobody knows is not terminal; a broken answer is none."""
+    async with sandbox_with(f"poll:{fault}*2") as sandbox:
+        interval = PollInterval(0.02, 0.05)
+        settings = settings_for(write_manifest(models(SMALL, 2)), sandbox, poll_interval=interval)
+        summary = await run(settings)
+        assert summary.states["ready"] == 2
+        assert summary.requests.poll >= 3
+
+
+async def test_a_file_that_changes_between_check_and_send_is_sent_as_it_is_now(
+    sandbox_with, write_manifest, settings_for, tmp_path
+):
+    """What is published is what lies there when it is read."""
+    manifest = write_manifest(models(SMALL, 2))
+    async with sandbox_with("upload:slow=0.2@1") as sandbox:
+        settings = settings_for(manifest, sandbox, concurrency=1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, settings)
+            with anyio.fail_after(10):
+                while not uploads(sandbox) and not sandbox.versions():  # noqa: ASYNC110
+                    await anyio.sleep(0.005)
+            (tmp_path / "m1-0.onnx").write_bytes(SMALL + b"edited meanwhile")
+        stored = {version.name: version.size for version in sandbox.versions()}
+        assert stored["m1"] in (len(SMALL) + 1, len(SMALL) + 16)
+        assert all(row["state"] == "ready" for row in rows_of(settings))
+        assert {row["size"] for row in rows_of(settings)} == set(stored.values())
+
+
+async def test_a_file_that_vanished_is_failed_and_the_rest_goes_on(
+    sandbox_with, write_manifest, settings_for, tmp_path
+):
+    """The next run takes it again."""
+    manifest = write_manifest(models(SMALL, 3))
+    async with sandbox_with() as sandbox:
+        progress = Progress()
+        settings = settings_for(manifest, sandbox, upload_rate=20.0)
+        async with anyio.create_task_group() as group:
+
+            async def vanish() -> None:
+                while progress.phase != "publishing":  # noqa: ASYNC110 - a display looks at it, it tells nobody
+                    await anyio.sleep(0.001)
+                (tmp_path / "m2-0.onnx").unlink()
+
+            group.start_soon(vanish)
+            await publish(settings, progress=progress)
+        states = [row["state"] for row in rows_of(settings)]
+        assert states[:2] == ["ready", "ready"]
+        assert states[2] in ("failed", "ready")
+
+
+async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_with, write_manifest, settings_for):
+    """The first signal: exit 130, no entry lost or doubled, and the next run does the rest."""
+    manifest = write_manifest(models(SMALL, 20))
+    async with sandbox_with("upload:slow=0.05") as sandbox:
+        stop, progress = Stop(), Progress()
+        settings = settings_for(manifest, sandbox, concurrency=2)
+
+        async def interrupt() -> None:
+            while progress.states[State.READY] + progress.states[State.UPLOADED] < 3:
+                await anyio.sleep(0.005)
+            stop.ask(signal=2)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(interrupt)
+            summary = await publish(settings, progress=progress, stop=stop)
+        assert summary.exit_code == ExitCode.INTERRUPTED
+        assert summary.states["planned"] >= 10
+        assert summary.states["uploading"] == summary.states["in_doubt"] == 0
+        sandbox.end_waits()
+        assert (await run(settings)).states["ready"] == len(sandbox.versions()) == 20
+
+
+async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings_for):
+    """An upload whose answer does not come is left to the next run, which finds it."""
+    manifest = write_manifest(models(SMALL, 1))
+    async with sandbox_with("upload:stall@1") as sandbox:
+        stop, progress = Stop(), Progress()
+        settings = settings_for(manifest, sandbox)
+
+        async def interrupt() -> None:
+            while not uploads_begun(progress):  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+            stop.ask(signal=15)
+            stop.cut()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(interrupt)
+            with anyio.fail_after(5):
+                summary = await publish(settings, progress=progress, stop=stop)
+        assert summary.exit_code == ExitCode.TERMINATED
+        assert summary.states["uploading"] == 1
+        sandbox.end_waits()
+        assert (await run(settings)).states["ready"] == len(sandbox.versions()) == 1
+
+
+def uploads_begun(progress: Progress) -> bool:
+    return progress.states[State.UPLOADING] > 0 and progress.bytes_sent > 0
