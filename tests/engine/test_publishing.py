@@ -289,7 +289,7 @@ async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_w
         settings = settings_for(manifest, sandbox, concurrency=2)
 
         async def interrupt() -> None:
-            while progress.states[State.READY] + progress.states[State.UPLOADED] < 3:
+            while progress.states[State.READY] + progress.states[State.UPLOADED] < 3:  # noqa: ASYNC110
                 await anyio.sleep(0.005)
             stop.ask(signal=2)
 
