@@ -31,7 +31,7 @@ def command(folder: Path, verbose: bool) -> int:
     manifest = copy_samples(folder) / MANIFEST
     home = sandbox_folder(str(manifest))
     ledger = home / SANDBOX_LEDGER
-    click.echo(f"Publishing the sample models of {manifest} to a sandbox of its own.\n")
+    click.echo(f"Publishing the sample models of {manifest} to a private sandbox.\n")
     with ExitStack() as stack:
         sandbox = stack.enter_context(private_sandbox(home / "registry"))
         settings = Settings(
@@ -104,8 +104,9 @@ def _look_further(manifest: Path, announced: int) -> str:
     note = "\nThe one in error is broken on purpose, as its name says.\n" if announced else ""
     return (
         f"{note}\nLook further:\n"
-        f"  bulkload results {manifest} --format jsonl     every column, logs included\n"
+        f"  bulkload results {manifest} --format jsonl\n"
         f"  bulkload status {manifest}\n"
-        f"  bulkload run {manifest} --sandbox              again: nothing is sent twice\n"
-        f"  $EDITOR {manifest}                             a manifest that explains itself"
+        f"Again (nothing is sent twice):\n"
+        f"  bulkload run {manifest} --sandbox\n"
+        f"The manifest explains itself: {manifest}"
     )

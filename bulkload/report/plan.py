@@ -40,7 +40,7 @@ class PlanTable:
             return
         columns = (
             Column("line", right=True), Column("name"), Column("label"), Column("framework"),
-            Column("size", right=True), Column("action"), Column("note", wraps=True),
+            Column("size", right=True), Column("action"), Column("note", note=True),
         )  # fmt: skip
         print_rows(columns, self._rows, sys.stdout)
         if self._more:

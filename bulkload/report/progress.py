@@ -1,87 +1,91 @@
 """How a run is getting on: one line that renews itself on a terminal, a plain line now and then elsewhere."""
 
 import shutil
-from collections.abc import Callable
 from typing import TextIO
 
 import anyio
 
-from bulkload.core.states import State
+from bulkload.core.states import TERMINAL, State
 from bulkload.core.units import show_bytes, show_duration
 from bulkload.engine.run import Progress
 
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 30.0
 ERASE_LINE = "\r\x1b[2K"
+# Before so many seconds and entries an estimate is a guess.
+ESTIMATE_AFTER_SECONDS = 2.0
+ESTIMATE_AFTER_ENTRIES = 3
 
-# What a state is called while things move.
+# What a state is called while things move, the most telling first.
 WORDS = {
-    State.READY: "ready",
-    State.SKIPPED: "already there",
-    State.UPLOADED: "converting",
-    State.UPLOADING: "uploading",
-    State.IN_DOUBT: "in doubt",
-    State.ERROR: "error",
     State.FAILED: "failed",
+    State.ERROR: "in error",
+    State.IN_DOUBT: "in doubt",
+    State.UPLOADING: "uploading",
+    State.UPLOADED: "converting",
+    State.SKIPPED: "already there",
+    State.READY: "ready",
     State.PLANNED: "to do",
 }
 
 
 async def show_progress(progress: Progress, stream: TextIO) -> None:
     """Show ``progress`` until cancelled."""
-    started = anyio.current_time()
+    view = ProgressView(progress, anyio.current_time())
     if stream.isatty():
-        await _renew_line(progress, stream, started)
+        await _renew_line(view, stream)
     else:
         while True:
             await anyio.sleep(PLAIN_SECONDS)
-            print(progress_line(progress, anyio.current_time() - started), file=stream, flush=True)
+            print(view.line(anyio.current_time()), file=stream, flush=True)
 
 
-async def _renew_line(progress: Progress, stream: TextIO, started: float) -> None:
-    speed = _Speed(lambda: progress.bytes_sent)
+async def _renew_line(view: "ProgressView", stream: TextIO) -> None:
     try:
         while True:
-            now = anyio.current_time()
-            rate = speed.at(now)
-            line = progress_line(progress, now - started, rate)
-            width = shutil.get_terminal_size().columns - 1
-            print(
-                ERASE_LINE + (line if len(line) <= width else line[: width - 1] + "…"), end="", file=stream, flush=True
-            )
+            line, width = view.line(anyio.current_time()), shutil.get_terminal_size().columns - 1
+            stream.write(ERASE_LINE + (line if len(line) <= width else line[: width - 1] + "…"))
+            stream.flush()
             await anyio.sleep(TERMINAL_SECONDS)
     finally:
-        print(ERASE_LINE, end="", file=stream, flush=True)
+        stream.write(ERASE_LINE)
+        stream.flush()
 
 
-class _Speed:
-    """Bytes a second, smoothed over some seconds."""
+class ProgressView:
+    """A run's progress in words. Speed and time left are those since it began to publish."""
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
-        self._before: tuple[float, int] | None = None
-        self._rate = 0.0
+    def __init__(self, progress: Progress, now: float) -> None:
+        self._progress = progress
+        self._started = now
+        # When the states became known, and how many entries were done by then.
+        self._publishing: tuple[float, int] | None = None
 
-    def at(self, now: float) -> float:
-        count = self._count()
-        if self._before is not None and now > self._before[0]:
-            current = (count - self._before[1]) / (now - self._before[0])
-            self._rate += 0.1 * (current - self._rate)
-        self._before = (now, count)
-        return self._rate
+    def line(self, now: float) -> str:
+        """``42/60 done, 12.3 MB, 3.4 MB/s, 12s left: 1 failed, 4 converting, 30 ready, 18 to do``."""
+        progress, elapsed = self._progress, show_duration(now - self._started)
+        states = progress.states
+        if not states:
+            count = f" {progress.done:,}" if progress.done else ""
+            return f"{progress.phase}{count}, {elapsed}"
+        done = sum(states[state] for state in TERMINAL)
+        if self._publishing is None:
+            self._publishing = (now, done)
+        total = states.total()
+        parts = [f"{done:,}/{total:,} done", show_bytes(progress.bytes_sent), *self._pace(now, done, total), elapsed]
+        counts = ", ".join(f"{states[state]:,} {word}" for state, word in WORDS.items() if states[state])
+        prefix = "" if progress.phase == "publishing" else f"{progress.phase}: "
+        return f"{prefix}{', '.join(parts)}: {counts}"
 
-
-def progress_line(progress: Progress, elapsed_seconds: float, bytes_a_second: float | None = None) -> str:
-    """``publishing 42/60: 30 ready, 4 converting, 18 to do; 12.3 MB, 3.4 MB/s, 12s``."""
-    elapsed = show_duration(elapsed_seconds)
-    if not progress.states:
-        count = f" {progress.done:,}" if progress.done else ""
-        return f"{progress.phase}{count}, {elapsed}"
-    states = progress.states
-    total = states.total()
-    done = sum(states[state] for state in (State.READY, State.SKIPPED, State.ERROR, State.FAILED))
-    parts = ", ".join(f"{states[state]:,} {word}" for state, word in WORDS.items() if states[state])
-    line = f"{progress.phase} {done:,}/{total:,}: {parts or 'nothing'}; {show_bytes(progress.bytes_sent)}"
-    if bytes_a_second is not None and bytes_a_second >= 1:
-        line += f", {show_bytes(bytes_a_second)}/s"
-    return f"{line}, {elapsed}"
+    def _pace(self, now: float, done: int, total: int) -> list[str]:
+        """Bytes a second, and how long the rest will take at the pace so far."""
+        if self._publishing is None:
+            return []
+        since, done_before = self._publishing
+        seconds, finished = now - since, done - done_before
+        if seconds < ESTIMATE_AFTER_SECONDS:
+            return []
+        parts = [f"{show_bytes(self._progress.bytes_sent / seconds)}/s"] if self._progress.bytes_sent else []
+        if finished >= ESTIMATE_AFTER_ENTRIES and done < total:
+            parts.append(f"{show_duration((total - done) * seconds / finished)} left")
+        return parts

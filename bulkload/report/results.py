@@ -71,7 +71,7 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 _TABLE = ("line", "name", "version_label", "framework", "size", "state", "version_id", "message")
 _COLUMNS = (
     Column("line", right=True), Column("name"), Column("label"), Column("framework"), Column("size", right=True),
-    Column("state"), Column("version", right=True), Column("message", wraps=True),
+    Column("state"), Column("version", right=True), Column("message", note=True),
 )  # fmt: skip
 
 

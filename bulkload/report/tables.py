@@ -8,51 +8,65 @@ from typing import TextIO
 STYLES = {"ready": "green", "skipped": "green", "error": "red", "failed": "red", "in_doubt": "yellow"}
 
 
+GAP = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A heading and how its cells are set."""
 
     heading: str
     right: bool = False
-    # May take several lines on a narrow terminal; all others are cut.
-    wraps: bool = False
+    # Long text: where it does not fit beside the others, it stands below the table.
+    note: bool = False
 
 
 def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
     """Print a table."""
+    lines = [[column.heading for column in columns], *rows]
     if stream.isatty():
-        _print_fitted(columns, rows, stream)
+        _print_fitted(columns, lines, stream)
     else:
-        _print_whole(columns, [[column.heading for column in columns], *rows], stream)
+        _print_whole(columns, lines, stream)
 
 
-def _print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
+def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], stream: TextIO) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    console = Console(file=stream)
+    fits = sum(_widths(lines)) + GAP * (len(columns) - 1) <= console.width
+    shown = [index for index, column in enumerate(columns) if fits or not column.note]
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for index in shown:
+        right = columns[index].right
         table.add_column(
-            column.heading,
-            justify="right" if column.right else "left",
-            no_wrap=not column.wraps,
-            overflow="fold" if column.wraps else "ellipsis",
+            columns[index].heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
         )
-    for row in rows:
+    for line in lines[1:]:
         # Text, so that brackets in a name are no markup.
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(file=stream).print(table)
+        table.add_row(*(Text(line[index], style=STYLES.get(line[index], "")) for index in shown))
+    console.print(table)
+    if not fits:
+        for line in lines[1:]:
+            note = next((line[index] for index, column in enumerate(columns) if column.note), "")
+            if note:
+                console.print(Text(f"{line[0]} {line[1]}: {note}"))
 
 
-def _print_whole(columns: Sequence[Column], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-    for row in rows:
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+
+
+def _print_whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], stream: TextIO) -> None:
+    widths = _widths(lines)
+    for line in lines:
         cells = (
             cell.rjust(width) if column.right else cell.ljust(width)
-            for column, cell, width in zip(columns, row, widths, strict=True)
+            for column, cell, width in zip(columns, line, widths, strict=True)
         )
-        stream.write("  ".join(cells).rstrip() + "\n")
+        stream.write((" " * GAP).join(cells).rstrip() + "\n")
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,45 @@
+"""What people read while a run works."""
+
+from collections import Counter
+
+from bulkload.core.states import State
+from bulkload.engine.run import Progress
+from bulkload.report.progress import ProgressView
+
+
+def progress_with(**states: int) -> Progress:
+    return Progress(phase="publishing", states=Counter({State[name]: count for name, count in states.items()}))
+
+
+def test_before_the_states_are_known_the_phase_counts():
+    """Checking a large manifest shows how far it came."""
+    view = ProgressView(Progress(phase="checking the manifest", done=12_000), 100.0)
+    assert view.line(103.0) == "checking the manifest 12,000, 3.0s"
+
+
+def test_what_is_done_comes_first_and_trouble_before_the_rest():
+    """A narrow terminal cuts the end of the line, not its point."""
+    progress = progress_with(FAILED=1, READY=41, PLANNED=10, UPLOADED=8)
+    progress.bytes_sent = 12_300_000
+    line = ProgressView(progress, 0.0).line(1.0)
+    assert line == "42/60 done, 12.3 MB, 1.0s: 1 failed, 8 converting, 41 ready, 10 to do"
+
+
+def test_speed_and_time_left_are_those_since_publishing_began():
+    """What an earlier run did makes this one no faster."""
+    progress = progress_with(READY=50, PLANNED=50)
+    view = ProgressView(progress, 0.0)
+    view.line(10.0)
+    progress.states = progress_with(READY=60, PLANNED=40).states
+    progress.bytes_sent = 5_000_000
+    assert view.line(15.0) == "60/100 done, 5.0 MB, 1.0 MB/s, 20s left, 15s: 60 ready, 40 to do"
+
+
+def test_no_estimate_is_made_from_too_little():
+    """Two entries in one second say nothing."""
+    progress = progress_with(PLANNED=50)
+    view = ProgressView(progress, 0.0)
+    view.line(0.0)
+    progress.states = progress_with(READY=2, PLANNED=48).states
+    assert "left" not in view.line(5.0)
+    assert "/s" not in view.line(1.0)
