@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check format lint types samples lock clean
+.PHONY: demo test check format lint types samples docs lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -27,6 +27,9 @@ format: $(STAMP)  ## Rewrite the code in the project's format
 samples: $(STAMP)  ## Write manifests/models anew (downloads torch, keras, onnx, scikit-learn, xgboost)
 	$(BIN)/pip install -q --group samples
 	$(BIN)/python manifests/make_samples.py
+
+docs: $(STAMP)  ## Write docs/command-line.md anew
+	$(BIN)/python docs/command_line.py > docs/command-line.md
 
 lock: $(STAMP)  ## Freeze the versions that this .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude bulkload > requirements.lock

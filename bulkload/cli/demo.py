@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bulkload.cli.options import option
+from bulkload.cli.options import option, program
 from bulkload.core.errors import ExitCode, UsageError
 
 MANIFEST = "quickstart.yaml"
@@ -42,7 +42,7 @@ def command(folder: Path, verbose: bool) -> int:
             default_workspace=True,
         )
         code = run_job(
-            publish, settings, as_json=False, quiet=False, verbose=verbose, command=f"bulkload demo {folder}"
+            publish, settings, as_json=False, quiet=False, verbose=verbose, command=f"{program()} demo {folder}"
         )
     if code not in (ExitCode.OK, ExitCode.SOME_FAILED):
         return code
@@ -104,9 +104,9 @@ def _look_further(manifest: Path, announced: int) -> str:
     note = "\nThe one in error is broken on purpose, as its name says.\n" if announced else ""
     return (
         f"{note}\nLook further:\n"
-        f"  bulkload results {manifest} --format jsonl\n"
-        f"  bulkload status {manifest}\n"
+        f"  {program()} results {manifest} --format jsonl\n"
+        f"  {program()} status {manifest}\n"
         f"Again (nothing is sent twice):\n"
-        f"  bulkload run {manifest} --sandbox\n"
+        f"  {program()} run {manifest} --sandbox\n"
         f"The manifest explains itself: {manifest}"
     )

@@ -1,6 +1,9 @@
 """Flags that several commands share. Every flag is also BULKLOAD_<FLAG> and a key of bulkload.toml."""
 
 import difflib
+import os
+import shutil
+import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -139,6 +142,14 @@ def existing_ledger(path: Path) -> Path:
     if path.suffix != ".db" and in_sandbox.is_file():
         return in_sandbox
     return path
+
+
+def program() -> str:
+    """How this program can be called from here: ``bulkload`` where it is on the path, else where it lies."""
+    called = Path(sys.argv[0])
+    if shutil.which("bulkload") is not None or called.name != "bulkload":
+        return "bulkload"
+    return os.path.relpath(called)
 
 
 SANDBOX_LEDGER = "ledger.db"

@@ -17,6 +17,7 @@ from bulkload.cli.options import (
     option,
     output_options,
     parsed,
+    program,
     sandbox_folder,
 )
 from bulkload.core.errors import UsageError
@@ -159,7 +160,7 @@ def resume_command(flags: dict[str, Any]) -> str:
     import sys
 
     words = sys.argv[1:] or ["run", flags["manifest"]]
-    return shlex.join(["bulkload", *words])
+    return f"{program()} {shlex.join(words)}"
 
 
 def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -> Settings:

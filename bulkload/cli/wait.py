@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bulkload.cli.options import connection_options, credentials, existing_ledger, option, output_options
+from bulkload.cli.options import connection_options, credentials, existing_ledger, option, output_options, program
 from bulkload.cli.run import poll_options
 from bulkload.core.errors import UsageError
 from bulkload.core.settings import Credentials, Settings
@@ -53,5 +53,5 @@ def command(**flags: Any) -> int:
             as_json=flags["as_json"],
             quiet=flags["quiet"],
             verbose=flags["verbose"],
-            command=f"bulkload wait {ledger}",
+            command=f"{program()} wait {ledger}",
         )

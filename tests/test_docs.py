@@ -1,0 +1,131 @@
+"""README, docs, ``--help``, the design and the code say the same."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from bulkload.cli import COMMANDS, cli
+from bulkload.core.errors import ExitCode
+from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.states import MOVES, State
+from bulkload.core.summary import RequestCounts, RunSummary
+from bulkload.ledger.reading import RESULT_COLUMNS
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text()
+
+
+def flags_of(command: str) -> set[str]:
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    return {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_the_command_line_page_is_what_the_code_says():
+    """`make docs` was run after the last change of a flag."""
+    written = (REPOSITORY / "docs" / "command-line.md").read_text()
+    script = REPOSITORY / "docs" / "command_line.py"
+    generated = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True).stdout
+    assert generated == written, "run `make docs`"
+
+
+def test_the_state_table_of_the_docs_is_the_one_of_the_code():
+    """Every move, and no other."""
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text()
+    written = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert written == {
+        (before.value, after.value, when) for before, moves in MOVES.items() for after, when in moves.items()
+    }
+
+
+def test_the_readme_names_every_state_exit_code_and_command():
+    """A user finds what the program prints."""
+    for state in State:
+        assert f"`{state.value}`" in README
+    table = README[README.index("| exit code |") : README.index("All but 2, 4 and 11")]
+    for code in re.findall(r"\d+", "".join(line.split("|")[1] for line in table.splitlines()[2:] if "|" in line)):
+        assert int(code) in {int(known) for known in ExitCode}
+    for command in COMMANDS:
+        assert f"bulkload {command}" in README or f"`{command}`" in README
+
+
+def test_every_flag_that_a_page_shows_exists():
+    """No promise that the command line does not keep."""
+    known = {"--help", "--version", "--config"}.union(*(all_flags(name) for name in COMMANDS))
+    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text()):
+            assert flag in known, f"{page.name}: {flag}"
+
+
+def all_flags(name: str) -> set[str]:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    commands = command.commands.values() if isinstance(command, click.Group) else [command]
+    return {
+        flag for one in commands for parameter in one.params for flag in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+def test_the_manifest_page_names_every_framework():
+    """Sorted, as the code has them."""
+    page = (REPOSITORY / "docs" / "manifest.md").read_text()
+    assert ", ".join(f"`{name}`" for name in sorted(FRAMEWORKS)) in page
+
+
+def test_the_help_of_every_command_is_its_line_in_the_list():
+    """`bulkload --help` needs no imports for its list, and still says what the commands say."""
+    for name, (_, line) in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.get_short_help_str(200) == line
+
+
+@pytest.fixture(scope="module")
+def design() -> str:
+    """The contract, where it lies beside the repository."""
+    page = REPOSITORY.parent / "shared" / "design.md"
+    if not page.is_file():
+        pytest.skip("there is no design page")
+    return page.read_text()
+
+
+def test_the_columns_of_results_are_the_designs(design):
+    """Scripts rely on names and order."""
+    listed = re.search(r"shows the last one: `([^`]+)`", design)
+    assert listed is not None
+    assert tuple(name.strip() for name in listed.group(1).split(",")) == RESULT_COLUMNS
+
+
+def test_the_summary_keys_are_the_designs(design):
+    """Scripts rely on names and order."""
+    start = design.index("Summary object: ")
+    keys = re.findall(r'"(\w+)"', design[start : design.index("`states` has all eight keys", start)])
+    inner = {*RequestCounts.__struct_fields__, "cause", "count", "example"}
+    assert [key for key in keys if key not in inner or key == "requests"] == list(RunSummary.__struct_fields__)
+    assert msgspec.json.encode(RequestCounts())
+
+
+# Flags that wait for the commands they belong to.
+LATER = {"--max-converting", "--max-failures"}
+
+
+def test_the_flags_of_run_are_the_designs(design):
+    """Every flag of the design's table exists under its name."""
+    table = design[design.index("| flag of `run` |") : design.index("Every flag is also `BULKLOAD_<FLAG>`")]
+    wanted = set(
+        re.findall(r"--[a-z][a-z-]+", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
+    )
+    assert wanted - LATER <= flags_of("run") | {"--no-wait"}
+
+
+def test_the_exit_codes_are_the_designs(design):
+    """Each number with its meaning."""
+    start = design.index("Exit codes, the first that applies:")
+    text = design[start : design.index("All but 2, 4 and 11", start)]
+    codes = {int(code) for code in re.findall(r"(?:^|[·:/]\s*)(\d+)(?=[ /])", text)} | {143, 130}
+    assert codes == {int(code) for code in ExitCode}
