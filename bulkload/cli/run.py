@@ -94,6 +94,7 @@ _WAIT_OPTIONS = (
 )
 
 _SEND_OPTIONS = (
+    option("--resend-in-doubt", is_flag=True, help="Send again what cannot be decided, at the risk of a double."),
     option("--wait/--no-wait", default=True, help="--no-wait ends after the uploads."),
     option(
         "--answer-timeout",
@@ -195,7 +196,7 @@ def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags that ``run`` has and ``plan`` has not, under the names of the settings."""
     names = (
         "concurrency", "upload_rate", "poll_rate", "bandwidth", "poll_interval", "wait_timeout", "wait",
-        "answer_timeout", "settle",
+        "answer_timeout", "settle", "resend_in_doubt",
     )  # fmt: skip
     found = {name: flags[name] for name in names if name in flags}
     if "route" in flags:

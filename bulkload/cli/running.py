@@ -41,7 +41,7 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
         summary, error = _early_summary(settings, before_the_first_upload), before_the_first_upload
     if error is not None:
         show_error(error)
-    if not quiet and not as_json and (error is None or summary.entries):
+    if not quiet and not as_json and summary.run_id:
         for line in summary_lines(summary):
             click.echo(line, err=True)
         if resumable(summary):
@@ -93,7 +93,7 @@ async def _obey_signals(stop: Stop) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             if stop.signal is None:
-                click.echo("\nstopping: what is under way may finish within 10 s; once more to cut it", err=True)
+                click.echo("\nstopping; once more to cut what is under way", err=True)
                 stop.ask(signal=number)
             else:
                 stop.cut()

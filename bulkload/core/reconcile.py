@@ -77,6 +77,24 @@ def _adopt(versions: list[RegistryVersion], note: str) -> ReconcileDecision:
     return ReconcileDecision(outcome=Reconciliation.ADOPT, version=lowest, note=note)
 
 
+def twins(
+    content: Content,
+    sha256: str,
+    file_name: str,
+    fence: AbstractSet[int],
+    candidates: Iterable[RegistryVersion],
+    claimed: AbstractSet[int],
+    default_arch: str | None,
+) -> list[int]:
+    """Version ids that an entry's uploads may have made and that nobody claims: what should not be there."""
+    return sorted(
+        version.version_id
+        for version in candidates
+        if version.version_id not in claimed
+        and could_be_ours(content, sha256, file_name, fence, version, default_arch) is not Match.NO
+    )
+
+
 class ExistingDecision(msgspec.Struct, frozen=True, kw_only=True):
     """An equal version that is there already, and the state it gives the entry."""
 

@@ -66,3 +66,5 @@ class Settings:
     route: Route = Route.AUTO
     on_existing: OnExisting = OnExisting.SKIP
     retry_failed: bool = False
+    # Send what cannot be decided again, at the risk of a second version: a person's way out.
+    resend_in_doubt: bool = False

@@ -93,7 +93,8 @@ async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDec
             return ExistingDecision(state=State.SKIPPED, version=found)
     # A version that carries another label in this ledger is another version, equal or not.
     free = [v for v in versions if claimed.get(v.version_id, item.entry.version) == item.entry.version]
-    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free))
+    retaken = run.settings.retry_failed
+    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free), retaken=retaken)
 
 
 def _stuck(run: Run, versions: Iterable[RegistryVersion]) -> frozenset[int]:

@@ -54,5 +54,9 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     if decision.outcome is Reconciliation.ABSENT:
         await run.move(item, State.PLANNED, Outcome(message="never landed: sent again"))
         return Reconciled(State.PLANNED)
-    await run.move(item, State.IN_DOUBT, Outcome(message=decision.note))
+    if run.settings.resend_in_doubt:
+        await run.move(item, State.PLANNED, Outcome(message=f"sent again on request, although {decision.note}"))
+        return Reconciled(State.PLANNED)
+    note = f"{decision.note}; look at them, then run with --resend-in-doubt if none is this entry's"
+    await run.move(item, State.IN_DOUBT, Outcome(message=note))
     return Reconciled(State.IN_DOUBT)

@@ -146,6 +146,8 @@ class Run:
         self.route = settings.route
         self.retries = 0
         self.adopted = 0
+        # Versions beyond one, found by the audit.
+        self.duplicates = 0
 
     async def move(self, item: LedgerEntry, after: State, outcome: Outcome, *, before: State | None = None) -> None:
         """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""

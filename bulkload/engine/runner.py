@@ -12,6 +12,7 @@ from bulkload.core.errors import ExitCode, Interrupted, NotAuthorised, RegistryU
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
 from bulkload.core.verdicts import CallFailed
+from bulkload.engine.auditing import audit
 from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
@@ -134,6 +135,12 @@ async def _work(run: Run) -> None:
         return
     run.progress.phase = "publishing"
     await _with_grace(run, lambda: _send_and_poll(run))
+    try:
+        await run.stop.or_end(audit(run))
+    except Interrupted:
+        return
+    except (RegistryUnavailable, NotAuthorised, CallFailed) as error:
+        run.stop.ask(error=error)
 
 
 async def _send_and_poll(run: Run) -> None:
@@ -180,7 +187,7 @@ async def _summarise(run: Run) -> RunSummary:
         requests=RequestCounts(**run.registry.requests),
         retries=run.retries,
         adopted=run.adopted,
-        duplicates=0,
+        duplicates=run.duplicates,
         elapsed_seconds=round(anyio.current_time() - run.started, 3),
         failures=failures,
     )
@@ -195,4 +202,4 @@ def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:
         return ExitCode(128 + run.stop.signal)
     if run.stop.error is not None:
         return run.stop.error.exit_code
-    return exit_code_of(states)
+    return exit_code_of(states, run.duplicates)

@@ -60,7 +60,7 @@ class Sending:
         stat = self._stat
         if stat is None:
             stat = await anyio.to_thread.run_sync(stat_of, entry.source)
-        if run.settings.on_existing is OnExisting.UPLOAD:
+        if run.settings.on_existing is OnExisting.UPLOAD or run.settings.retry_failed:
             # An equal version may be there already: only an exact fence tells it from ours.
             listed = await versions_now(run, self._item)
         else:

@@ -128,7 +128,15 @@ class Queries:
         row = self._one(
             f"SELECT count(*) FROM entries WHERE state IN ({_OPEN}) AND (line IS NOT NULL OR state <> 'planned')"
         )
-        return int(row[0]) if row else 0
+        audits = self._one("SELECT count(*) FROM entries WHERE audit = 1")
+        return (int(row[0]) if row else 0) + (int(audits[0]) if audits else 0)
+
+    def to_audit(self, after_id: int, most: int) -> list[LedgerEntry]:
+        """Entries that were sent again and became a version, by id, a page at a time."""
+        return self._entries(
+            f"SELECT {COLUMNS} FROM entries WHERE audit = 1 AND id > ? AND version_id IS NOT NULL ORDER BY id LIMIT ?",
+            (after_id, most),
+        )
 
     def failures(self) -> tuple[CauseCount, ...]:
         """Entries of the manifest that are ``failed`` or ``error``, by cause, most frequent first."""

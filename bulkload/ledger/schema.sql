@@ -42,6 +42,7 @@ CREATE TABLE entries (
     status TEXT,               -- the registry's word
     cause TEXT, message TEXT, logs TEXT,
     attempts INTEGER NOT NULL DEFAULT 0,
+    audit INTEGER NOT NULL DEFAULT 0,   -- 1: sent again; its model is listed once more before the run ends
     adopted INTEGER NOT NULL DEFAULT 0,
     uploaded_at TEXT, finished_at TEXT,
     upload_seconds REAL, convert_seconds REAL,
@@ -56,6 +57,7 @@ CREATE INDEX entries_state ON entries (state, line);
 -- One upload in flight or in doubt per model, versions in manifest order.
 CREATE INDEX entries_sending ON entries (workspace_id, name, state, line)
     WHERE state IN ('planned', 'uploading', 'in_doubt');
+CREATE INDEX entries_audit ON entries (id) WHERE audit = 1;
 CREATE INDEX entries_model ON entries (workspace_id, name, sha256);
 
 -- Publications that a newer one of the same entry replaced.

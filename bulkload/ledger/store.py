@@ -10,7 +10,7 @@ import msgspec
 
 from bulkload.core.errors import UsageError
 from bulkload.core.records import RegistryVersion, SourceStat
-from bulkload.core.states import MOVES, IllegalMove, State
+from bulkload.core.states import MOVES, TERMINAL, IllegalMove, State
 from bulkload.ledger.connection import open_for_writing
 from bulkload.ledger.queries import Queries
 from bulkload.ledger.records import Outcome
@@ -24,6 +24,8 @@ class VersionTaken(Exception):
 
 # to -> the states from which the table allows it, as an SQL list.
 _SOURCES = {after: ", ".join(f"'{before}'" for before, moves in MOVES.items() if after in moves) for after in State}
+
+_TERMINAL = ", ".join(f"'{state}'" for state in State if state in TERMINAL)
 
 # What says which version it is; nothing of it may stay when the version turns out to be another's.
 _NO_VERSION = (
@@ -123,7 +125,8 @@ class Store(Queries):
         self._move(
             id_,
             State.UPLOADING,
-            f"{_STAT}, fence = ?, sha256 = ?, sealed = ?, attempts = attempts + 1, cause = NULL, message = NULL",
+            f"{_STAT}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
+            " attempts = attempts + 1, cause = NULL, message = NULL",
             (*_stat_values(stat), _encode(sorted(fence)).decode(), sha256, sha256 is not None),
         )
 
@@ -151,15 +154,28 @@ class Store(Queries):
         """The version that the answer named is another's: the upload is in doubt again."""
         self._move(id_, State.IN_DOUBT, f"{_NO_VERSION}, message = ?", (reason,))
 
+    def audited(self, id_: int, note: str | None) -> None:
+        """The model was listed once more; ``note`` says what should not be there."""
+        self.connection.execute(
+            "UPDATE entries SET audit = 0, message = coalesce(?, message) WHERE id = ?", (note, id_)
+        )
+
     def note_status(self, id_: int, status: str | None) -> None:
         """The registry's word about a version that it has not judged yet."""
         self.connection.execute("UPDATE entries SET status = ? WHERE id = ? AND state = 'uploaded'", (status, id_))
 
     def renew(self, id_: int, stat: SourceStat | None = None) -> None:
-        """Keep the entry's publication as a past one and plan a new one, of the file as ``stat`` describes it now."""
-        self.connection.execute(
-            f"INSERT INTO past_publications (entry_id, {_PAST}) SELECT id, {_PAST} FROM entries WHERE id = ?", (id_,)
+        """Keep the entry's publication as a past one and plan a new one, of the file as ``stat`` describes it now.
+
+        Raises ``IllegalMove`` unless the publication has ended: what is under way may still become a version.
+        """
+        kept = self.connection.execute(
+            f"INSERT INTO past_publications (entry_id, {_PAST}) SELECT id, {_PAST} FROM entries"
+            f" WHERE id = ? AND state IN ({_TERMINAL})",
+            (id_,),
         )
+        if kept.rowcount != 1:
+            raise IllegalMove(self.entry(id_).state, State.PLANNED)
         self._move(id_, State.PLANNED, _FRESH, ())
         if stat is not None:
             self.same_bytes(id_, stat)

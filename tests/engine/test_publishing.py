@@ -328,3 +328,41 @@ async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings
 
 def uploads_begun(progress: Progress) -> bool:
     return progress.states[State.UPLOADING] > 0 and progress.bytes_sent > 0
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+async def test_an_upload_that_lands_after_the_settle_time_is_reported(
+    content, sandbox_with, write_manifest, settings_for
+):
+    """It cannot be prevented, so it is said: duplicates in the summary, exit 3, both ids in the message."""
+    async with sandbox_with("upload:late=0.5@1") as sandbox:
+        settings = settings_for(write_manifest(models(content, 1)), sandbox, settle=0.05, upload_rate=2.0)
+        summary = await run(settings)
+        if len(sandbox.versions()) == 1:
+            with anyio.fail_after(5):
+                while len(sandbox.versions()) == 1:  # noqa: ASYNC110 - the sandbox lands it when it will
+                    await anyio.sleep(0.01)
+            pytest.skip("it landed after the run had ended: nobody could see it")
+        assert summary.duplicates == 1
+        assert summary.exit_code == ExitCode.SOME_FAILED
+        assert "published more than once" in rows_of(settings)[0]["message"]
+
+
+async def test_retry_failed_publishes_an_error_entry_anew(sandbox_with, write_manifest, settings_for, tmp_path):
+    """Otherwise what ended in error stays, and nothing is sent."""
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("requirements.txt", "numpy")
+        archive.writestr("code.py", "x = 1")
+    schema = {"x": "float32"}
+    row = {"name": "c", "path": "c.zip", "framework": "custom", "input_schema": schema, "output_schema": schema}
+    async with sandbox_with() as sandbox:
+        interval = PollInterval(0.01, 0.02)
+        settings = settings_for(write_manifest([row]), sandbox, poll_interval=interval)
+        assert (await run(settings)).states["error"] == 1
+        assert (await run(settings)).requests.upload == 0
+        again = await run(settings_for(Path(settings.manifest), sandbox, retry_failed=True, poll_interval=interval))
+        assert again.requests.upload == 1
+        assert len(sandbox.versions()) == 2
+        assert rows_of(settings)[0]["version_id"] == sandbox.versions()[-1].id
