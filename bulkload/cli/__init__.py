@@ -17,6 +17,9 @@ COMMANDS = {
     "status": ("status", "Counts and progress of a ledger, also of a live run."),
     "wait": ("wait", "Only poll what is uploaded."),
     "results": ("results", "One row per entry: table, csv, jsonl or parquet."),
+    "models": ("models", "Models of a registry: list, versions, show, config, logs."),
+    "workspaces": ("workspaces", "Workspaces of a registry: list, create."),
+    "verify": ("verify", "Compare ledger and registry."),
     "sandbox": ("sandbox", "A local registry with the same API."),
     "demo": ("demo", "Publish sample models to a sandbox."),
 }

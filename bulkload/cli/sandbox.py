@@ -9,6 +9,8 @@ import click
 from bulkload.cli.options import option
 from bulkload.core.errors import UsageError
 
+LIFE = click.FloatRange(min=0)
+
 
 @click.command(short_help="A local registry with the same API.")
 @option("--port", type=click.IntRange(0, 65535), default=0, help="On the loopback address; 0 takes any free one.")
@@ -22,6 +24,14 @@ from bulkload.core.errors import UsageError
 @option("--limit", "limits", multiple=True, metavar="CALL=RATE", help="429 above it, such as upload=20/s.")
 @option(
     "--fault", "faults", multiple=True, metavar="SPEC", help="CALL:FAULT[=ARG] and @N, *N or %P, such as upload:503@3."
+)
+@option("--strict/--no-strict", default=True, help="--no-strict: let pass what only older releases did.")
+@option(
+    "--stuck-native-via-convert", is_flag=True, help="onnx and tensorflow never leave attempting_load_container there."
+)
+@option("--token-life", "token_seconds", type=LIFE, default=3600.0, metavar="SECONDS", help="Of access tokens.")
+@option(
+    "--refresh-token-life", "refresh_token_seconds", type=LIFE, default=1800.0, metavar="SECONDS", help="Of the others."
 )
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
 @option(

@@ -1,37 +1,22 @@
-"""The frameworks of the API and what each of them asks for."""
+"""The frameworks of the registry and the rules of the ``conversion`` object, as tables and pure functions.
+
+Sources: the published contract and the vendor's SDK 2026.1.3 (enums, config classes, ``engine_config``). A rule returns
+everything that is wrong as ``Finding`` records and never raises, so that one look at a manifest names all of it.
+"""
 
 import difflib
+import math
+import re
+import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import msgspec
 
 
-class FrameworkRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One framework: what the API contract and the vendor's SDK say about it."""
-
-    # File extensions that can mean nothing else.
-    extensions: tuple[str, ...] = ()
-    needs_schemas: bool = True
-    # The SDK sends it to models/upload, where it is ready at once.
-    native_route: bool = False
-    # What the SDK sends as framework_config.config when nobody says otherwise.
-    default_config: Mapping[str, Any] | None = None
-    # Key -> what its value must be; None: every key and value goes.
-    config_fields: Mapping[str, "ConfigField"] | None = None
-
-
-class ConfigField(msgspec.Struct, frozen=True, kw_only=True):
-    """One key of framework_config.config."""
-
-    kind: type
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the API's rules forbid."""
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that the API's rules forbid."""
 
     # The field, with a path inside it: "framework_config.config.page_size".
     field: str
@@ -39,115 +24,202 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-_FRACTION = ConfigField(kind=float, least=0.0, most=1.0)
-_COUNT = ConfigField(kind=int, least=1)
-_FLAG = ConfigField(kind=bool)
-_WORD = ConfigField(kind=str)
+class FrameworkRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What the registry asks of one framework."""
 
-_VLLM = FrameworkRule(
-    default_config={
-        "gpu_memory_utilization": 0.9,
-        "kv_cache_dtype": "auto",
-        "max_num_seqs": 256,
-        "quantization": "none",
-    },
-    config_fields={
-        "gpu_memory_utilization": _FRACTION,
-        "kv_cache_dtype": ConfigField(kind=str, choices=("auto", "fp8", "fp8_e4m3", "fp8_e5m2", "mxint8")),
-        "max_num_seqs": _COUNT,
-        # 22 values in the vendor's newest release; the server knows which of them it takes.
-        "quantization": _WORD,
-        "block_size": _COUNT,
-        "device_group": ConfigField(kind=list),
-        "max_model_len": _COUNT,
-        "max_seq_len_to_capture": _COUNT,
-        "enable_auto_tool_choice": _FLAG,
-        "tool_call_parser": _WORD,
-    },
-)
+    # File extensions that can mean nothing else; lower case.
+    extensions: tuple[str, ...] = ()
+    needs_schemas: bool = True
+    # Models served through the OpenAI API have no columns of their own; custom ones may be such models too.
+    empty_schemas: bool = False
+    # The SDK sends it to models/upload, where it is ready at once.
+    native_route: bool = False
+    # What the SDK sends as framework_config.config when nobody says otherwise; None: it sends no framework_config.
+    default_config: Mapping[str, Any] | None = None
 
-_SGLANG = FrameworkRule(
-    default_config={
-        "chunked_prefill_size": 1024,
-        "context_length": 2048,
-        "kv_cache_dtype": "auto",
-        "max_prefill_tokens": 2048,
-        "max_running_requests": 64,
-        "mem_fraction_static": 0.8,
-        "page_size": 16,
-        "quantization": "none",
-    },
-    config_fields={
-        "chunked_prefill_size": _COUNT,
-        "context_length": _COUNT,
-        "kv_cache_dtype": ConfigField(kind=str, choices=("auto", "fp8_e4m3", "fp8_e5m2")),
-        "max_prefill_tokens": _COUNT,
-        "max_running_requests": _COUNT,
-        "mem_fraction_static": _FRACTION,
-        "page_size": _COUNT,
-        "quantization": _WORD,
-    },
-)
 
-# The SDK's default path; every other key goes, such as gpu_memory_utilization.
-_CUSTOM = FrameworkRule(default_config={"model_path": "./model/"})
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What one key of a configuration takes."""
 
-_HUGGING_FACE = (
+    kind: Literal["text", "whole number", "list of whole numbers", "number", "truth value"]
+    choices: tuple[str, ...] = ()
+    least: int | None = None
+    most: int | None = None
+    nullable: bool = False
+
+
+_HUGGING_FACE_TASKS = (
     "automatic-speech-recognition", "feature-extraction", "image-classification", "image-segmentation",
     "image-to-text", "object-detection", "question-answering", "sentiment-analysis",
     "stable-diffusion-text-2-img", "summarization", "text-classification", "text-generation", "translation",
     "zero-shot-classification", "zero-shot-image-classification", "zero-shot-object-detection",
 )  # fmt: skip
 
-FRAMEWORKS: dict[str, FrameworkRule] = {
-    "custom": _CUSTOM,
-    "keras": FrameworkRule(extensions=(".h5",), config_fields={}),
-    "onnx": FrameworkRule(extensions=(".onnx",), needs_schemas=False, native_route=True, config_fields={}),
-    "python": FrameworkRule(config_fields={}),
-    "pytorch": FrameworkRule(extensions=(".pt", ".pth"), config_fields={}),
-    "sglang": _SGLANG,
-    "sklearn": FrameworkRule(config_fields={}),
-    "tensorflow": FrameworkRule(needs_schemas=False, native_route=True, config_fields={}),
-    "vllm": _VLLM,
-    "xgboost": FrameworkRule(config_fields={}),
-    **{f"hugging-face-{task}": FrameworkRule(config_fields={}) for task in _HUGGING_FACE},
+_VLLM_DEFAULTS = {
+    "gpu_memory_utilization": 0.9,
+    "kv_cache_dtype": "auto",
+    "max_num_seqs": 256,
+    "quantization": "none",
+}
+_SGLANG_DEFAULTS = {
+    "chunked_prefill_size": 1024,
+    "context_length": 2048,
+    "kv_cache_dtype": "auto",
+    "max_prefill_tokens": 2048,
+    "max_running_requests": 64,
+    "mem_fraction_static": 0.8,
+    "page_size": 16,
+    "quantization": "none",
+}
+
+FRAMEWORKS: Mapping[str, FrameworkRule] = {
+    "custom": FrameworkRule(empty_schemas=True, default_config={"model_path": "./model/"}),
+    "keras": FrameworkRule(extensions=(".h5",)),
+    "onnx": FrameworkRule(extensions=(".onnx",), needs_schemas=False, native_route=True),
+    "python": FrameworkRule(),
+    "pytorch": FrameworkRule(extensions=(".pt", ".pth")),
+    "sglang": FrameworkRule(empty_schemas=True, default_config=_SGLANG_DEFAULTS),
+    "sklearn": FrameworkRule(),
+    "tensorflow": FrameworkRule(needs_schemas=False, native_route=True),
+    "vllm": FrameworkRule(empty_schemas=True, default_config=_VLLM_DEFAULTS),
+    "xgboost": FrameworkRule(),
+    **{f"hugging-face-{task}": FrameworkRule() for task in _HUGGING_FACE_TASKS},
 }
 
 # The API's 27th value has no file: it registers an image.
 WITHOUT_FILE = "mlflow"
 
-BY_EXTENSION = {extension: name for name, rule in FRAMEWORKS.items() for extension in rule.extensions}
+FRAMEWORK_OF_EXTENSION = {extension: name for name, rule in FRAMEWORKS.items() for extension in rule.extensions}
 
+# Extensions that leave several frameworks open, for the remedy only: a file's name is never a ground to refuse it.
+_CANDIDATES_OF_EXTENSION = {
+    ".zip": "custom, python, tensorflow, keras, vllm, sglang or hugging-face-<task>",
+    ".pkl": "sklearn or xgboost",
+    ".pickle": "sklearn or xgboost",
+    ".joblib": "sklearn or xgboost",
+    ".py": "python",
+}
+
+# What people call a framework where no nearness of spelling leads to its name.
+_OTHER_NAMES = {
+    "scikit-learn": "sklearn",
+    "scikit_learn": "sklearn",
+    "torch": "pytorch",
+    "torchscript": "pytorch",
+    "tf": "tensorflow",
+    "xgb": "xgboost",
+    "h5": "keras",
+    "byop": "custom",
+}
+
+VISIBILITIES = ("private", "public")
+PYTHON_VERSIONS = ("3.8", "3.9")
 ARCHITECTURES = ("x86", "arm", "power10")
-# accel -> architectures that have it; None: all.
-ACCELERATORS: dict[str, tuple[str, ...] | None] = {
-    "none": None,
-    "cuda": None,
+# What an absent arch is taken for: the registry's own default is known only when it is asked, and nearly always this.
+DEFAULT_ARCHITECTURE = "x86"
+# accel -> architectures that have it.
+ACCELERATORS = {
+    "none": ARCHITECTURES,
+    "cuda": ARCHITECTURES,
     "jetson": ("arm",),
     "openvino": ("x86",),
     "qaic": ("x86",),
     "rocm": ("x86",),
 }
-# qaic comes with its own settings, never as a bare word.
-QAIC_DEFAULTS: dict[str, Any] = {
-    "aic_enable_depth_first": False,
-    "ctx_len": 128,
-    "full_batch_size": 8,
-    "mxfp6_matmul": False,
-    "mxint8_kv_cache": False,
-    "num_cores": 16,
-    "num_devices": 1,
-    "prefill_seq_len": 32,
+
+_TEXT = Setting(kind="text")
+_TRUTH = Setting(kind="truth value")
+# No bounds: -1 means "off" or "as the model says" in several settings of vLLM and SGLang.
+_WHOLE = Setting(kind="whole number")
+_WHOLE_OR_NULL = Setting(kind="whole number", nullable=True)
+_COUNT = Setting(kind="whole number", least=1)
+_FRACTION = Setting(kind="number", least=0, most=1)
+
+_VLLM_QUANTIZATIONS = (
+    "none", "aqlm", "awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "deepspeedfp", "experts_int8",
+    "fbgemm_fp8", "fp8", "gguf", "gptq", "gptq_marlin", "gptq_marlin24", "hqq", "ipex", "marlin", "modelopt",
+    "mxfp6", "neuron_quant", "qqq", "tpu_int8",
+)  # fmt: skip
+_SGLANG_QUANTIZATIONS = (
+    "none", "awq", "awq_marlin", "bitsandbytes", "fp8", "gguf", "gptq", "gptq_marlin", "marlin", "modelopt",
+    "w8a8_fp8", "w8a8_int8",
+)  # fmt: skip
+
+# framework -> key of framework_config.config -> what it takes.
+SETTINGS: Mapping[str, Mapping[str, Setting]] = {
+    # Every other key goes too, such as gpu_memory_utilization: it is for the user's own code.
+    "custom": {"model_path": _TEXT},
+    "vllm": {
+        "block_size": _WHOLE_OR_NULL,
+        "device_group": Setting(kind="list of whole numbers", nullable=True),
+        "enable_auto_tool_choice": Setting(kind="truth value", nullable=True),
+        "gpu_memory_utilization": _FRACTION,
+        "kv_cache_dtype": Setting(kind="text", choices=("auto", "fp8", "fp8_e4m3", "fp8_e5m2", "mxint8")),
+        "max_model_len": _WHOLE_OR_NULL,
+        "max_num_seqs": _WHOLE,
+        "max_seq_len_to_capture": _WHOLE_OR_NULL,
+        "quantization": Setting(kind="text", choices=_VLLM_QUANTIZATIONS),
+        "tool_call_parser": Setting(kind="text", nullable=True),
+    },
+    "sglang": {
+        "chunked_prefill_size": _WHOLE,
+        "context_length": _WHOLE,
+        "kv_cache_dtype": Setting(kind="text", choices=("auto", "fp8_e4m3", "fp8_e5m2")),
+        "max_prefill_tokens": _WHOLE,
+        "max_running_requests": _WHOLE,
+        "mem_fraction_static": _FRACTION,
+        "page_size": _WHOLE,
+        "quantization": Setting(kind="text", choices=_SGLANG_QUANTIZATIONS),
+    },
 }
-PYTHON_VERSIONS = ("3.8", "3.9")
-VISIBILITIES = ("private", "public")
+# Settings of vllm that the contract gives to qaic alone.
+_QAIC_ONLY = {"kv_cache_dtype": "mxint8", "quantization": "mxfp6"}
+
+QAIC_SETTINGS: Mapping[str, Setting] = {
+    "aic_enable_depth_first": _TRUTH,
+    "ctx_len": _COUNT,
+    "full_batch_size": _COUNT,
+    "mxfp6_matmul": _TRUTH,
+    "mxint8_kv_cache": _TRUTH,
+    "num_cores": _COUNT,
+    "num_devices": _COUNT,
+    "prefill_seq_len": _COUNT,
+}
+
+# Control characters of both sets, line separators, lone surrogates: nothing that a name, a path or a header may hold.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+# Longer words are cut before they are compared or shown.
+LONGEST_SHOWN = 80
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = LONGEST_SHOWN
+
+
+def shown(value: object) -> str:
+    """A value for a message: text in double quotes; cut, and with nothing in it that a terminal would obey."""
+    if isinstance(value, str):
+        cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "..."
+        return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    try:
+        return _shortened.repr(value)
+    except ValueError:  # an integer of more digits than Python likes to write
+        return "a number without end"
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean "pytorch"?``, or the list of what is known."""
-    known = list(known)
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(known)}"
+    known = tuple(known)
+    near = _nearest(word[:LONGEST_SHOWN].strip().lower(), known)
+    return f'did you mean "{near}"?' if near else f"use one of {', '.join(known)}"
 
 
 def framework_findings(framework: str) -> list[Finding]:
@@ -156,116 +228,140 @@ def framework_findings(framework: str) -> list[Finding]:
         return []
     if framework == WITHOUT_FILE:
         what = "mlflow registers an image and has no file to upload"
-        return [Finding(field="framework", what=what, remedy="publish the model file under its own framework")]
-    return [
-        Finding(field="framework", what=f'unknown framework "{framework}"', remedy=did_you_mean(framework, FRAMEWORKS))
-    ]
+        return [Finding("framework", what, "publish the model's own file under its own framework")]
+    meant = _OTHER_NAMES.get(framework.strip().lower())
+    remedy = f'did you mean "{meant}"?' if meant else did_you_mean(framework, FRAMEWORKS)
+    return [Finding("framework", f"unknown framework {shown(framework)}", remedy)]
+
+
+def missing_framework(extension: str) -> Finding:
+    """For an entry whose framework neither the manifest nor the file's extension (lower case) says."""
+    what = f"is missing, and the extension {shown(extension)} does not say it" if extension else "is missing"
+    return Finding("framework", what, f"use one of {_CANDIDATES_OF_EXTENSION.get(extension) or ', '.join(FRAMEWORKS)}")
 
 
 def engine_findings(arch: str | None, accel: object) -> list[Finding]:
-    """Whether arch and accel are known and go together. An absent arch is the registry's default, taken as x86."""
+    """Whether arch and accel are known and go together; None is one not given."""
+    findings = []
     if arch is not None and arch not in ARCHITECTURES:
-        return [Finding(field="arch", what=f'unknown arch "{arch}"', remedy=did_you_mean(arch, ARCHITECTURES))]
+        findings.append(Finding("arch", f"unknown arch {shown(arch)}", did_you_mean(arch, ARCHITECTURES)))
     if accel is None:
-        return []
-    name, findings = _accelerator(accel)
-    if name is None:
         return findings
-    allowed = ACCELERATORS[name]
-    if allowed is not None and (arch or "x86") not in allowed:
-        findings.append(
-            Finding(
-                field="accel",
-                what=f'accel "{name}" does not exist for arch "{arch or "x86 (the default)"}"',
-                remedy=f"use arch {' or '.join(allowed)}, or another accel",
-            )
-        )
+    name = accelerator_name(accel)
+    findings += _accelerator_findings(accel)
+    if name is not None and (arch is None or arch in ARCHITECTURES):
+        having = ACCELERATORS[name]
+        if (arch or DEFAULT_ARCHITECTURE) not in having:
+            what = f'"{name}" does not exist for arch "{arch or DEFAULT_ARCHITECTURE}"'
+            what += " (the default)" if arch is None else ""
+            findings.append(Finding("accel", what, f"write arch {' or '.join(having)}, or another accel"))
     return findings
 
 
-def _accelerator(accel: object) -> tuple[str | None, list[Finding]]:
-    """The accelerator's name, where it has a known one, and what is wrong with its form."""
-    if isinstance(accel, str):
-        if accel not in ACCELERATORS:
-            remedy = did_you_mean(accel, ACCELERATORS)
-            return None, [Finding(field="accel", what=f'unknown accel "{accel}"', remedy=remedy)]
-        if accel == "qaic":
-            what = "qaic comes with its settings, as an object"
-            return accel, [Finding(field="accel", what=what, remedy='write {"qaic": {"num_cores": 16, ...}}')]
-        return accel, []
+def accelerator_name(accel: object) -> str | None:
+    """The accelerator that a word or an object with one key names; None where there is no such accelerator."""
     if isinstance(accel, dict) and len(accel) == 1:
-        name, settings = next(iter(accel.items()))
-        if name in ACCELERATORS:
-            return name, _qaic_findings(settings) if name == "qaic" else []
-    what = "an accel object has exactly one key, an accelerator's name"
-    return None, [Finding(field="accel", what=what, remedy='write a word such as "cuda", or {"qaic": {...}}')]
+        accel = next(iter(accel))
+    return accel if isinstance(accel, str) and accel in ACCELERATORS else None
 
 
-def _qaic_findings(settings: object) -> list[Finding]:
+def _accelerator_findings(accel: object) -> list[Finding]:
+    """What is wrong with the form: a word, but for qaic an object with exactly that key."""
+    form = 'write a word such as "cuda", or {"qaic": {"num_cores": 16, ...}}'
+    name = accelerator_name(accel)
+    if name is None:
+        if isinstance(accel, str):
+            return [Finding("accel", f"unknown accel {shown(accel)}", did_you_mean(accel, ACCELERATORS))]
+        return [Finding("accel", f"{shown(accel)} is neither a word nor an object with one accelerator as key", form)]
+    if isinstance(accel, str):
+        return [Finding("accel", "qaic comes with its settings, as an object", form)] if name == "qaic" else []
+    settings = accel[name] if isinstance(accel, dict) else None
+    if name != "qaic":
+        return [Finding("accel", f'"{name}" takes no settings', f'write "{name}" alone')]
     if not isinstance(settings, dict):
-        return [Finding(field="accel.qaic", what="is no object", remedy="write the qaic settings as an object")]
-    fields = {name: _FLAG if isinstance(value, bool) else _COUNT for name, value in QAIC_DEFAULTS.items()}
-    return _value_findings("accel.qaic", settings, fields)
+        return [Finding("accel.qaic", f"{shown(settings)} is no object", 'write {"qaic": {"num_cores": 16, ...}}')]
+    return _settings_findings("accel.qaic", settings, QAIC_SETTINGS)
 
 
-def config_findings(framework: str, framework_config: Mapping[str, Any]) -> list[Finding]:
-    """Whether ``{"framework": ..., "config": {...}}`` fits the framework."""
+def whole_config(framework: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"framework": f, "config": {...}}``, also where only the inner object or the outer one's half was written."""
+    if not config.keys() <= {"framework", "config"}:
+        return {"framework": framework, "config": dict(config)}
+    return {"framework": framework, "config": {}, **config}
+
+
+def config_findings(framework: str, framework_config: Mapping[str, Any], accel: object) -> list[Finding]:
+    """Whether ``{"framework": ..., "config": {...}}`` (see ``whole_config``) fits a known framework."""
+    known = SETTINGS.get(framework)
+    if known is None:
+        return [Finding("framework_config", f"{framework} takes none", f"leave it out; only {_listed(SETTINGS)} do")]
     findings = []
-    if framework_config.get("framework") != framework:
-        findings.append(
-            Finding(
-                field="framework_config.framework",
-                what=f"is {framework_config.get('framework')!r}, the entry's framework is {framework!r}",
-                remedy="make both the same, or leave it out",
-            )
-        )
+    named = framework_config.get("framework")
+    if named != framework:
+        what = f"is {shown(named)}, the entry's framework is {shown(framework)}"
+        findings.append(Finding("framework_config.framework", what, "make both the same, or leave it out"))
     config = framework_config.get("config")
+    where = "framework_config.config"
     if not isinstance(config, dict):
-        return [
-            *findings,
-            Finding(field="framework_config.config", what="is no object", remedy='write {"config": {...}}'),
-        ]
-    fields = FRAMEWORKS[framework].config_fields
-    if fields is None:
-        path = config.get("model_path", "")
-        if not isinstance(path, str):
-            findings.append(
-                Finding(field="framework_config.config.model_path", what="is no text", remedy='write "./model/"')
-            )
-        return findings
-    if not fields:
-        what = f"{framework} takes no framework_config"
-        return [*findings, Finding(field="framework_config", what=what, remedy="leave it out")]
-    return findings + _value_findings("framework_config.config", config, fields)
+        return [*findings, Finding(where, f"{shown(config)} is no object", 'write {"config": {...}}')]
+    findings += _settings_findings(where, config, known, others=framework == "custom")
+    if framework == "vllm" and accelerator_name(accel) != "qaic":
+        for key, value in config.items():
+            if _QAIC_ONLY.get(key) == value or (key == "device_group" and value is not None):
+                what = f"{shown(value)} goes with accel qaic only"
+                findings.append(Finding(f"{where}.{key}", what, 'leave it out, or add accel {"qaic": {...}}'))
+    return findings
 
 
-def _value_findings(where: str, values: Mapping[str, Any], fields: Mapping[str, ConfigField]) -> list[Finding]:
+def _settings_findings(
+    where: str, values: Mapping[str, Any], known: Mapping[str, Setting], *, others: bool = False
+) -> list[Finding]:
     findings = []
     for key, value in values.items():
-        rule = fields.get(key)
-        if rule is None:
-            findings.append(Finding(field=f"{where}.{key}", what="unknown key", remedy=did_you_mean(str(key), fields)))
-        elif (wrong := _wrong_value(value, rule)) is not None:
-            findings.append(Finding(field=f"{where}.{key}", what=f"is {value!r}", remedy=wrong))
+        setting = known.get(key)
+        if setting is not None:
+            wanted = _wanted(setting, value)
+            if wanted is not None:
+                findings.append(Finding(f"{where}.{key}", f"is {shown(value)}", wanted))
+        elif not others:
+            findings.append(Finding(f"{where}.{key}", "unknown key", did_you_mean(key, known)))
     return findings
 
 
-def _wrong_value(value: Any, rule: ConfigField) -> str | None:
+def _wanted(setting: Setting, value: object) -> str | None:
     """What the value must be; None when it is right."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {
-        bool: isinstance(value, bool),
-        int: number and isinstance(value, int),
-        float: number,
-        str: isinstance(value, str) and value != "",
-        list: isinstance(value, list),
-    }[rule.kind]
-    if not fits:
-        return f"write {names[rule.kind]}"
-    if rule.choices and value not in rule.choices:
-        return did_you_mean(str(value), rule.choices)
-    if (rule.least is not None and value < rule.least) or (rule.most is not None and value > rule.most):
-        limits = f"from {rule.least:g}" + (f" to {rule.most:g}" if rule.most is not None else "")
-        return f"write {names[rule.kind]} {limits}"
+    if value is None and setting.nullable:
+        return None
+    if not _is_kind(setting.kind, value):
+        return (
+            f"write {'true or false' if setting.kind == 'truth value' else f'a {setting.kind}'}, without quotes"
+            if (setting.kind != "text")
+            else "write a text"
+        )
+    if isinstance(value, str) and setting.choices and value not in setting.choices:
+        return did_you_mean(value, setting.choices)
+    if isinstance(value, int | float) and not _within(value, setting):
+        top = "" if setting.most is None else f" to {setting.most}"
+        return f"write a {setting.kind} from {setting.least}{top}"
     return None
+
+
+def _is_kind(kind: str, value: object) -> bool:
+    if kind == "text":
+        return isinstance(value, str) and value != ""
+    if kind == "truth value":
+        return isinstance(value, bool)
+    if kind == "list of whole numbers":
+        return isinstance(value, list) and all(_is_kind("whole number", item) for item in value)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (kind == "number" and isinstance(value, float) and math.isfinite(value))
+
+
+def _within(value: float, setting: Setting) -> bool:
+    return (setting.least is None or value >= setting.least) and (setting.most is None or value <= setting.most)
+
+
+def _listed(words: Iterable[str]) -> str:
+    *head, last = words
+    return f"{', '.join(head)} and {last}"

@@ -10,14 +10,18 @@ tutorials: ``float32[32][3]`` is a list of 3 lists of 32. On the wire a schema i
 """
 
 import base64
-import binascii
 import difflib
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from bulkload.core.frameworks import UNPRINTABLE, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# What pyarrow raises for bytes that are no schema: its own errors are among these.
+NOT_READABLE = (ValueError, OSError, EOFError, KeyError, TypeError, NotImplementedError, MemoryError)
 
 # `null` is not allowed by the registry, time32 and time64 are to be sent as strings (the vendor's data type rules).
 PRIMITIVES = (
@@ -34,7 +38,10 @@ _REFUSED = {
 }
 
 DEEPEST = 32
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|(\d+)|(.))")
+LONGEST_TYPE = 20_000
+# A manifest has few schemas, and most of its rows have the same ones. Each may be large, so that not many are kept.
+_KEPT = 256
+_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(.))")
 _UNIT = re.compile(r"\s*\[\s*(s|ms|us|ns)\s*(?:,\s*tz\s*=\s*([A-Za-z0-9_+\-:/]+)\s*)?\]")
 
 
@@ -46,9 +53,11 @@ class SchemaProblem(ValueError):
         self.remedy = remedy
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def parse_type(text: str) -> "pa.DataType":
     """A type of the schema language. Raises ``SchemaProblem``."""
+    if len(text) > LONGEST_TYPE:
+        raise SchemaProblem(f"type {shown(text)} is longer than {LONGEST_TYPE} characters", "nest less in it")
     reader = _TypeReader(text)
     found = reader.type(0)
     reader.expect_end()
@@ -65,8 +74,7 @@ class _TypeReader:
     def type(self, depth: int) -> "pa.DataType":
         import pyarrow as pa
 
-        if depth > DEEPEST:
-            raise SchemaProblem(f'type "{self._text[:60]}..." is nested too deep', f"nest at most {DEEPEST} deep")
+        self._bound(depth)
         word = self._word("a type")
         if word == "list":
             self._sign("<")
@@ -80,12 +88,18 @@ class _TypeReader:
         else:
             found = self._primitive(word)
         while (size := self._size()) is not None:
+            depth += 1
+            self._bound(depth)
             found = pa.list_(found, size)
         return found
 
+    def _bound(self, depth: int) -> None:
+        if depth > DEEPEST:
+            raise SchemaProblem(f"type {shown(self._text)} is nested too deep", f"nest at most {DEEPEST} deep")
+
     def expect_end(self) -> None:
         if self._text[self._at :].strip():
-            raise self._problem(f'"{self._text[self._at :].strip()}" is too much')
+            raise self._problem(f"{shown(self._text[self._at :].strip())} is too much")
 
     def _primitive(self, word: str) -> "pa.DataType":
         import pyarrow as pa
@@ -96,14 +110,14 @@ class _TypeReader:
         if name in ("timestamp", "duration"):
             unit = _UNIT.match(self._text, self._at)
             if unit is None or (name == "duration" and unit.group(2)):
-                raise SchemaProblem(f'type "{self._text}"', f'say the unit, such as "{name}[us]"')
+                raise SchemaProblem(f"type {shown(self._text)}: {name} has no unit", f'say it, such as "{name}[us]"')
             self._at = unit.end()
             resolution = cast('Literal["s", "ms", "us", "ns"]', unit.group(1))
             return pa.timestamp(resolution, tz=unit.group(2)) if name == "timestamp" else pa.duration(resolution)
         if name not in PRIMITIVES:
-            near = difflib.get_close_matches(name, [*PRIMITIVES, "list", "struct"], n=1)
+            near = difflib.get_close_matches(name[:40].lower(), [*PRIMITIVES, "list", "struct"], n=1)
             remedy = f'did you mean "{near[0]}"?' if near else "use an Arrow type such as int64, float32, string"
-            raise SchemaProblem(f'unknown type "{word}"', remedy)
+            raise SchemaProblem(f"unknown type {shown(word)}", remedy)
         found: pa.DataType = getattr(pa, f"{name}_" if name == "bool" else name)()
         return found
 
@@ -125,8 +139,10 @@ class _TypeReader:
         if not self._take("["):
             return None
         match = _TOKEN.match(self._text, self._at)
-        if match is None or match.group(2) is None or not 0 < int(match.group(2)) < 2**31:
+        if match is None or match.group(2) is None:
             raise self._problem("a size is missing")
+        if len(match.group(2)) > 10 or not 0 < int(match.group(2)) < 2**31:
+            raise self._problem(f"{shown(match.group(2))} is no size")
         self._at = match.end()
         self._sign("]")
         return int(match.group(2))
@@ -151,7 +167,7 @@ class _TypeReader:
 
     def _problem(self, what: str) -> SchemaProblem:
         return SchemaProblem(
-            f'type "{self._text[:80]}": {what} at character {self._at + 1}',
+            f"type {shown(self._text)}: {what} at character {self._at + 1}",
             'write it as "float32", "list<float32>", "float32[10]" or "struct<a: int64>"',
         )
 
@@ -178,18 +194,20 @@ def _columns(value: object) -> list[tuple[str, str]]:
                 raise SchemaProblem(f"column {number} is no {{name, type}}", form)
             columns.append((column["name"], column["type"]))
     else:
-        raise SchemaProblem("is no schema", form)
+        raise SchemaProblem(f"{shown(value)} is no schema", form)
+    seen = set()
     for number, (name, type_text) in enumerate(columns, start=1):
         if not isinstance(name, str) or not isinstance(type_text, str) or not name:
             raise SchemaProblem(f"column {number}: name and type must be text", form)
-    names = [name for name, _ in columns]
-    for name in names:
-        if names.count(name) > 1:
-            raise SchemaProblem(f'column "{name}" stands twice', "give every column a name of its own")
+        if UNPRINTABLE.search(name):
+            raise SchemaProblem(f"column {number} {shown(name)} holds a character that cannot be printed", "remove it")
+        if name in seen:
+            raise SchemaProblem(f"column {number} {shown(name)} stands twice", "give every column a name of its own")
+        seen.add(name)
     return columns
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def encode_columns(columns: tuple[tuple[str, str], ...]) -> str:
     """Columns of (name, type) as base64. Raises ``SchemaProblem`` with the column's number and name."""
     import pyarrow as pa
@@ -199,7 +217,7 @@ def encode_columns(columns: tuple[tuple[str, str], ...]) -> str:
         try:
             fields.append(pa.field(name, parse_type(type_text)))
         except SchemaProblem as problem:
-            raise SchemaProblem(f'column {number} "{name}": {problem}', problem.remedy) from None
+            raise SchemaProblem(f"column {number} {shown(name)}: {problem}", problem.remedy) from None
     return to_base64(pa.schema(fields))
 
 
@@ -208,7 +226,7 @@ def to_base64(schema: "pa.Schema") -> str:
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_KEPT)
 def decode(text: str) -> "pa.Schema":
     """The schema in the API's base64 text. Raises ``SchemaProblem``."""
     import pyarrow as pa
@@ -216,15 +234,15 @@ def decode(text: str) -> "pa.Schema":
     remedy = "write the columns out, or give base64 of pyarrow.Schema.serialize(), or a path that ends in .arrow"
     try:
         data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise SchemaProblem(f'"{text[:40]}" is neither columns nor base64', remedy) from None
+    except ValueError:
+        raise SchemaProblem(f"{shown(text)} is neither columns nor base64", remedy) from None
     try:
         return pa.ipc.open_stream(data).schema
-    except (pa.ArrowInvalid, OSError, EOFError):
+    except NOT_READABLE:
         raise SchemaProblem("the base64 text holds no Arrow schema", remedy) from None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def canonical(text: str | None) -> str:
     """A text that is equal exactly when the decoded schemas are: pyarrow versions serialize differently.
 
@@ -236,7 +254,43 @@ def canonical(text: str | None) -> str:
         schema = decode(text)
     except SchemaProblem:
         return text
-    return "; ".join(f"{field.name!r}: {field.type}{'' if field.nullable else ' not null'}" for field in schema)
+    return "; ".join(map(_field_text, schema))
+
+
+def _field_text(field: "pa.Field[Any]") -> str:
+    return f"{field.name!r}: {_item_text(field)}"
+
+
+def _item_text(field: "pa.Field[Any]") -> str:
+    return _type_text(field.type) + ("" if field.nullable else " not null")
+
+
+def _type_text(kind: "pa.DataType") -> str:
+    """pyarrow's own text is no measure: it quotes no names, and shows those of list items, which do not count."""
+    import pyarrow as pa
+
+    inner = [kind.field(index) for index in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(map(_field_text, inner))}>"
+    if pa.types.is_map(kind):
+        return f"map<{', '.join(map(_item_text, inner))}{', sorted' * kind.keys_sorted}>"
+    if pa.types.is_union(kind):
+        return f"{kind.mode}_union<{kind.type_codes}: {', '.join(map(_field_text, inner))}>"
+    if isinstance(kind, pa.DictionaryType):
+        order = ", ordered" * kind.ordered
+        return f"dictionary<{_type_text(kind.value_type)}, {_type_text(kind.index_type)}{order}>"
+    if not inner:
+        return str(kind)
+    # The lists of all sorts, and run-end encoding.
+    size = f"[{kind.list_size}]" if pa.types.is_fixed_size_list(kind) else ""
+    return f"{str(kind).partition('<')[0]}<{', '.join(map(_item_text, inner))}>{size}"
+
+
+@lru_cache(maxsize=_KEPT)
+def look_at(text: str) -> tuple[SchemaProblem | None, int]:
+    """What the registry would not take, and the number of columns. Raises ``SchemaProblem``."""
+    schema = decode(text)
+    return forbidden(schema), len(schema)
 
 
 def forbidden(schema: "pa.Schema") -> SchemaProblem | None:
@@ -254,5 +308,5 @@ def forbidden(schema: "pa.Schema") -> SchemaProblem | None:
     for number, field in enumerate(schema, start=1):
         found = bad(field.type)
         if found is not None:
-            return SchemaProblem(f'column {number} "{field.name}": type "{found}"', _REFUSED[found])
+            return SchemaProblem(f'column {number} {shown(field.name)}: type "{found}"', _REFUSED[found])
     return None

@@ -13,6 +13,8 @@ from bulkload.ledger.records import COLUMNS, LedgerEntry, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
 _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
+# What never became a version has no twin to look for.
+_TO_AUDIT = "audit = 1 AND version_id IS NOT NULL"
 _OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)
 
 _decode_version = msgspec.json.Decoder(RegistryVersion).decode
@@ -128,13 +130,13 @@ class Queries:
         row = self._one(
             f"SELECT count(*) FROM entries WHERE state IN ({_OPEN}) AND (line IS NOT NULL OR state <> 'planned')"
         )
-        audits = self._one("SELECT count(*) FROM entries WHERE audit = 1")
+        audits = self._one(f"SELECT count(*) FROM entries WHERE {_TO_AUDIT}")
         return (int(row[0]) if row else 0) + (int(audits[0]) if audits else 0)
 
     def to_audit(self, after_id: int, most: int) -> list[LedgerEntry]:
         """Entries that were sent again and became a version, by id, a page at a time."""
         return self._entries(
-            f"SELECT {COLUMNS} FROM entries WHERE audit = 1 AND id > ? AND version_id IS NOT NULL ORDER BY id LIMIT ?",
+            f"SELECT {COLUMNS} FROM entries WHERE {_TO_AUDIT} AND id > ? ORDER BY id LIMIT ?",
             (after_id, most),
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
+from bulkload.core.verification import PublishedVersion
 from bulkload.ledger.connection import open_for_reading
 from bulkload.ledger.lock import Holder, holder_of
 from bulkload.ledger.queries import Queries
@@ -81,6 +82,22 @@ class LedgerReader:
             # Each by its index: neither a million rows nor their logs are sorted.
             yield from self._connection.execute(f"{select} WHERE line IS NOT NULL ORDER BY line")
             yield from self._connection.execute(f"{select} WHERE line IS NULL ORDER BY entry_key")
+
+    def workspaces(self) -> list[int]:
+        """The workspaces that hold a version of this ledger."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT DISTINCT workspace_id FROM entries WHERE version_id IS NOT NULL ORDER BY 1"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def published(self) -> Iterator[PublishedVersion]:
+        """Every version that an entry holds now, also of entries no longer in the manifest."""
+        columns = PublishedVersion.__struct_fields__
+        statement = f"SELECT {', '.join(columns)} FROM entries WHERE version_id IS NOT NULL"
+        with self._reading():
+            for row in self._connection.execute(statement):
+                yield PublishedVersion(**dict(zip(columns, row, strict=True)))
 
     def _fact(self, key: str) -> str | None:
         with self._reading():

@@ -1,18 +1,29 @@
 """Parquet and Arrow IPC (Feather): read a batch at a time."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from io import IOBase
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from bulkload.manifest.rows import STRUCTURED_FIELDS, Found, NotJson, Reader, Row, from_text
+from bulkload.core.frameworks import shown
+from bulkload.manifest.rows import (
+    FIELDS,
+    STRUCTURED_FIELDS,
+    Found,
+    NotJson,
+    Reader,
+    Unreadable,
+    from_text,
+    unreadable_json,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_A_BATCH = 1024
+ROWS_A_PIECE = 1024
 
 
 class Arrow(Reader):
-    """A column a field; lists and objects are nested columns or JSON text."""
+    """A column a field; lists and objects are nested columns or JSON text. A null in them is no value at all."""
 
     # What pyarrow opens the file with; said by the two formats.
     name = "Arrow IPC file"
@@ -27,43 +38,29 @@ class Arrow(Reader):
             yield from problems
             if problems:
                 return
-            number = 0
+            first = 1
             for batch in batches:
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield from self._row(number, fields)
-        except (pa.ArrowException, OSError, EOFError, ValueError) as error:
-            first = str(error).partition("\n")[0]
-            yield self.problem("", f"is no whole {self.name}: {first}", "write it anew")
+                # A file may be one batch of a million rows.
+                for offset in range(0, batch.num_rows, ROWS_A_PIECE):
+                    piece = batch.slice(offset, ROWS_A_PIECE)
+                    for number, fields in enumerate(_rows(piece), start=first):
+                        yield from self.row(number, f"row {number}", fields)
+                    first += piece.num_rows
+        except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError) as error:
+            reason = str(error).partition("\n")[0][:200]
+            yield self.problem("", f"is no whole {self.name}: {reason}", "write it anew")
 
     def _open(self, stream: BinaryIO) -> "tuple[list[str], Iterable[pa.RecordBatch]]":
         import pyarrow as pa
 
-        reader = pa.ipc.open_file(pa.PythonFile(stream, mode="r"))
+        reader = pa.ipc.open_file(pa.PythonFile(cast("IOBase", stream), mode="r"))
         return reader.schema.names, (reader.get_batch(index) for index in range(reader.num_record_batches))
 
     def _column_problems(self, columns: list[str]) -> Iterator[Found]:
-        yield from self.unknown_fields("", dict.fromkeys(columns))
-        for name in sorted(set(columns)):
+        yield from self._unknown_fields("", dict.fromkeys(columns))
+        for name in sorted(set(columns) & set(FIELDS)):
             if columns.count(name) > 1:
-                yield self.problem("", f"column {name!r} stands twice", "remove one of them")
-
-    def _row(self, number: int, fields: dict[str, Any]) -> Iterator[Found]:
-        place = f"row {number}"
-        for name in STRUCTURED_FIELDS:
-            value = fields.get(name)
-            try:
-                if isinstance(value, str):
-                    fields[name] = from_text(name, value)
-                elif isinstance(value, list) and name == "labels":
-                    fields[name] = dict(value)  # a map column
-            except NotJson as error:
-                yield self.problem(place, f"is no JSON: {error}", "write a list or object as JSON", field=name)
-                return
-            except (TypeError, ValueError):
-                yield self.problem(place, f"{value!r} is no object", "use a struct, a map or JSON text", field=name)
-                return
-        yield Row(number=number, place=place, fields=fields)
+                yield self.problem("", f"column {shown(name)} stands twice", "remove one of them")
 
 
 class Parquet(Arrow):
@@ -75,4 +72,56 @@ class Parquet(Arrow):
         from pyarrow import parquet
 
         file = parquet.ParquetFile(stream)
-        return file.schema_arrow.names, file.iter_batches(batch_size=ROWS_A_BATCH)
+        return file.schema_arrow.names, file.iter_batches(batch_size=ROWS_A_PIECE)
+
+
+def _rows(piece: "pa.RecordBatch") -> Iterator[dict[str, Any]]:
+    columns = {name: _values(name, piece.column(name)) for name in piece.schema.names}
+    for index in range(piece.num_rows):
+        yield {name: values[index] for name, values in columns.items()}
+
+
+def _values(name: str, column: "pa.Array[Any]") -> list[Any]:
+    try:
+        values = column.to_pylist()
+    except (ValueError, ArithmeticError):  # text that is no UTF-8, a time that Python cannot hold: find the row
+        values = [_value(scalar) for scalar in column]
+    return [_structured(name, value) for value in values] if name in STRUCTURED_FIELDS else values
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        return Unreadable(f"cannot be read: {reason}", "write the column as UTF-8 text")
+
+
+def _structured(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return from_text(name, value)
+        except NotJson as error:
+            return unreadable_json(error)
+    return _without_nulls(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Structs have all their keys in every row: those without a value are not meant. A map comes as a list of pairs."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        if value and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+            return _object(value)
+        return [_without_nulls(inner) for inner in value]
+    return value
+
+
+def _object(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            found[key] = Unreadable(f"key {shown(key)} stands twice", "remove one of them")
+        elif value is not None:
+            found[key] = _without_nulls(value)
+    return found

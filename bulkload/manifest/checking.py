@@ -1,14 +1,15 @@
 """The offline check: a whole manifest, once, streamed, with every problem and nothing sent."""
 
 import sqlite3
+import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 from bulkload.core.equality import offline_keys
-from bulkload.core.frameworks import did_you_mean
+from bulkload.core.frameworks import did_you_mean, shown
 from bulkload.core.records import Entry, Problem
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
@@ -41,52 +42,70 @@ def check(
     problem when there is none at all. Holds neither rows nor entries, whatever the manifest's size.
     """
     if manifest == STANDARD_INPUT:
-        checker = EntryChecker(manifest, Path.cwd(), overrides, workspace, workspace_needed=workspace_needed)
-        yield from _check_rows(checker, JsonLines("standard input"), sys.stdin.buffer)
-        return
-    path = Path(manifest)
-    reader = READERS.get(path.suffix.lower())
-    wrong = _wrong_manifest(path) if reader is None or not path.is_file() else None
-    if wrong is not None or reader is None:
-        what, remedy = wrong or ("", "")
-        yield Problem(manifest=manifest, place="", field="", what=what, remedy=remedy)
-        return
+        named, folder = "standard input", Path.cwd()
+        reader: type[Reader] = JsonLines
+    else:
+        named, folder, found = manifest, Path.cwd() / Path(manifest).parent, READERS.get(_extension(manifest))
+        wrong = _wrong_manifest(manifest)
+        if wrong is not None or found is None:
+            what, remedy = wrong or _wrong_extension(manifest)
+            yield Problem(manifest=manifest, place="", field="", what=what, remedy=remedy)
+            return
+        reader = found
+    checker = EntryChecker(named, folder, overrides, workspace, workspace_needed=workspace_needed)
     try:
-        stream = path.open("rb")
+        with _opened(manifest) as stream:
+            yield from _check_rows(checker, reader(named), stream)
     except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        yield Problem(manifest=manifest, place="", field="", what=what, remedy="check its permissions")
-        return
-    folder = Path.cwd() / path.parent
-    checker = EntryChecker(manifest, folder, overrides, workspace, workspace_needed=workspace_needed)
-    with stream:
-        yield from _check_rows(checker, reader(manifest), stream)
+        what = f"cannot be read ({error.strerror or error})"
+        yield Problem(manifest=named, place="", field="", what=what, remedy="check the path and its permissions")
 
 
-def _wrong_manifest(path: Path) -> tuple[str, str]:
-    if path.is_dir():
-        return "is a folder", "name a manifest inside it"
-    if path.exists() and not path.is_file():
-        return "is no regular file", "name a file, or pipe JSON lines and name it -"
-    if not path.exists():
+def _extension(manifest: str) -> str:
+    return Path(manifest).suffix.lower()
+
+
+def _opened(manifest: str) -> AbstractContextManager[BinaryIO]:
+    if manifest != STANDARD_INPUT:
+        return Path(manifest).open("rb")
+    if sys.stdin is None:  # started with it closed
+        raise OSError("standard input is closed")
+    return nullcontext(sys.stdin.buffer)
+
+
+def _wrong_manifest(manifest: str) -> tuple[str, str] | None:
+    try:
+        mode = Path(manifest).stat().st_mode
+    except FileNotFoundError:
         return "does not exist", "check the path"
-    extensions = tuple(READERS)
-    suffix = path.suffix or path.name
-    return f'"{suffix}" is no manifest format', did_you_mean(suffix, extensions)
+    except (OSError, ValueError) as error:
+        return f"cannot be looked at ({getattr(error, 'strerror', None) or error})", "check the path"
+    if stat.S_ISDIR(mode):
+        return "is a folder", "name a manifest inside it"
+    if not stat.S_ISREG(mode):
+        return "is no regular file", "name a file, or pipe JSON lines and name it -"
+    return None
+
+
+def _wrong_extension(manifest: str) -> tuple[str, str]:
+    suffix = Path(manifest).suffix
+    if not suffix:
+        return "has no extension that says its format", f"name it as one of {', '.join(READERS)}"
+    return f"{shown(suffix)} is no manifest format", did_you_mean(suffix, READERS)
 
 
 def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iterator[Entry | Problem]:
     empty = True
     with closing(_Seen()) as seen:
         for found in reader.read(stream):
-            if isinstance(found, Problem):
-                empty = False
-                yield found
-            elif isinstance(found, Defaults):
-                checker.defaults = found.fields
-            else:
+            if isinstance(found, Row):
                 empty = False
                 yield from _check_row(checker, seen, found)
+            elif isinstance(found, Defaults):
+                checker.take_defaults(found.fields)
+            else:
+                empty = False
+                yield found
     if empty:
         yield reader.problem("", "holds no entries", "write one entry a model version: at least name and path")
 
@@ -95,9 +114,9 @@ def _check_row(checker: EntryChecker, seen: "_Seen", row: Row) -> Iterator[Entry
     checked = checker.check(row)
     if not isinstance(checked, Entry):
         yield from checked
-        return
-    twin = seen.add(row.place, offline_keys(checked))
-    if twin is not None:
+    elif (twin := seen.add(row.place, offline_keys(checked))) is None:
+        yield checked
+    else:
         yield Problem(
             manifest=checker.manifest,
             place=row.place,
@@ -105,8 +124,6 @@ def _check_row(checker: EntryChecker, seen: "_Seen", row: Row) -> Iterator[Entry
             what=f'"{checked.name}" with this file and these settings stands at {twin} already',
             remedy="remove one of them, or give them different version labels",
         )
-        return
-    yield checked
 
 
 class _Seen:

@@ -1,51 +1,63 @@
 """One raw row into a checked entry, or into everything that is wrong with it."""
 
-import difflib
 import os
 import re
-import stat
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bulkload.core.errors import UsageError
 from bulkload.core.frameworks import (
-    BY_EXTENSION,
+    FRAMEWORK_OF_EXTENSION,
     FRAMEWORKS,
     PYTHON_VERSIONS,
+    UNPRINTABLE,
     VISIBILITIES,
+    Finding,
     config_findings,
     did_you_mean,
     engine_findings,
     framework_findings,
+    missing_framework,
+    shown,
+    whole_config,
 )
 from bulkload.core.records import Conversion, Entry, Problem
-from bulkload.core.schemas import SchemaProblem, decode, forbidden, parse_schema, to_base64
-from bulkload.manifest.rows import FIELDS, NotJson, Row, from_text
+from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
+from bulkload.manifest.files import Files
+from bulkload.manifest.rows import FIELDS, NotJson, Row, Unreadable, from_text
+from bulkload.manifest.values import unsendable, written
 
 # The guide's rule and the vendor's SDK's, both; the whole of the name.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 63
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# Control characters and lone surrogates: nothing that a file name, a label or a header can hold on every system.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 # A file name stands in quotes in the upload's header, and the registry stores it as it comes.
 UNSAFE_IN_HEADER = re.compile('["\\\\]')
-EMPTY_SCHEMAS = frozenset({"vllm", "sglang"})
+# The registry's ids are database integers.
+LONGEST_ID = 18
+# A wrong value may be wrong a million times.
+MOST_FINDINGS_A_FIELD = 10
+
+_NOT_SET = ("name", "path")
+_CONVERSION_FIELDS = ("python_version", "requirements", "arch", "accel", "framework_config")
 
 
-def parse_overrides(words: "list[str] | tuple[str, ...]") -> dict[str, str]:
-    """``--set field=value`` words as a mapping. Raises ``UsageError`` for a word without ``=`` or an unknown field."""
+def parse_overrides(words: Sequence[str]) -> dict[str, str]:
+    """``--set field=value`` words as a mapping. Raises ``UsageError``."""
     found: dict[str, str] = {}
     for word in words:
         field, sign, value = word.partition("=")
         if not sign:
             raise UsageError(f"--set {word}: write it as --set FIELD=VALUE")
-        if field not in FIELDS or field in ("name", "path"):
-            known = [name for name in FIELDS if name not in ("name", "path")]
+        if field not in FIELDS or field in _NOT_SET:
+            known = [name for name in FIELDS if name not in _NOT_SET]
             raise UsageError(f"--set {field}: is no field that can be set; {did_you_mean(field, known)}")
+        if not value:
+            raise UsageError(f"--set {field}: is empty; write it as --set {field}=VALUE, or leave it out")
         try:
             from_text(field, value)
         except NotJson as error:
@@ -67,77 +79,95 @@ class EntryChecker:
         workspace_needed: bool,
     ) -> None:
         self.manifest = manifest
-        self._folder = str(folder)
+        self.files = Files(folder)
+        self.workspace_needed = workspace_needed
+        self._workspace = {} if workspace is None else {"workspace": workspace}
         self._overrides = {field: from_text(field, text) for field, text in overrides.items()}
-        self._workspace = workspace
-        self._workspace_needed = workspace_needed
-        self.defaults: dict[str, Any] = {}
+        self._told: set[tuple[str, str, str]] = set()
+        self.take_defaults({})
+
+    def take_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """Put the manifest's own ``defaults`` under the rows that follow."""
+        self._shared: dict[str, Any] = {}
+        # Field -> where its shared value was written.
+        self._origins: dict[str, str] = {}
+        sources = (("--workspace", self._workspace), ("defaults", defaults), ("--set", self._overrides))
+        for origin, fields in sources:
+            given = _given(fields)
+            self._shared = _over(self._shared, given)
+            self._origins.update(dict.fromkeys(given, origin))
 
     def check(self, row: Row) -> Entry | list[Problem]:
-        """The entry, or every problem of the row."""
-        return _RowCheck(self.manifest, self._folder, row.place, self._values(row)).entry(
-            row.number, workspace_needed=self._workspace_needed
+        """The entry, or every problem of the row that was not told before."""
+        own = _given(row.fields)
+        check = _RowCheck(self, _over(self._shared, own) if self._shared else own)
+        entry = check.entry(row.number)
+        if not check.findings:
+            return entry
+        return [problem for finding in check.findings if (problem := self._problem(row, own, finding)) is not None]
+
+    def _problem(self, row: Row, own: Mapping[str, Any], finding: Finding) -> Problem | None:
+        field = finding.field.partition(".")[0]
+        place = row.place
+        if field not in own and field in self._origins:
+            # What all rows share is wrong once, at its own place.
+            place = self._origins[field]
+            key = (place, finding.field, finding.what)
+            if key in self._told:
+                return None
+            self._told.add(key)
+        return Problem(
+            manifest=self.manifest, place=place, field=finding.field, what=finding.what, remedy=finding.remedy
         )
 
-    def _values(self, row: Row) -> dict[str, Any]:
-        """Row, then ``--set``, then the manifest's defaults, then ``--workspace``; None counts as not given."""
-        values: dict[str, Any] = {"workspace": self._workspace} if self._workspace is not None else {}
-        for source in (self.defaults, self._overrides, row.fields):
-            given = {field: value for field, value in source.items() if value is not None}
-            if "workspace_id" in given or "workspace" in given:
-                # One thing under two names: what comes later replaces both.
-                values.pop("workspace", None)
-                values.pop("workspace_id", None)
-            values.update(given)
-        return values
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Null and empty text are fields not given."""
+    return {field: value for field, value in fields.items() if value is not None and value != ""}
+
+
+def _over(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``own`` before ``shared``; workspace and workspace_id are one thing, so that either replaces both."""
+    merged = shared | own
+    if "workspace" in own or "workspace_id" in own:
+        for field in ("workspace", "workspace_id"):
+            if field not in own:
+                merged.pop(field, None)
+    return merged
 
 
 class _RowCheck:
-    """The checks of one row. Every problem is kept, none ends the row."""
+    """The checks of one row. Every finding is kept, none ends the row."""
 
-    def __init__(self, manifest: str, folder: str, place: str, values: dict[str, Any]) -> None:
-        self._manifest = manifest
-        self._folder = folder
-        self._place = place
+    __slots__ = ("_checker", "_values", "findings")
+
+    def __init__(self, checker: EntryChecker, values: dict[str, Any]) -> None:
+        self._checker = checker
         self._values = values
-        self._problems: list[Problem] = []
+        self.findings: list[Finding] = []
 
-    def entry(self, number: int, *, workspace_needed: bool) -> Entry | list[Problem]:
+    def entry(self, number: int) -> Entry:
+        """The entry; it means nothing when there are findings."""
         name = self._name()
         path, source = self._path()
         framework = self._framework(path)
-        accel = self._values.get("accel")
-        arch = self._text("arch")
-        for finding in engine_findings(arch, accel):
-            self._problem(finding.field, finding.what, finding.remedy)
-        conversion = Conversion(
-            framework=framework or "",
-            python_version=self._choice("python_version", PYTHON_VERSIONS) or "3.8",
-            requirements=self._requirements(),
-            arch=arch,
-            accel=accel,
-            framework_config=self._framework_config(framework),
-        )
-        entry = Entry(
+        return Entry(
             line=number,
             name=name,
             path=path,
             source=source,
-            workspace=self._workspace(needed=workspace_needed),
+            workspace=self._workspace(),
             visibility=self._choice("visibility", VISIBILITIES) or "private",
             version=self._text("version"),
-            conversion=conversion,
+            conversion=self._conversion(framework),
             input_schema=self._schema("input_schema", framework),
             output_schema=self._schema("output_schema", framework),
             sha256=self._sha256(),
             labels=self._labels(),
         )
-        return self._problems or entry
 
-    def _problem(self, field: str, what: str, remedy: str) -> None:
-        self._problems.append(
-            Problem(manifest=self._manifest, place=self._place, field=field, what=what, remedy=remedy)
-        )
+    def _find(self, field: str, what: str, remedy: str) -> None:
+        self.findings.append(Finding(field, what, remedy))
 
     # Texts.
 
@@ -145,215 +175,216 @@ class _RowCheck:
         value = self._values.get(field)
         if value is None:
             return None
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            self._problem(field, f"{value!r} is no text", f'write it in quotes: "{value}"')
+        # The common right case first: a million rows come this way.
+        if type(value) is str and value.isprintable() and value[0] != " " and value[-1] != " ":
+            return value
+        text = written(value)
+        if isinstance(text, Unreadable):
+            self._find(field, text.what, text.remedy)
             return None
-        if UNPRINTABLE.search(value):
-            self._problem(field, f"{value!r} holds a character that cannot be printed", "remove it")
+        if UNPRINTABLE.search(text):
+            self._find(field, f"{shown(text)} holds a character that cannot be printed", "remove it")
             return None
-        return value
+        if text != text.strip() and field != "path":
+            stripped = text.strip()
+            self._find(field, f"{shown(text)} begins or ends with a space", f"write it as {shown(stripped)}")
+            return None
+        return text
 
     def _choice(self, field: str, choices: tuple[str, ...]) -> str | None:
         value = self._values.get(field)
-        if isinstance(value, float):
+        if type(value) is float:
             # 3.8 is what many tools make of "3.8", and it can mean nothing else.
-            value = self._values[field] = str(value)
-        value = self._text(field)
-        if value is None or value in choices:
-            return value
-        self._problem(field, f'unknown {field} "{value}"', did_you_mean(value, choices))
+            self._values[field] = str(value)
+        text = self._text(field)
+        if text is None or text in choices:
+            return text
+        self._find(field, f"unknown {field} {shown(text)}", did_you_mean(text, choices))
         return None
 
     def _name(self) -> str:
         name = self._text("name")
         if name is None:
-            if self._values.get("name") is None:
-                self._problem("name", "is missing", "give every entry a model name")
+            if "name" not in self._values:
+                self._find("name", "is missing", "give every entry a model name")
             return ""
         if NAME.fullmatch(name) is None:
             fitting = suggested_name(name)
             remedy = f'write it as "{fitting}"' if fitting else "use lower-case letters, digits and -"
-            what = f'"{name[:80]}" is no model name: up to 63 of a-z, 0-9 and -, a letter first, no - at the end'
-            self._problem("name", what, remedy)
+            rule = f"up to {LONGEST_NAME} of a-z, 0-9 and -, a letter first, no - at the end"
+            self._find("name", f"{shown(name)} is no model name: {rule}", remedy)
         return name
 
-    def _workspace(self, *, needed: bool) -> str | None:
+    def _workspace(self) -> str | None:
         by_name, by_id = self._text("workspace"), self._text("workspace_id")
+        field, workspace = ("workspace", by_name) if by_id is None else ("workspace_id", by_id)
+        if workspace is None:
+            if self._checker.workspace_needed and not self._values.keys() & {"workspace", "workspace_id"}:
+                remedy = "give every entry a workspace, or all of them one with --workspace"
+                self._find("workspace", "is missing", remedy)
+            return None
         if by_name is not None and by_id is not None and by_name != by_id:
-            self._problem("workspace", f'is "{by_name}" and workspace_id is "{by_id}"', "give one of them")
-        if by_id is not None and not by_id.isdecimal():
-            self._problem("workspace_id", f'"{by_id}" is no id', "write digits, or use workspace for a name")
-        workspace = by_name or by_id
-        if workspace is None and needed:
-            self._problem(
-                "workspace", "is missing", "give every entry a workspace, or all of them one with --workspace"
-            )
+            self._find("workspace", f"is {shown(by_name)} and workspace_id is {shown(by_id)}", "give one of them")
+        if workspace.isdecimal():
+            if not workspace.isascii() or len(workspace) > LONGEST_ID:
+                self._find(field, f"{shown(workspace)} is no id", f"write up to {LONGEST_ID} of the digits 0 to 9")
+                return None
+            return workspace.lstrip("0") or "0"
+        if by_id is not None:
+            self._find("workspace_id", f"{shown(by_id)} is no id", "write digits, or use workspace for a name")
         return workspace
 
     def _sha256(self) -> str | None:
         digest = self._text("sha256")
-        if digest is not None and SHA256.fullmatch(digest) is None:
-            self._problem("sha256", f'"{digest[:80]}" is no SHA-256', "write its 64 hexadecimal digits")
-        return digest and digest.lower()
+        if digest is None:
+            return None
+        if SHA256.fullmatch(digest) is None:
+            self._find("sha256", f"{shown(digest)} is no SHA-256", "write its 64 hexadecimal digits")
+        return digest.lower()
 
     # The file.
 
     def _path(self) -> tuple[str, str]:
         path = self._text("path")
-        if not path:
-            if self._values.get("path") in (None, ""):
-                self._problem("path", "is missing", "name the model's file")
+        if path is None:
+            if "path" not in self._values:
+                self._find("path", "is missing", "name the model's file")
             return "", ""
+        files = self._checker.files
         if URI.match(path):
-            self._problem("path", f"{path} is no local file", "download it and name the file")
+            remedy = "write the path without file://" if path.startswith("file://") else "download it and name the file"
+            self._find("path", f"{_bare(path)} is no local file", remedy)
             return path, path
-        source = os.path.join(self._folder, path)  # noqa: PTH118 - a million times
-        wrong = _wrong_file(source)
+        source = files.source(path)
+        wrong = files.wrong(path, source)
         if wrong is not None:
-            self._problem("path", f"{path} {wrong[0]}", wrong[1])
-        elif UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
-            self._problem("path", f"the file name of {path} holds a quote or a backslash", "rename the file")
+            self._find("path", f"{_bare(path)} {wrong[0]}", wrong[1])
+        elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
+            self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
         return path, source
 
-    # Framework and what depends on it.
+    # Framework and conversion.
 
     def _framework(self, path: str) -> str | None:
         given = self._text("framework")
-        if given is None:
-            extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
-            found = BY_EXTENSION.get(extension)
-            if found is None and self._values.get("framework") is None:
-                what = f'is missing, and "{extension}" files can be of several' if extension else "is missing"
-                self._problem("framework", what, f"use one of {', '.join(FRAMEWORKS)}")
-            return found
-        findings = framework_findings(given)
-        for finding in findings:
-            self._problem(finding.field, finding.what, finding.remedy)
-        return None if findings else given
+        if given is not None:
+            wrong = None if given in FRAMEWORKS else framework_findings(given)
+            self.findings += wrong or ()
+            return None if wrong else given
+        if "framework" in self._values:
+            return None
+        extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
+        found = FRAMEWORK_OF_EXTENSION.get(extension)
+        if found is None:
+            self.findings.append(missing_framework(extension))
+        return found
 
-    def _framework_config(self, framework: str | None) -> dict[str, Any] | None:
-        config = self._values.get("framework_config")
+    def _conversion(self, framework: str | None) -> Conversion:
+        if self._values.keys().isdisjoint(_CONVERSION_FIELDS):
+            return _plain_conversion(framework)
+        arch = self._text("arch")
+        accel = self._json("accel")
+        if arch is not None or accel is not None:
+            self.findings += engine_findings(arch, accel)
+        return Conversion(
+            framework=framework or "",
+            python_version=self._choice("python_version", PYTHON_VERSIONS) or "3.8",
+            requirements=self._requirements(),
+            arch=arch,
+            accel=accel,
+            framework_config=self._framework_config(framework, accel),
+        )
+
+    def _framework_config(self, framework: str | None, accel: object) -> dict[str, Any] | None:
+        config = self._json("framework_config")
         if config is None:
             return None
         if not isinstance(config, dict):
-            self._problem("framework_config", f"{config!r} is no object", 'write {"framework": ..., "config": {...}}')
+            form = 'write {"framework": ..., "config": {...}}'
+            self._find("framework_config", f"{shown(config)} is no object", form)
             return None
-        if not config.keys() <= {"framework", "config"}:
-            # The inner object alone is what people mean.
-            config = {"framework": framework, "config": config}
-        elif "framework" not in config:
-            config = {"framework": framework, **config}
-        if framework is not None:
-            for finding in config_findings(framework, config):
-                self._problem(finding.field, finding.what, finding.remedy)
+        if framework is None:
+            return None
+        config = whole_config(framework, config)
+        self.findings += config_findings(framework, config, accel)
         return config
 
+    def _requirements(self) -> tuple[str, ...]:
+        lines = self._json("requirements")
+        if lines is None:
+            return ()
+        if not isinstance(lines, list) or not all(isinstance(line, str) and line.strip() for line in lines):
+            example = [lines] if isinstance(lines, str) and len(lines) < LONGEST_NAME else ["numpy==1.26.4"]
+            remedy = f"write [{', '.join(shown(line) for line in example)}, ...]"
+            self._find("requirements", f"{shown(lines)} is no list of texts", remedy)
+            return ()
+        for line in lines:
+            if UNPRINTABLE.search(line):
+                self._find("requirements", f"{shown(line)} holds a character that cannot be printed", "remove it")
+        return tuple(lines)
+
+    # Schemas and labels.
+
     def _schema(self, field: str, framework: str | None) -> str | None:
-        value = self._values.get(field)
+        rule = None if framework is None else FRAMEWORKS[framework]
+        if field not in self._values:
+            if rule is not None and rule.needs_schemas:
+                self._find(field, f"is missing; {framework} needs it", 'write {"column": "float32[10]", ...}')
+            return None
+        value = self._json(field)
         if value is None:
-            if _needs_schemas(framework):
-                self._problem(field, f"is missing; {framework} needs it", 'write {"column": "float32[10]", ...}')
             return None
         try:
-            text = self._schema_text(value)
-            problem, columns = _look_at_schema(text)
-        except SchemaProblem as found:
-            self._problem(field, str(found), found.remedy)
+            is_file = isinstance(value, str) and value.lower().endswith(".arrow")
+            text = self._checker.files.schema(value) if is_file else parse_schema(value)
+            refused, columns = look_at(text)
+        except SchemaProblem as problem:
+            self._find(field, str(problem), problem.remedy)
             return None
-        if problem is not None:
-            self._problem(field, str(problem), problem.remedy)
-        elif columns == 0 and framework not in EMPTY_SCHEMAS and _needs_schemas(framework):
-            self._problem(field, f"has no columns; {framework} needs some", 'write {"column": "float32[10]", ...}')
+        if refused is not None:
+            self._find(field, str(refused), refused.remedy)
+        elif columns == 0 and rule is not None and rule.needs_schemas and not rule.empty_schemas:
+            self._find(field, f"has no columns; {framework} needs some", 'write {"column": "float32[10]", ...}')
         return text
 
-    def _schema_text(self, value: Any) -> str:
-        if isinstance(value, str) and value.endswith(".arrow"):
-            return _schema_of_file(os.path.join(self._folder, value), value)  # noqa: PTH118
-        return parse_schema(value)
-
-    # Lists and objects.
-
-    def _requirements(self) -> tuple[str, ...]:
-        value = self._values.get("requirements")
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(line, str) and line.strip() for line in value):
-            self._problem("requirements", f"{value!r} is no list of texts", 'write ["numpy==1.26.4", ...]')
-            return ()
-        return tuple(value)
-
     def _labels(self) -> dict[str, str]:
-        value = self._values.get("labels")
+        labels = self._json("labels")
+        if labels is None:
+            return {}
+        if not isinstance(labels, dict):
+            self._find("labels", f"{shown(labels)} is no object", 'write {"team": "vision"}')
+            return {}
+        found: dict[str, str] = {}
+        for key, value in labels.items():
+            text = None if value is None else written(value)
+            if isinstance(text, Unreadable):
+                self._find(f"labels.{key}", text.what, text.remedy)
+            elif text is not None:
+                found[key] = text
+        return found
+
+    def _json(self, field: str) -> Any:
+        """The field's value where JSON can hold it; None where it is not given or cannot be sent."""
+        value = self._values.get(field)
         if value is None:
-            return {}
-        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            self._problem("labels", f"{value!r} is no object of texts", 'write {"team": "vision"}')
-            return {}
-        return value
+            return None
+        wrong = list(islice(unsendable(field, value, 0), MOST_FINDINGS_A_FIELD))
+        self.findings += wrong
+        return None if wrong else value
 
 
-def _needs_schemas(framework: str | None) -> bool:
-    return framework is not None and FRAMEWORKS[framework].needs_schemas
+@cache
+def _plain_conversion(framework: str | None) -> Conversion:
+    """What nearly all rows have: one for each framework."""
+    return Conversion(framework=framework or "")
 
 
 def suggested_name(name: str) -> str:
     """The nearest name that the registry takes; empty where there is none."""
-    lowered = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    lowered = re.sub(r"[^a-z0-9]+", "-", name[:1000].lower())
     return lowered.lstrip("-0123456789")[:LONGEST_NAME].rstrip("-")
 
 
-def _wrong_file(source: str) -> tuple[str, str] | None:  # noqa: PLR0911 - a table of what can be wrong
-    """What keeps a file from being sent, and the remedy; only its stat is looked at."""
-    try:
-        found = os.stat(source)  # noqa: PTH116 - a million times
-    except FileNotFoundError:
-        return "does not exist", _near_file(source)
-    except (OSError, ValueError) as error:
-        return f"cannot be looked at ({getattr(error, 'strerror', None) or error})", "check the path"
-    if stat.S_ISDIR(found.st_mode):
-        return "is a folder", "zip it and name the zip"
-    if not stat.S_ISREG(found.st_mode):
-        return "is no regular file", "name a file"
-    if found.st_size == 0:
-        return "is empty", "check where it comes from"
-    if not os.access(source, os.R_OK):
-        return "cannot be read", "check its permissions"
-    return None
-
-
-def _near_file(source: str) -> str:
-    folder, name = os.path.split(source)
-    try:
-        names = os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return f"check the path: there is no folder {folder}"
-    near = difflib.get_close_matches(name, names, n=1)
-    return f'did you mean "{near[0]}"?' if near else "check the path; it is relative to the manifest's folder"
-
-
-@lru_cache(maxsize=1024)
-def _schema_of_file(path: str, written: str) -> str:
-    """The schema of an Arrow IPC file, as base64. Raises ``SchemaProblem``."""
-    import pyarrow as pa
-
-    remedy = "name an Arrow IPC file, or write the columns out"
-    try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SchemaProblem(f"{written} cannot be read ({reason})", remedy) from None
-    for opened in (pa.ipc.open_file, pa.ipc.open_stream):
-        try:
-            return to_base64(opened(data).schema)
-        except (pa.ArrowInvalid, OSError, EOFError):
-            continue
-    raise SchemaProblem(f"{written} is no Arrow IPC file", remedy)
-
-
-@lru_cache(maxsize=4096)
-def _look_at_schema(text: str) -> tuple[SchemaProblem | None, int]:
-    """What the registry would not take, and the number of columns. Raises ``SchemaProblem``."""
-    schema = decode(text)
-    return forbidden(schema), len(schema)
+def _bare(path: str) -> str:
+    """A path for a message, without quotes: paths are recognised as such."""
+    return shown(path)[1:-1]

@@ -2,15 +2,27 @@
 
 import csv
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from bulkload.core.frameworks import did_you_mean
+from bulkload.core.frameworks import did_you_mean, shown
 from bulkload.core.records import Problem
-from bulkload.manifest.rows import FIELDS, LONGEST_LINE_BYTES, Found, NotJson, Reader, Row, from_text, parse_json
+from bulkload.manifest.rows import (
+    BOM,
+    FIELDS,
+    LONGEST_LINE_BYTES,
+    NOT_UTF8,
+    SAVE_AS_UTF8,
+    Found,
+    NotJson,
+    Reader,
+    Row,
+    Unreadable,
+    from_text,
+    parse_json,
+    unreadable_json,
+)
 
-BOM = b"\xef\xbb\xbf"
-ENCODING = "is not UTF-8"
-SAVE_AS_UTF8 = "save the file as UTF-8"
+TOO_LONG = f"is longer than {LONGEST_LINE_BYTES // 2**20} MiB"
 
 
 class JsonLines(Reader):
@@ -23,32 +35,30 @@ class JsonLines(Reader):
             number += 1
             place = f"line {number}"
             if len(line) > LONGEST_LINE_BYTES:
-                limit = f"{LONGEST_LINE_BYTES // 2**20} MiB"
-                yield self.problem(place, f"is longer than {limit}", "write one JSON object a line")
+                yield self.problem(place, TOO_LONG, "write one JSON object a line")
                 return
             if number == 1:
                 line = line.removeprefix(BOM)
-            if line.strip():
-                yield from self._row(number, place, line)
+            if not line.isspace() and line:
+                yield from self._line(number, place, line)
 
-    def _row(self, number: int, place: str, line: bytes) -> Iterator[Found]:
+    def _line(self, number: int, place: str, line: bytes) -> Iterator[Found]:
+        form = 'write {"name": ..., "path": ...} on one line'
         try:
-            fields = parse_json(line.decode("utf-8").strip())
+            fields = parse_json(line.decode("utf-8"))
         except UnicodeDecodeError:
-            yield self.problem(place, ENCODING, SAVE_AS_UTF8)
-            return
+            yield self.problem(place, NOT_UTF8, SAVE_AS_UTF8)
         except NotJson as error:
-            yield self.problem(place, f"is no JSON object: {error}", 'write {"name": ..., "path": ...}')
-            return
-        if not isinstance(fields, dict):
-            yield self.problem(place, "is no JSON object", 'write {"name": ..., "path": ...}')
-            return
-        if not fields.keys() <= _KNOWN:
-            yield from self.unknown_fields(place, fields)
-        yield Row(number=number, place=place, fields=fields)
+            yield self.problem(place, f"is no JSON object: {error}", form)
+        else:
+            if isinstance(fields, dict):
+                yield from self.row(number, place, fields)
+            else:
+                yield self.problem(place, "is no JSON object", form)
 
 
-_KNOWN = frozenset(FIELDS)
+class _LineTooLong(Exception):
+    """A line that would have to be held in memory."""
 
 
 class Csv(Reader):
@@ -56,15 +66,13 @@ class Csv(Reader):
 
     def read(self, stream: BinaryIO) -> Iterator[Found]:
         """The rows, streamed; a place is the physical line on which a row begins."""
-        # Bytes that are no UTF-8 become surrogates, so that the row that holds them can be named.
-        lines = _text_lines(stream)
-        reader = csv.reader(lines, strict=True)
+        reader = csv.reader(_text_lines(stream), strict=True)
+        number = 1
         try:
             header = next(reader, None)
-            columns = header and [name.strip() for name in header]
-            if not columns:
-                yield self.problem("", "has no header", "write a first line such as: name,path,framework")
+            if header is None:
                 return
+            columns = [name.strip() for name in header]
             problems = list(self._header_problems(columns))
             yield from problems
             if problems:
@@ -74,44 +82,61 @@ class Csv(Reader):
                 yield from self._row(number, columns, cells)
                 number = reader.line_num + 1
         except csv.Error as error:
-            place = f"line {reader.line_num}"
-            yield self.problem(place, f"is no CSV: {error}", "check the quotes: a quote inside a cell is written twice")
+            remedy = "check the quotes: a quote inside a cell is written twice; end lines with a line feed"
+            yield self.problem(f"line {number}", f"is no CSV: {error}", remedy)
+        except _LineTooLong:
+            yield self.problem(f"line {number}", TOO_LONG, "write one row a line")
 
     def _header_problems(self, columns: list[str]) -> Iterator[Problem]:
-        for name in columns:
-            if name not in FIELDS:
-                separator = next((sign for sign in ";\t" if sign in name), None)
-                remedy = "separate columns with commas" if separator else did_you_mean(name, FIELDS)
-                yield self.problem("line 1", f"unknown column {name!r}", remedy)
-            elif columns.count(name) > 1:
-                yield self.problem("line 1", f"column {name!r} stands twice", "remove one of them")
+        place = "line 1"
+        if not any(columns):
+            yield self.problem(place, "has no header", "write a first line such as: name,path,framework")
+            return
+        seen = set()
+        for number, name in enumerate(columns, start=1):
+            if not name:
+                yield self.problem(place, f"column {number} has no name", "name it, or remove the column")
+            elif _holds_other_bytes(name):
+                yield self.problem(place, NOT_UTF8, SAVE_AS_UTF8)
+            elif name in seen:
+                yield self.problem(place, f"column {shown(name)} stands twice", "remove one of them")
+            elif name not in FIELDS:
+                separated = any(sign in name for sign in ";\t|")
+                remedy = "separate columns with commas" if separated else did_you_mean(name, FIELDS)
+                yield self.problem(place, f"unknown column {shown(name)}", remedy)
+            seen.add(name)
 
     def _row(self, number: int, columns: list[str], cells: list[str]) -> Iterator[Found]:
-        place = f"line {number}"
-        if not any(cells):
+        if not any(cells) or not "".join(cells).strip():
             return
+        place = f"line {number}"
         if len(cells) != len(columns):
             what = f"has {len(cells)} cells, the header has {len(columns)}"
             yield self.problem(place, what, "write one cell a column; quote a cell that holds a comma")
             return
-        fields = {}
-        for name, cell in zip(columns, cells, strict=True):
-            if not cell:
-                continue
-            if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
-                yield self.problem(place, ENCODING, SAVE_AS_UTF8, field=name)
-                return
-            try:
-                fields[name] = from_text(name, cell)
-            except NotJson as error:
-                yield self.problem(place, f"is no JSON: {error}", "write a list or object as JSON", field=name)
-                return
+        fields = {name: _cell(name, cell) for name, cell in zip(columns, cells, strict=True) if cell}
         yield Row(number=number, place=place, fields=fields)
 
 
+def _cell(name: str, cell: str) -> Any:
+    if _holds_other_bytes(cell):
+        return Unreadable(NOT_UTF8, SAVE_AS_UTF8)
+    try:
+        return from_text(name, cell)
+    except NotJson as error:
+        return unreadable_json(error)
+
+
+def _holds_other_bytes(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _text_lines(stream: BinaryIO) -> Iterator[str]:
+    """Bytes that are no UTF-8 become surrogates, so that the cell that holds them can be named."""
     first = True
-    while line := stream.readline(LONGEST_LINE_BYTES):
+    while line := stream.readline(LONGEST_LINE_BYTES + 1):
+        if len(line) > LONGEST_LINE_BYTES:
+            raise _LineTooLong
         if first:
             line, first = line.removeprefix(BOM), False
         yield line.decode("utf-8", errors="surrogateescape")

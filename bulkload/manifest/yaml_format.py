@@ -1,32 +1,57 @@
-"""YAML: composed whole, because an anchor may reach anywhere; each value keeps its line.
+"""YAML: built from the parser's events; a manifest needs less than YAML offers, and has to say where it goes wrong.
 
-A text field takes a scalar as it is written, so that ``version: 1.10`` and ``version: 2024-05-01`` stay what they look
-like. Elsewhere numbers, ``true``, ``false`` and ``null`` mean what they mean in JSON.
+What a plain scalar means depends on the field: a text field takes it as it is written, so that ``version: 1.10`` and
+``version: 2024-05-01`` stay what they look like; in ``accel`` and ``framework_config`` numbers, ``true``, ``false``
+and ``null`` mean what they mean in JSON (YAML 1.1 reads ``1e-3`` as text and ``on`` as true). Text in quotes is text.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bulkload.manifest.rows import WORD_FIELDS, Found, Reader
+from bulkload.core.frameworks import shown
+from bulkload.core.records import Problem
+from bulkload.manifest.rows import WORD_FIELDS, Defaults, Found, Reader, Row, Unreadable, integer
 
 if TYPE_CHECKING:
     import yaml
 
+# Deeper nesting is no entry, and the parser's time grows with the square of it.
 DEEPEST = 64
 # Aliases may repeat what they name, but not without end: at most so many values for each byte of the file.
-VALUES_A_BYTE = 10
+VALUES_A_BYTE = 4
 VALUES_AT_LEAST = 100_000
 
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NULLS = ("", "~", "null", "Null", "NULL")
+_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAG = "tag:yaml.org,2002:"
+_SCALAR_TAGS = {f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float")}
+_TEXT_TAGS = {"!", f"{_TAG}str"}
+_OTHER_TAGS = {None, "!", f"{_TAG}seq", f"{_TAG}map"}
 
 
 class YamlProblem(ValueError):
-    """Something that a manifest cannot hold."""
+    """Something that no manifest can hold."""
 
-    def __init__(self, node: "yaml.Node", what: str, remedy: str) -> None:
+    def __init__(self, line: int, what: str, remedy: str) -> None:
         super().__init__(what)
-        self.line = node.start_mark.line + 1
+        self.line = line
         self.remedy = remedy
+
+
+class Plain(str):
+    """A scalar without quotes: what it means depends on where it stands."""
+
+    __slots__ = ()
+
+
+class Items(list[Any]):
+    """A list that knows on which line each of its items begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
 
 
 class Yaml(Reader):
@@ -36,109 +61,159 @@ class Yaml(Reader):
         """The rows; a place is the line on which an item begins."""
         import yaml
 
-        text = stream.read()
-        try:
-            node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f"line {mark.line + 1}" if mark is not None else ""
-            what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-            yield self.problem(place, f"is no YAML: {what}", "check indentation, quotes and encoding (UTF-8)")
-            return
-        except (UnicodeDecodeError, RecursionError, ValueError) as error:
-            yield self.problem("", f"is no YAML: {error}", "save the file as UTF-8")
-            return
-        if node is None:
-            yield self.problem("", "is empty", "write a list of entries, or {defaults: {...}, models: [...]}")
+        data = self.whole(stream)
+        if isinstance(data, Problem):
+            yield data
             return
         try:
-            document = _Builder(len(text)).document(node)
+            document = Builder(data).document()
         except YamlProblem as problem:
             yield self.problem(f"line {problem.line}", str(problem), problem.remedy)
             return
-        yield from self.document(document, _places(node))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+            place = f"line {mark.line + 1}" if mark is not None else ""
+            yield self.problem(place, f"is no YAML: {what}", "check indentation, quotes and encoding (UTF-8)")
+            return
+        if document is None:
+            return
+        models = document.get("models") if isinstance(document, dict) else document
+        places = [f"line {line}" for line in models.lines] if isinstance(models, Items) else None
+        for found in self.document(document, places):
+            if isinstance(found, Row):
+                yield Row(number=found.number, place=found.place, fields=meanings(found.fields))
+            elif isinstance(found, Defaults):
+                yield Defaults(fields=meanings(found.fields))
+            else:
+                yield found
 
 
-def _places(root: "yaml.Node") -> dict[int, str]:
-    """Item number -> the line it begins on."""
-    import yaml
-
-    models = root
-    if isinstance(root, yaml.MappingNode):
-        models = next((value for key, value in root.value if getattr(key, "value", None) == "models"), root)
-    if not isinstance(models, yaml.SequenceNode):
-        return {}
-    return {number: f"line {item.start_mark.line + 1}" for number, item in enumerate(models.value, start=1)}
+def meanings(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields whose plain scalars mean what they mean there."""
+    return {name: _meaning(value, words=name in WORD_FIELDS) for name, value in fields.items()}
 
 
-class _Builder:
-    """Nodes into values."""
+def _meaning(value: Any, *, words: bool) -> Any:
+    if isinstance(value, dict):
+        return {key: _meaning(inner, words=words) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_meaning(inner, words=words) for inner in value]
+    return _plain_meaning(str(value), words=words) if isinstance(value, Plain) else value
 
-    def __init__(self, size_bytes: int) -> None:
-        self._left = max(VALUES_AT_LEAST, VALUES_A_BYTE * size_bytes)
 
-    def document(self, node: "yaml.Node") -> Any:
-        return self._value(node, (), 0)
+def _plain_meaning(text: str, *, words: bool) -> Any:
+    if text in _NULLS:
+        return None
+    if words:
+        return text
+    number = _NUMBER.fullmatch(text)
+    if number is not None:
+        return float(text) if number[1] or number[2] else integer(text)
+    return _TRUTH.get(text, text)
 
-    def _value(self, node: "yaml.Node", path: tuple[str, ...], depth: int) -> Any:
+
+class Builder:
+    """Events into values. Raises ``YamlProblem`` and ``yaml.YAMLError``."""
+
+    def __init__(self, data: bytes) -> None:
         import yaml
 
-        self._left -= 1
-        if depth > DEEPEST or self._left < 0:
-            raise YamlProblem(node, "is nested too deep or repeats itself without end", "write the values out")
-        if not node.tag.startswith(_TAG):
-            raise YamlProblem(node, f"the tag {node.tag} means nothing here", "write a plain value")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, path, depth + 1) for item in node.value]
-        return _scalar(node, words_only=bool(path) and path[0] in WORD_FIELDS)
+        self._yaml = yaml
+        self._events = yaml.parse(data, Loader=yaml.CSafeLoader)
+        # Anchor -> its value and how many values that is when written out; None while it is being read.
+        self._anchors: dict[str, tuple[Any, int] | None] = {}
+        self._most = max(VALUES_AT_LEAST, VALUES_A_BYTE * len(data))
 
-    def _mapping(self, node: "yaml.MappingNode", path: tuple[str, ...], depth: int) -> dict[str, Any]:
-        import yaml
+    def document(self) -> Any:
+        """The one document; None where there is none."""
+        found = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, self._yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise YamlProblem(_line(event), "a second document begins", "write one document a file")
+                found, _ = self._value(next(self._events), 0)
+        return None if isinstance(found, Plain) and found in _NULLS else found
 
+    def _value(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
+        """A value, and how many it is when aliases are written out."""
+        if depth > DEEPEST:
+            raise YamlProblem(_line(event), f"is nested deeper than {DEEPEST}", "write it flatter")
+        if isinstance(event, self._yaml.AliasEvent):
+            return self._alias(event)
+        anchor = event.anchor  # type: ignore[attr-defined] # all other events of values have one
+        if anchor is not None:
+            self._anchors[anchor] = None
+        if isinstance(event, self._yaml.ScalarEvent):
+            built: tuple[Any, int] = (_scalar(event), 1)
+        elif isinstance(event, self._yaml.SequenceStartEvent):
+            built = self._sequence(event, depth)
+        else:
+            built = self._mapping(event, depth)
+        if built[1] > self._most:
+            raise YamlProblem(_line(event), "aliases repeat themselves without end", "write the values out")
+        if anchor is not None:
+            self._anchors[anchor] = built
+        return built
+
+    def _alias(self, event: "yaml.AliasEvent") -> tuple[Any, int]:
+        name = event.anchor
+        built = None if name is None else self._anchors.get(name)
+        if built is None:
+            what = "inside of what it names" if name in self._anchors else "but no anchor of that name is above"
+            raise YamlProblem(_line(event), f"an alias *{name} stands {what}", "write the value out")
+        return built
+
+    def _sequence(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
+        items = Items()
+        size = 1
+        while not isinstance(inner := next(self._events), self._yaml.SequenceEndEvent):
+            value, inner_size = self._value(inner, depth + 1)
+            items.append(value)
+            items.lines.append(_line(inner))
+            size += inner_size
+        return _untagged(event, items), size
+
+    def _mapping(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise YamlProblem(key, "a key is no text", "write key: value")
-            if key.tag == _TAG + "merge":
-                for source in self._merge_sources(value, path, depth):
+        size = 1
+        while not isinstance(inner := next(self._events), self._yaml.MappingEndEvent):
+            key, _ = self._value(inner, depth + 1)
+            value, inner_size = self._value(next(self._events), depth + 1)
+            size += inner_size
+            if not isinstance(key, str):
+                raise YamlProblem(_line(inner), "a key is no text", "write key: value")
+            if isinstance(key, Plain) and key == "<<":
+                for source in value if isinstance(value, list) else [value]:
+                    if not isinstance(source, dict):
+                        raise YamlProblem(_line(inner), "<< takes an object", "write <<: *anchor")
                     merged = {**source, **merged}
                 continue
-            name = key.value
+            name = str(key)
             if name in own:
-                raise YamlProblem(key, f"key {name!r} stands twice", "remove one of them")
-            # "defaults" and "models" hold entries; below them a field decides how its scalars are read.
-            inside = path or (() if name in ("defaults", "models") and depth == 0 else (name,))
-            own[name] = self._value(value, inside, depth + 1)
-        return {**merged, **own}
-
-    def _merge_sources(self, node: "yaml.Node", path: tuple[str, ...], depth: int) -> list[dict[str, Any]]:
-        import yaml
-
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        sources = [self._value(source, path, depth + 1) for source in nodes]
-        if not all(isinstance(source, dict) for source in sources):
-            raise YamlProblem(node, "<< takes an object", "write <<: *anchor")
-        return sources
+                value = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
+            own[name] = value
+        return _untagged(event, {**merged, **own}), size
 
 
-def _scalar(node: "yaml.Node", *, words_only: bool) -> Any:
-    kind = node.tag.removeprefix(_TAG)
-    text: str = node.value
-    if kind == "null":
-        return None
-    if words_only:
-        return text
-    if kind == "bool":
-        # YAML 1.1 reads yes, no, on and off as truth values; people mean the words.
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        if kind == "int":
-            return int(text)
-        if kind == "float":
-            return float(text)
-    except ValueError:
-        pass  # 0x1F, 1_000 and 12:30 are numbers to YAML 1.1 alone: they stay words
-    return text
+def _scalar(event: "yaml.ScalarEvent") -> Any:
+    text = str(event.value)
+    # Without a tag style says it: only a scalar without quotes may be something other than text.
+    if event.tag is None or event.tag in _SCALAR_TAGS:
+        return Plain(text) if event.tag is not None or not event.style else text
+    return text if event.tag in _TEXT_TAGS else _tagged(event)
+
+
+def _untagged(event: "yaml.Event", value: Any) -> Any:
+    return value if event.tag in _OTHER_TAGS else _tagged(event)  # type: ignore[attr-defined]
+
+
+def _tagged(event: "yaml.Event") -> Unreadable:
+    return Unreadable(f"the tag {shown(event.tag)} means nothing here", "write a plain value")  # type: ignore[attr-defined]
+
+
+def _line(event: "yaml.Event") -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 0

@@ -5,7 +5,6 @@ import anyio
 from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
 
-
 # A command that asks somebody, who is not there, must not hold up a run for ever.
 COMMAND_SECONDS = 60.0
 

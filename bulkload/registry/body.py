@@ -1,45 +1,39 @@
 """An upload's body on its way out: written as the registry takes it, watched for progress, broken off for good."""
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator, AsyncIterator
+import socket
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 
 import aiohttp
 import anyio
 from aiohttp.abc import AbstractStreamWriter
 
-# What is handed over at a time: the measure of progress. Smaller than a piece, so that a slow line is not mistaken for
-# a dead one; above the 64 KiB from which aiohttp waits until the transport has room.
-SLICE_BYTES = 131_072
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+
+# How often progress is looked at within the time that it may take.
+CHECKS = 4
 
 
 class UploadBody(aiohttp.Payload):
-    """The whole form, or its pieces, with a deadline that moves as they leave.
+    """The whole form, or its pieces.
 
-    ``scope`` is cancelled when the registry takes nothing for ``progress_timeout`` seconds, or does not answer within
-    ``answer_timeout`` seconds after the last byte. Time that the pieces themselves take does not count.
+    The upload is cut when the registry takes nothing for ``progress_timeout`` seconds. Time that the pieces themselves
+    take (reading, pacing, the seal's commit) does not count.
     """
 
     def __init__(
-        self,
-        content: bytes | AsyncIterator[bytes],
-        length: int,
-        scope: anyio.CancelScope,
-        *,
-        progress_timeout: float,
-        answer_timeout: float,
+        self, content: bytes | AsyncIterator[bytes], length: int, *, call: str, progress_timeout: float
     ) -> None:
         super().__init__(content)
-        # What the iterator raised.
+        # Why this side broke the upload off: what the iterator raised, or that nothing moved.
         self.broken_by: Exception | None = None
-        # Why the scope was cancelled, in words.
-        self.complaint = ""
-        # Bytes that were promised and have not been handed over.
+        # Bytes that were announced and have not been handed to the transport.
         self.unsent = length
+        self._call = call
         self._content = content
-        self._scope = scope
         self._progress_timeout = progress_timeout
-        self._answer_timeout = answer_timeout
         self._transport: asyncio.WriteTransport | None = None
         self._written = anyio.Event()
 
@@ -53,7 +47,6 @@ class UploadBody(aiohttp.Payload):
                 await self._write_pieces(writer, self._content)
             if self.unsent:
                 raise self._broken(ValueError(f"the body ends {self.unsent} bytes before its announced length"))
-            self._wait_for(self._answer_timeout, f"no answer within {self._answer_timeout:g} s after the last byte")
         except BaseException:
             # The rest must not leave: what the transport still holds could make a version that nobody waits for.
             if self._transport is not None:
@@ -75,38 +68,88 @@ class UploadBody(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Not for a body that may be gigabytes and can be read only once."""
-        raise TypeError("an upload's body is bytes")
+        raise TypeError(f"an upload's body is bytes, not {encoding} ({errors})")
 
     async def _write_pieces(self, writer: AbstractStreamWriter, pieces: AsyncIterator[bytes]) -> None:
         try:
-            while True:
-                # Our own time (reading, pacing, the seal's commit) is not the registry's lack of progress.
-                self._scope.deadline = math.inf
-                try:
-                    piece = await anext(pieces)
-                except StopAsyncIteration:
-                    return
-                except Exception as error:
-                    raise self._broken(error) from None
+            while (piece := await self._next(pieces)) is not None:
                 await self._hand_over(writer, piece)
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            return await anext(pieces)
+        except StopAsyncIteration:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it comes out of the upload as it is
+            raise self._broken(error) from None
+
     async def _hand_over(self, writer: AbstractStreamWriter, piece: bytes) -> None:
+        """Give the transport a piece and wait until it has room for another one."""
         if len(piece) > self.unsent:
             raise self._broken(ValueError(f"the body is {len(piece) - self.unsent} bytes longer than announced"))
-        view = memoryview(piece)
-        for start in range(0, len(piece), SLICE_BYTES):
-            part = view[start : start + SLICE_BYTES]
-            self._wait_for(self._progress_timeout, f"nothing moved for {self._progress_timeout:g} s")
-            await writer.write(part)
-            self.unsent -= len(part)
+        self.unsent -= len(piece)
+        watch = _Watch(writer.transport, self._progress_timeout, self._stalled)
+        try:
+            await writer.write(piece)
+        finally:
+            watch.end()
+        if self.broken_by is not None:
+            raise self.broken_by
 
-    def _wait_for(self, seconds: float, complaint: str) -> None:
-        self.complaint = complaint
-        self._scope.deadline = anyio.current_time() + seconds
+    def _stalled(self) -> None:
+        words = f"nothing moved for {self._progress_timeout:g} s"
+        self._broken(CallFailed(Failure(call=self._call, kind=FailureKind.CUT, message=words)))
 
     def _broken(self, error: Exception) -> Exception:
         self.broken_by = error
         return error
+
+
+class _Watch:
+    """Aborts a transport that moves nothing for a while; whoever waits for room in it then waits no more.
+
+    A timer, because aiohttp's wait for room cannot be cancelled and taken up again.
+    """
+
+    def __init__(self, transport: asyncio.WriteTransport | None, seconds: float, stalled: Callable[[], None]) -> None:
+        self._stalled = stalled
+        self._transport = transport
+        self._interval = seconds / CHECKS
+        self._quiet = 0
+        self._acknowledged = -1
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self._interval, self._check)
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        if self._transport is None:
+            return
+        now = _acknowledged(self._transport)
+        self._quiet = self._quiet + 1 if now == self._acknowledged else 0
+        self._acknowledged = now
+        if self._quiet == CHECKS:
+            self._stalled()
+            self._transport.abort()
+        else:
+            self._timer = self._loop.call_later(self._interval, self._check)
+
+
+def _acknowledged(transport: asyncio.WriteTransport) -> int:
+    """A number that changes when the other side takes something.
+
+    Where the system tells, the bytes that it has acknowledged. The transport's own buffer is a poor measure: with TLS
+    it moves by half a mebibyte at a time, which a slow line takes minutes for.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_INFO"):
+        with suppress(OSError, struct.error):
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            # tcpi_bytes_acked of Linux's struct tcp_info.
+            return int(struct.unpack_from("=Q", info, 120)[0])
+    return transport.get_write_buffer_size()

@@ -5,13 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from typing import Any, Self
 
-import anyio
 import ijson
 import msgspec
 
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Credentials
-from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+from bulkload.core.verdicts import CallFailed
 from bulkload.registry import answers
 from bulkload.registry.body import UploadBody
 from bulkload.registry.form import Form
@@ -36,10 +35,13 @@ class Registry:
         way, or an answer to a read, that does not move for so long is cut. Raises ``UsageError`` for an endpoint that
         is no http(s) address.
         """
-        self._answer_timeout = answer_timeout
         self._progress_timeout = progress_timeout
         self._transport = Transport(
-            endpoint, credentials, connect_timeout=connect_timeout, progress_timeout=progress_timeout
+            endpoint,
+            credentials,
+            connect_timeout=connect_timeout,
+            progress_timeout=progress_timeout,
+            answer_timeout=answer_timeout,
         )
 
     async def __aenter__(self) -> Self:
@@ -182,25 +184,21 @@ class Registry:
         """
         length = form.content_length(file_size)
         headers = {"Content-Type": form.content_type, "Content-Length": str(length)}
-        with anyio.CancelScope() as scope:
-            sending = UploadBody(
-                body, length, scope, progress_timeout=self._progress_timeout, answer_timeout=self._answer_timeout
-            )
-            try:
-                async with self._transport.request("upload", "POST", call, sending, headers=headers) as response:
-                    answer = await self._transport.decoded(response, call)
-            except CallFailed:
-                if sending.broken_by is not None:
-                    raise sending.broken_by from None
-                raise
-            finally:
-                await sending.settle()
-            version_id = answers.uploaded_version_id(answer)
-            # Whatever was stored before the whole file had left is not that file.
-            if version_id is None or sending.unsent:
-                raise self._unreadable(call, answer)
-            return version_id
-        raise CallFailed(Failure(call=call, kind=FailureKind.CUT, message=sending.complaint))
+        sending = UploadBody(body, length, call=call, progress_timeout=self._progress_timeout)
+        try:
+            async with self._transport.request("upload", "POST", call, sending, headers=headers) as response:
+                answer = await self._transport.decoded(response, call)
+        except CallFailed:
+            if sending.broken_by is not None:
+                raise sending.broken_by from None
+            raise
+        finally:
+            await sending.settle()
+        version_id = answers.uploaded_version_id(answer)
+        # Whatever was stored before the whole file had left is not that file.
+        if version_id is None or sending.unsent:
+            raise self._unreadable(call, answer)
+        return version_id
 
     async def _call(self, kind: str, call: str, body: dict[str, Any]) -> Any:
         return await self._transport.json(kind, "POST", call, body)

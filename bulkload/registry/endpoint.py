@@ -8,6 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 from bulkload.core.errors import UsageError
 
 _PORTS = {"http": 80, "https": 443}
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]*)?")
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 
 
@@ -33,14 +34,16 @@ def _parts(address: str) -> tuple[SplitResult, str, int | None]:
     if not address.isprintable() or " " in address:
         raise ValueError(address)
     parts = urlsplit(address)
-    if parts.scheme not in _PORTS or parts.query or parts.fragment or parts.port == 0:
+    # What follows an IPv6 address is not looked at either.
+    host_alone = _HOST_AND_PORT.fullmatch(parts.netloc) is not None
+    if parts.scheme not in _PORTS or parts.query or parts.fragment or parts.port == 0 or not host_alone:
         raise ValueError(address)
     return parts, _host(parts.hostname or ""), parts.port
 
 
 def _host(name: str) -> str:
     """The host as it stands in an address. Raises ``ValueError`` where it cannot be one."""
-    if ":" in name:
+    if ":" in name and "%" not in name:
         return f"[{ipaddress.IPv6Address(name)}]"
     # Numbers alone are an IPv4 address: 127.1 and 2130706433 mean different hosts to different programs.
     if name.replace(".", "").isdecimal():

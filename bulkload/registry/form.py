@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -64,7 +65,7 @@ class Form:
 
 
 def upload_form(metadata: bytes, file_name: str) -> Form:
-    """The form around a file. ``file_name`` is a basename: the registry stores it exactly as it comes."""
+    """The form around a file."""
     # 128 random bits: no file holds them by accident.
     boundary = f"bulkload-{secrets.token_hex(16)}"
     head = (
@@ -73,12 +74,18 @@ def upload_form(metadata: bytes, file_name: str) -> Form:
     head += metadata
     head += (
         f"\r\n--{boundary}\r\n"
-        f'Content-Disposition: form-data; name="file"; filename="{_quoted(file_name)}"\r\n'
+        f'Content-Disposition: form-data; name="file"; filename="{sent_file_name(file_name)}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
     return Form(boundary=boundary, head=head, tail=f"\r\n--{boundary}--\r\n".encode())
 
 
-def _quoted(file_name: str) -> str:
-    """As browsers write it (WHATWG multipart/form-data): UTF-8, with quotes and line breaks percent-encoded."""
-    return file_name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+def sent_file_name(path: str) -> str:
+    """A file's name as it is sent, which is how the registry shows it ever after.
+
+    The basename: registries store the whole of what comes, and conversions of files sent with their folders failed.
+    As browsers write it (WHATWG multipart/form-data): quotes and line breaks are percent-encoded.
+    """
+    # A name on disk that is no UTF-8 gets question marks.
+    name = PurePath(path).name.encode("utf-8", "replace").decode()
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,5 +1,6 @@
 """One request, one answer, one typed error: HTTP as the registry speaks it, on aiohttp. Nothing is tried twice."""
 
+import os
 import socket
 import struct
 from collections import Counter
@@ -35,17 +36,22 @@ class Transport:
     """Connections to one registry. Every request is sent once and raises ``CallFailed`` when it fails."""
 
     def __init__(
-        self, endpoint: str, credentials: Credentials, *, connect_timeout: float, progress_timeout: float
+        self,
+        endpoint: str,
+        credentials: Credentials,
+        *,
+        connect_timeout: float,
+        progress_timeout: float,
+        answer_timeout: float,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
         self.tokens = TokenSource(credentials)
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
         self._date: str | None = None
-        self._connect_timeout = connect_timeout
+        # The wait for an answer begins when the request's last byte has been handed over.
         self._reading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
-        # An upload's body watches its own time.
-        self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
+        self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=answer_timeout)
         self._session: aiohttp.ClientSession | None = None
         self._stack = AsyncExitStack()
 
@@ -105,7 +111,7 @@ class Transport:
         headers = dict(headers or {})
         if token:
             headers["Authorization"] = f"Bearer {await self.tokens.current()}"
-        uploads = isinstance(body, UploadBody)
+        timeout = self._uploading if isinstance(body, UploadBody) else self._reading
         if isinstance(body, dict):
             headers["Content-Type"] = "application/json"
         self.requests[kind] += 1
@@ -117,7 +123,7 @@ class Transport:
                 headers=headers,
                 # A redirect would turn an upload into a GET, or carry file and token elsewhere.
                 allow_redirects=False,
-                timeout=self._uploading if uploads else self._reading,
+                timeout=timeout,
             ) as response:
                 self._date = response.headers.get("Date", self._date)
                 if not 200 <= response.status < 300:
@@ -126,7 +132,7 @@ class Transport:
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise UsageError(f"{self.endpoint} is not an address that can be asked: {error}") from None
         except _LOST as error:
-            raise CallFailed(self._loss(call, error)) from None
+            raise CallFailed(_loss(call, error, timeout)) from None
 
     def unreadable(self, call: str, words: str, status: int | None = None) -> CallFailed:
         """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
@@ -153,21 +159,6 @@ class Transport:
         """What others say, without our secret: some gateways show a refused request's headers in their answer."""
         token = self.tokens.held
         return words.replace(token, "(the token)") if token else words
-
-    def _loss(self, call: str, error: Exception) -> Failure:
-        """What became of a request without a whole answer."""
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            words = f"no connection within {self._connect_timeout:g} s"
-            return Failure(call=call, kind=FailureKind.NO_CONNECTION, message=words)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return Failure(call=call, kind=FailureKind.NO_CONNECTION, message=_connection_message(error))
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            words = f"the proxy refuses to connect: {error.status} {answers.one_line(error.message)}"
-            return Failure(call=call, kind=FailureKind.NO_CONNECTION, message=words)
-        if isinstance(error, aiohttp.ClientResponseError):
-            words = f"what answers does not speak HTTP: {answers.one_line(error.message)}"
-            return Failure(call=call, kind=FailureKind.UNREADABLE, message=words)
-        return Failure(call=call, kind=FailureKind.CUT, message=answers.one_line(str(error)) or type(error).__name__)
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -207,6 +198,22 @@ async def _read_up_to(response: aiohttp.ClientResponse, most: int, into: bytearr
     return into
 
 
+def _loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure:
+    """What became of a request without a whole answer."""
+    kind, words = FailureKind.CUT, answers.one_line(str(error)) or type(error).__name__
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        kind, words = FailureKind.NO_CONNECTION, f"none within {timeout.connect:g} s"
+    elif isinstance(error, aiohttp.SocketTimeoutError):
+        words = f"nothing came for {timeout.sock_read:g} s"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        kind, words = FailureKind.NO_CONNECTION, _connection_message(error)
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        kind, words = FailureKind.NO_CONNECTION, f"the proxy refuses: {error.status} {answers.one_line(error.message)}"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        kind, words = FailureKind.UNREADABLE, f"not HTTP: {answers.one_line(error.message)}"
+    return Failure(call=call, kind=kind, message=words)
+
+
 def _connection_message(error: aiohttp.ClientConnectorError) -> str:
     """Whose fault a failed connection is, in one sentence."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -214,11 +221,14 @@ def _connection_message(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         cause = error.__cause__ or error
         reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
+        if reason == "WRONG_VERSION_NUMBER":
+            return f"{error.host}:{error.port} does not speak TLS; is its address http://{error.host}:{error.port}?"
         return f"no trusted TLS connection to {error.host}: {reason}"
     place = f"{error.host}:{error.port}"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         place = f"the proxy {place}"
-    return f"no connection to {place}: {error.os_error.strerror or error.os_error}"
+    number = error.os_error.errno
+    return f"no connection to {place}: {os.strerror(number) if number else error.os_error}"
 
 
 def _phrase(status: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bulkload.sandbox.records import Version, shown_digest, shown_error_summary, shown_status
+from bulkload.sandbox.records import NO_TRAITS, Traits, Version, shown_digest, shown_error_summary, shown_status
 
 CREATED_ON_VERSION = "2025.2.1"
 IMAGE_PATH = "proxy.replicated.com/proxy/wallaroo/ghcr.io/wallaroolabs/mac-deploy:v2025.2.2-6518"
@@ -24,7 +24,6 @@ CONFIG_FIELDS = (
     "sidekick_uri",
     "openai",
 )
-NO_TRAITS: frozenset[str] = frozenset()
 
 
 def timestamp(seconds: float) -> str:
@@ -38,7 +37,7 @@ def insert_answer(version_id: int) -> dict[str, Any]:
     return {"insert_models": {"returning": [{"models": [{"id": version_id}]}]}}
 
 
-def config_answer(version: Version, now: float, traits: frozenset[str] = NO_TRAITS) -> dict[str, Any]:
+def config_answer(version: Version, now: float, traits: Traits = NO_TRAITS) -> dict[str, Any]:
     """The 13 keys of a configuration inside a version's answer."""
     ready = shown_status(version, now, traits) == "ready"
     shown: dict[str, Any] = {
@@ -57,13 +56,13 @@ def short_config_answer(version: Version, now: float) -> dict[str, Any]:
     return {key: config[key] for key in ("id", "runtime", "tensor_fields", "filter_threshold")}
 
 
-def image_path(version: Version, now: float, traits: frozenset[str] = NO_TRAITS) -> str | None:
+def image_path(version: Version, now: float, traits: Traits = NO_TRAITS) -> str | None:
     """The image of a version that runs in a container, once it is ready."""
     contained = version.contained and shown_status(version, now, traits) == "ready"
     return IMAGE_PATH if contained else None
 
 
-def version_answer(version: Version, now: float, traits: frozenset[str] = NO_TRAITS) -> dict[str, Any]:
+def version_answer(version: Version, now: float, traits: Traits = NO_TRAITS) -> dict[str, Any]:
     """`{"model_version": {...}, "config": {...}}`: the nested form of get_version_by_id and of models/list."""
     model_version = {
         "name": version.name,
@@ -86,12 +85,14 @@ def version_answer(version: Version, now: float, traits: frozenset[str] = NO_TRA
         "deployed": False,
         "error_summary": shown_error_summary(version, now, traits),
     }
+    if says_no_status(version, traits):
+        del model_version["status"]
     return {"model_version": model_version, "config": config_answer(version, now, traits)}
 
 
-def flat_version_answer(version: Version, now: float, traits: frozenset[str] = NO_TRAITS) -> dict[str, Any]:
+def flat_version_answer(version: Version, now: float, traits: Traits = NO_TRAITS) -> dict[str, Any]:
     """One item of list_versions: here `model_version` is the UUID and `model_id` the name (fact 1.6)."""
-    return {
+    shown = {
         "sha": shown_digest(version, traits),
         "models_pk_id": version.models_pk_id,
         "model_version": version.uuid,
@@ -102,6 +103,14 @@ def flat_version_answer(version: Version, now: float, traits: frozenset[str] = N
         "image_path": image_path(version, now, traits),
         "status": shown_status(version, now, traits),
     }
+    if says_no_status(version, traits):
+        del shown["status"]
+    return shown
+
+
+def says_no_status(version: Version, traits: Traits) -> bool:
+    """Whether an answer has no status at all, by a fault."""
+    return "no-status" in traits or "no-status" in version.traits
 
 
 def model_fields(model: Row) -> dict[str, Any]:
@@ -117,7 +126,7 @@ def model_fields(model: Row) -> dict[str, Any]:
 
 
 def listed_model(
-    model: Row, versions: Iterable[Version], workspace: Row, now: float, traits: frozenset[str] = NO_TRAITS
+    model: Row, versions: Iterable[Version], workspace: Row, now: float, traits: Traits = NO_TRAITS
 ) -> dict[str, Any]:
     """One item of models/list: the model, its versions newest first, its workspace."""
     return {

@@ -97,10 +97,17 @@ def course_of(framework: str) -> Course:
 
 
 def phases_of(course: Course, *, failed: bool) -> Phases:
-    """The phases that a conversion goes through; a failing validation ends it early, in its last phase."""
+    """The phases that a conversion goes through; a failing validation ends it early, in its last phase.
+
+    A file that cannot be loaded natively is tried in a container before it fails: `error` was never seen to follow
+    `attempting_load_native`.
+    """
     if not failed:
         return course.phases
     *before, (last, seconds) = course.phases
+    if last == ATTEMPTING_NATIVE:
+        container = ((PENDING_CONTAINER, PACKAGER_START_SECONDS), (ATTEMPTING_CONTAINER, FAILED_VALIDATION_SECONDS))
+        return (*course.phases, *container)
     return (*before, (last, min(seconds, FAILED_VALIDATION_SECONDS)))
 
 

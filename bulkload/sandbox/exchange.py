@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bulkload.sandbox.faults import Fault
 from bulkload.sandbox.metadata import bad_request
-from bulkload.sandbox.records import LATE_SUMMARY_SECONDS, TRAITS
+from bulkload.sandbox.records import TRAITS
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 UNKNOWN_LENGTH_CUT_BYTES = 64 * 1024
@@ -77,7 +77,7 @@ class Exchange:
         """The fault as a trait of versions: of the one uploaded, or of those in the answer."""
         if self.fault is None or self.fault.name not in TRAITS:
             return {}
-        return {self.fault.name: self.fault.number(LATE_SUMMARY_SECONDS)}
+        return {self.fault.name: self.fault.number(TRAITS[self.fault.name])}
 
     @property
     def bytes_arrived(self) -> int:

@@ -16,6 +16,7 @@ from bulkload.sandbox.limits import CALLS
 
 ANSWERING = frozenset({"upload", "poll", "list", "token", "other"})
 SHOWING_VERSIONS = frozenset({"upload", "poll", "list"})
+LISTING = frozenset({"upload", "list"})  # of an upload: that version only, for all listings
 
 
 class Argument(Enum):
@@ -27,8 +28,8 @@ class Argument(Enum):
     STATUS = "a status code"
 
 
-# Name: the calls it can happen to, its argument. Status codes are faults too; their argument is a Retry-After or,
-# for 3xx, a Location.
+# Name: the calls it can happen to, its argument. Status codes are faults too; their argument is a Retry-After, for 3xx
+# a Location, or `body:` and the whole body.
 FAULTS: dict[str, tuple[frozenset[str], Argument]] = {
     "refuse": (ANSWERING, Argument.NONE),  # the connection is closed at once, nothing is read
     "reset": (ANSWERING, Argument.BYTES),  # TCP reset in the middle of the body (default: after half of it)
@@ -44,6 +45,9 @@ FAULTS: dict[str, tuple[frozenset[str], Argument]] = {
     "no-digest": (SHOWING_VERSIONS, Argument.NONE),  # the digest is null
     "stuck": (SHOWING_VERSIONS, Argument.NONE),  # never terminal
     "unknown-status": (SHOWING_VERSIONS, Argument.NONE),  # a status that nobody knows
+    "no-status": (SHOWING_VERSIONS, Argument.NONE),  # no status in the answer at all
+    "null-summary": (SHOWING_VERSIONS, Argument.NONE),  # the error_summary of an `error` is the word null
+    "lag": (LISTING, Argument.SECONDS),  # versions younger than 5 s (or ARG s) are in no listing, only found by id
     "late-summary": (SHOWING_VERSIONS, Argument.SECONDS),  # error_summary null, for uploads until 1 s after the error
 }
 FAULT_PATTERN = re.compile(

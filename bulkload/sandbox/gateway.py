@@ -26,6 +26,7 @@ WITHOUT_TOKEN = frozenset({f"{API}/config", TOKEN_PATH})
 STALL_SECONDS = 600.0
 DISCONNECTION_CHECK_SECONDS = 0.05
 DEFAULT_HTML_STATUS = 502
+BODY = "body:"
 GARBAGE = b'{"insert_models":{"ret\x00\xff'
 INSUFFICIENT_MEMORY = (
     "Internal Server Error: Insufficient memory available for model upload. Try again later or contact your Wallaroo "
@@ -194,9 +195,12 @@ def status_reply(fault: Fault, exchange: Exchange) -> Reply:
     """A status code as a fault, with the registry's error body, also for 2xx. Nothing was done.
 
     The argument is a Retry-After (`date+N`: in its date form, N seconds from now), the word `memory` (the text of a
-    registry without room), or for 3xx the Location.
+    registry without room), `body:` and the whole body (JSON where it begins like it), or for 3xx the Location.
     """
     status, argument = int(fault.name), fault.argument
+    if argument is not None and argument.startswith(BODY):
+        text = argument.removeprefix(BODY)
+        return Reply(status, text.encode(), "application/json" if text[:1] in {"{", "["} else "text/plain")
     if status == 500 and argument == "memory":
         return error_reply(500, INSUFFICIENT_MEMORY)
     reply = error_reply(status, f"{'Internal Server Error' if status >= 500 else 'Bad request'}: a fault was asked for")

@@ -1,4 +1,7 @@
-"""Python modules of an archive, parsed and never run: what the packager would say of them (fact sheet 4.1)."""
+"""A Python module of an archive: parsed, never run, and reduced to what the packager asks about it.
+
+Only these facts are kept: a syntax tree takes hundreds of times the memory of its source, so there is one at a time.
+"""
 
 import ast
 import warnings
@@ -6,96 +9,128 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-NO_MODULES = "No Python modules found in the model directory: {file}"
+PREDICTING = frozenset({"predict", "_predict"})
+DICTIONARY_TYPES = frozenset({"InferenceData", "Dict", "dict", "Mapping", "MutableMapping", "Any"})
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base class as written: its name before any `as`, and the module it was imported from, when that is known."""
+
+    name: str
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassFacts:
+    """A class at a module's level. `takes_dictionary` is of its predict method, None when it defines none."""
+
+    name: str
+    module: str
+    bases: tuple[Base, ...]
+    members: frozenset[str]
+    takes_dictionary: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module that Python can parse."""
+    """A module that Python can parse: the functions and other names it defines, and its classes."""
 
     name: str
-    tree: ast.Module
-
-    @property
-    def functions(self) -> frozenset[str]:
-        """The names of its functions."""
-        return frozenset(node.name for node in self.tree.body if isinstance(node, Function))
-
-    @property
-    def classes(self) -> list[ast.ClassDef]:
-        """Its classes."""
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef)]
+    defined: frozenset[str]
+    classes: tuple[ClassFacts, ...]
 
 
 def read_module(name: str, source: bytes) -> Module | None:
-    """Parse a module; None when Python cannot."""
+    """Parse a module; None when Python cannot, also when it is nested too deeply for it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes in other people's strings
-            return Module(name, ast.parse(source))
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    statements = list(_own_statements(tree.body))
+    imports = _imports(statements)
+    # Of a name that is defined twice the later one counts.
+    classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
+    facts = tuple(_class_facts(node, name, imports) for node in classes.values())
+    return Module(name, frozenset(_defined(statements)), facts)
 
 
-def step_fault(modules: list[Module], file_name: str) -> str | None:
-    """What is wrong with a python step, None when nothing is."""
-    if not modules:
-        return NO_MODULES.format(file=file_name)
-    if not any("process_data" in module.functions for module in modules):
-        return "No process_data function found in the model directory"  # INFERENCE: wording never seen
-    return None
+def _own_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements of a block, also those under `if`, `try`, `with` and loops; not those of functions and classes."""
+    waiting = list(body)[::-1]
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        if isinstance(statement, Function | ast.ClassDef):
+            continue
+        inner: list[ast.stmt] = []
+        for child in ast.iter_child_nodes(statement):
+            if isinstance(child, ast.stmt):
+                inner.append(child)
+            elif isinstance(child, ast.ExceptHandler | ast.match_case):
+                inner += child.body
+        waiting += inner[::-1]
 
 
-def custom_fault(modules: list[Module], file_name: str) -> str | None:
-    """What is wrong with a custom model, in the packager's order and words; None when nothing is."""
-    if not modules:
-        return NO_MODULES.format(file=file_name)
-    if any({"handle_completion", "handle_chat_completion"} & module.functions for module in modules):
-        return None
-    classes = {node.name: node for module in modules for node in module.classes}
-    inferences = [node for node in classes.values() if "Inference" in _bases(node, classes)]
-    builders = [node for node in classes.values() if "InferenceBuilder" in _bases(node, classes)]
-    return (
-        _inheritance_fault(inferences, builders)
-        or _builder_fault(builders[0], classes)
-        or _inference_fault(inferences[0], classes)
+def _imports(statements: Iterable[ast.stmt]) -> dict[str, Base]:
+    """What imported names stand for. A relative import comes from the archive itself: its origin is not noted."""
+    found: dict[str, Base] = {}
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                origin = alias.name if alias.asname else alias.name.partition(".")[0]
+                found[alias.asname or origin] = Base(origin.rpartition(".")[2], origin)
+        elif isinstance(statement, ast.ImportFrom):
+            origin_or_none = None if statement.level else statement.module
+            for alias in statement.names:
+                found[alias.asname or alias.name] = Base(alias.name, origin_or_none)
+    return found
+
+
+def _class_facts(node: ast.ClassDef, module: str, imports: dict[str, Base]) -> ClassFacts:
+    predict = next((child for child in node.body if isinstance(child, Function) and child.name in PREDICTING), None)
+    return ClassFacts(
+        name=node.name,
+        module=module,
+        bases=tuple(base for written in node.bases if (base := _base(written, imports)) is not None),
+        members=frozenset(_members(node)),
+        takes_dictionary=None if predict is None else _takes_one_dictionary(predict),
     )
 
 
-def _inheritance_fault(inferences: list[ast.ClassDef], builders: list[ast.ClassDef]) -> str | None:
-    if not inferences:
-        return "No Inference-inherited class found in the model directory"
-    if len(inferences) > 1:
-        return "Multiple Inference-inherited classes "  # cut at the line break, as seen
-    if not builders:
-        return "No InferenceBuilder-inherited class found in the model directory"
-    if len(builders) > 1:
-        return f"Multiple InferenceBuilder-inherited classes found: {[node.name for node in builders]}. "
-    return None
+def _base(written: ast.expr, imports: dict[str, Base]) -> Base | None:
+    plain = written.value if isinstance(written, ast.Subscript) else written
+    if isinstance(plain, ast.Name):
+        return imports.get(plain.id, Base(plain.id))
+    if not isinstance(plain, ast.Attribute):
+        return None
+    root = plain.value
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    known = imports.get(root.id) if isinstance(root, ast.Name) else None
+    return Base(plain.attr, None if known is None else known.origin)
 
 
-def _builder_fault(builder: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> str | None:
-    members = {name for node in _lineage(builder, classes) for name in _members(node)}
-    for method in ("inference", "create"):
-        if method not in members:
-            return f"The InferenceBuilder class must contain the {method} method."
-    return None
+def _defined(statements: Iterable[ast.stmt]) -> Iterator[str]:
+    """The names that statements define: functions, classes, and assigned names."""
+    for statement in statements:
+        if isinstance(statement, Function | ast.ClassDef):
+            yield statement.name
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+        for target in targets:
+            if isinstance(target, ast.Name):
+                yield target.id
 
 
-def _inference_fault(inference: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> str | None:
-    lineage = list(_lineage(inference, classes))
-    members = {name for node in lineage for name in _members(node)}
-    if not {"predict", "_predict"} & members:
-        return "The Inference class must contain the predict method."
-    if not {"model", "_model"} & members:
-        return "The Inference class must contain the model member."  # INFERENCE: wording never seen
-    predict = next((node for node in _functions(lineage) if node.name in {"_predict", "predict"}), None)
-    if predict is not None and not _takes_one_dictionary(predict):
-        return "The Inference class's predict method may only accept a dictionary of numpy arrays."
-    # The annotated return type is not held against it: a model that returns an int was seen to become ready.
-    if "expected_model_types" not in members:
-        return "The Inference class must contain the expected_model_types method."
-    return None
+def _members(node: ast.ClassDef) -> Iterator[str]:
+    """Methods, class attributes, and what methods assign to self."""
+    yield from _defined(_own_statements(node.body))
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+            yield child.attr
 
 
 def _takes_one_dictionary(function: Function) -> bool:
@@ -105,49 +140,15 @@ def _takes_one_dictionary(function: Function) -> bool:
     if len(positional) - len(arguments.defaults) > 2 or len(positional) < 2 or required_by_name:
         return False
     annotation = positional[1].annotation
-    return annotation is None or any(word in ast.unparse(annotation) for word in ("InferenceData", "ict", "Any"))
+    return annotation is None or bool(DICTIONARY_TYPES & set(_words(annotation)))
 
 
-def _bases(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
-    """The names of all classes that a class inherits from, through those of the archive."""
-    return {name for ancestor in _lineage(node, classes) for name in _direct_bases(ancestor)}
-
-
-def _lineage(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:
-    seen: set[str] = set()
-    waiting = [node]
-    while waiting:
-        current = waiting.pop(0)
-        if current.name in seen:
-            continue
-        seen.add(current.name)
-        yield current
-        waiting += [classes[name] for name in _direct_bases(current) if name in classes]
-
-
-def _direct_bases(node: ast.ClassDef) -> list[str]:
-    plain = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
-    return [base.id if isinstance(base, ast.Name) else base.attr for base in plain if isinstance(base, _NAMED)]
-
-
-_NAMED = (ast.Name, ast.Attribute)
-
-
-def _functions(nodes: Iterable[ast.ClassDef]) -> Iterator[Function]:
-    for node in nodes:
-        for member in node.body:
-            if isinstance(member, Function):
-                yield member
-
-
-def _members(node: ast.ClassDef) -> set[str]:
-    """Methods, class attributes, and what methods assign to self."""
-    names = {function.name for function in _functions([node])}
-    for child in ast.walk(node):
-        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
-            names.add(child.attr)
-    for member in node.body:
-        targets = member.targets if isinstance(member, ast.Assign) else []
-        targets = [member.target] if isinstance(member, ast.AnnAssign) else targets
-        names |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return names
+def _words(annotation: ast.expr) -> Iterator[str]:
+    """The names in an annotation, also in one that is written as a string."""
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from "".join(letter if letter.isalnum() else " " for letter in node.value).split()

@@ -1,7 +1,9 @@
 """What the sandbox keeps of a version, as records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bulkload.sandbox.conversion import Course, Timeline, status_at
@@ -10,8 +12,19 @@ from bulkload.sandbox.metadata import UploadMetadata
 UNKNOWN_STATUS = "quarantined"
 # Faults that change what is told about a version instead of how the answer travels. Those met by an upload stay with
 # the version; those met by a poll or a listing concern that one answer.
-TRAITS = frozenset({"wrong-digest", "no-digest", "stuck", "unknown-status", "late-summary"})
-LATE_SUMMARY_SECONDS = 1.0
+# Each with its argument when none is given: seconds, where it has any.
+TRAITS = {
+    "wrong-digest": 0.0,
+    "no-digest": 0.0,
+    "stuck": 0.0,
+    "unknown-status": 0.0,
+    "no-status": 0.0,
+    "late-summary": 1.0,
+    "null-summary": 0.0,
+    "lag": 5.0,
+}
+Traits = Mapping[str, float]  # name -> argument
+NO_TRAITS: Traits = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,7 @@ class NewVersion:
     course: Course
     error_summary: str | None
     logs: tuple[str, ...]
-    traits: dict[str, float]  # name -> argument
+    traits: Traits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +76,7 @@ class Version:
     contained: bool
     error_summary: str | None
     logs: tuple[str, ...]
-    traits: dict[str, float]
+    traits: Traits
     config_id: int
     config: dict[str, Any]
 
@@ -88,9 +101,9 @@ class StoredVersion:
     path: Path
 
 
-def shown_status(version: Version, now: float, traits: frozenset[str] = frozenset()) -> str:
+def shown_status(version: Version, now: float, traits: Traits = NO_TRAITS) -> str:
     """The status that an answer shows at `now`, with the traits of the version and of that answer."""
-    every = traits | version.traits.keys()
+    every = traits.keys() | version.traits.keys()
     if "unknown-status" in every:
         return UNKNOWN_STATUS
     if "stuck" in every and version.timeline.phases:
@@ -101,7 +114,7 @@ def shown_status(version: Version, now: float, traits: frozenset[str] = frozense
     return status_at(version.timeline, now)
 
 
-def shown_error_summary(version: Version, now: float, traits: frozenset[str] = frozenset()) -> str | None:
+def shown_error_summary(version: Version, now: float, traits: Traits = NO_TRAITS) -> str | None:
     """The error_summary that an answer shows: null until the version ended in `error`, and later when it is late."""
     if shown_status(version, now, traits) != "error" or "late-summary" in traits:
         return None
@@ -109,10 +122,16 @@ def shown_error_summary(version: Version, now: float, traits: frozenset[str] = f
     late_seconds = version.traits.get("late-summary")
     if late_seconds is not None and now < finished_at + late_seconds:
         return None
-    return version.error_summary
+    return "null" if "null-summary" in {**traits, **version.traits} else version.error_summary
 
 
-def shown_digest(version: Version, traits: frozenset[str] = frozenset()) -> str | None:
+def is_listed(version: Version, now: float, traits: Traits = NO_TRAITS) -> bool:
+    """Whether a listing knows a version already: one that lags behind its upload is found by its id only."""
+    lag_seconds = max(traits.get("lag", 0.0), version.traits.get("lag", 0.0))
+    return now >= version.created_at + lag_seconds
+
+
+def shown_digest(version: Version, traits: Traits = NO_TRAITS) -> str | None:
     """The digest that an answer shows. An upload's `wrong-digest` has changed the stored bytes themselves."""
     if "no-digest" in traits or "no-digest" in version.traits:
         return None

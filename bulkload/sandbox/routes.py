@@ -12,7 +12,7 @@ from bulkload.sandbox import answers, queries
 from bulkload.sandbox.accounts import REALM_PATH, GrantError, TokenEndpoint
 from bulkload.sandbox.exchange import Exchange, Reply, error_reply, json_reply
 from bulkload.sandbox.metadata import RefusalError, bad_request
-from bulkload.sandbox.records import Version, shown_status
+from bulkload.sandbox.records import Traits, Version, is_listed, shown_status
 from bulkload.sandbox.registry import Registry
 
 
@@ -103,27 +103,29 @@ class Routes:
         """POST models/get_version_by_id, and the generated client's get_model_version_by_id."""
         query = await exchange.json(VersionQuery)
         version = self._version(exchange, query.model_version_id)
-        answer = answers.version_answer(version, self._registry.clock.now(), frozenset(exchange.traits))
+        answer = answers.version_answer(version, self._registry.clock.now(), exchange.traits)
         return json_reply({"model_version": answer})
 
     async def models(self, exchange: Exchange) -> Reply:
         """POST models/list: everything at once, unpaged; made in a thread, so that polls go on."""
         query = await exchange.json(ListQuery)
-        traits = frozenset(exchange.traits)
-        work = self._registry.executor.submit(self._list_models, query.workspace_id, query.workspace_name, None, traits)
+        work = self._registry.executor.submit(
+            self._list_models, query.workspace_id, query.workspace_name, None, exchange.traits
+        )
         return await wrap_future(work)
 
     async def versions_for_model(self, exchange: Exchange) -> Reply:
         """POST models/list_versions_for_model, in the shape of models/list (fact 1.7)."""
         query = await exchange.json(NamedModelQuery)
-        return self._list_models(query.workspace_id, None, query.model_id, frozenset(exchange.traits))
+        return self._list_models(query.workspace_id, None, query.model_id, exchange.traits)
 
     async def versions(self, exchange: Exchange) -> Reply:
         """POST models/list_versions: a bare array; name OR pk, over all workspaces and owners (fact 1.6)."""
         query = await exchange.json(ListVersionsQuery)
         found = queries.matching_versions(self._registry.store.connection, query.model_id or "", query.models_pk_id)
-        now, traits = self._registry.clock.now(), frozenset(exchange.traits)
-        return json_reply([answers.flat_version_answer(version, now, traits) for version in found])
+        now, traits = self._registry.clock.now(), exchange.traits
+        listed = [version for version in found if is_listed(version, now, traits)]
+        return json_reply([answers.flat_version_answer(version, now, traits) for version in listed])
 
     async def config(self, exchange: Exchange) -> Reply:
         """POST models/get_config_by_id: `model_id` is the version id."""
@@ -242,7 +244,7 @@ class Routes:
         return json_reply({"bytes": sum(version.size for version in doomed)})
 
     def _list_models(
-        self, workspace_id: int | None, workspace_name: str | None, name: str | None, traits: frozenset[str]
+        self, workspace_id: int | None, workspace_name: str | None, name: str | None, traits: Traits
     ) -> Reply:
         """Runs in any thread: it opens a connection of its own, and one transaction makes it one moment's picture."""
         now = self._registry.clock.now()
@@ -254,15 +256,13 @@ class Routes:
                 for row in workspaces.values()
                 if workspace_id in {None, row["id"]} and workspace_name in {None, row["name"]}
             }
-            listed = [
-                answers.listed_model(
-                    model,
-                    queries.versions_of_model(connection, model["id"]),
-                    workspaces[model["workspace_id"]],
-                    now,
-                    traits,
-                )
-                for model in queries.find_models(connection, workspace_id, name)
-                if model["workspace_id"] in wanted
-            ]
+            listed = []
+            for model in queries.find_models(connection, workspace_id, name):
+                if model["workspace_id"] not in wanted:
+                    continue
+                stored = queries.versions_of_model(connection, model["id"])
+                versions = [version for version in stored if is_listed(version, now, traits)]
+                if versions:
+                    workspace = workspaces[model["workspace_id"]]
+                    listed.append(answers.listed_model(model, versions, workspace, now, traits))
             return json_reply({"models": listed})

@@ -10,7 +10,7 @@ from uuid import uuid4
 import anyio.lowlevel
 
 from bulkload.sandbox.answers import insert_answer
-from bulkload.sandbox.content import Verdict, inspect, wants_zip
+from bulkload.sandbox.content import Verdict, inspect
 from bulkload.sandbox.conversion import (
     ERROR,
     READY,
@@ -99,7 +99,9 @@ class Uploads:
         metadata = read_metadata(form.metadata, form.file_name, schemas_needed=converted)
         self._check_workspace(metadata)
         file = await incoming.finish()
-        verdict = await self._inspect(incoming, metadata)
+        # The fault is a registry that holds other bytes, not a model that these bytes have broken.
+        judged = converted and not exchange.meets("wrong-digest")
+        verdict = await self._inspect(incoming, metadata, judged=judged)
         return Arrival(metadata, file, verdict, converted, exchange.traits)
 
     async def _receive(self, exchange: Exchange, receive: Callable[[IncomingFile], Awaitable[Arrival]]) -> Reply:
@@ -125,12 +127,12 @@ class Uploads:
         if find_workspace(self._registry.store.connection, metadata.workspace_id) is None:
             raise bad_request(f"workspace {metadata.workspace_id} does not exist")
 
-    async def _inspect(self, incoming: IncomingFile, metadata: UploadMetadata) -> Verdict:
+    async def _inspect(self, incoming: IncomingFile, metadata: UploadMetadata, *, judged: bool) -> Verdict:
         schemas = metadata.input_schema is not None or metadata.output_schema is not None
-        if not schemas and not wants_zip(metadata.framework, metadata.file_name):
+        if not schemas and not judged:
             return Verdict()  # nothing to look at: no way to a thread and back
         strict = self._registry.settings.strict
-        work = self._registry.executor.submit(inspect, incoming.path, metadata, strict=strict)
+        work = self._registry.executor.submit(inspect, incoming.path, metadata, strict=strict, judged=judged)
         return await wrap_future(work)
 
     async def _accept(self, exchange: Exchange, arrival: Arrival) -> Reply:

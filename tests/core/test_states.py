@@ -20,7 +20,7 @@ LEGAL = {
 }
 
 
-@pytest.mark.parametrize(("before", "after"), product(State, State))
+@pytest.mark.parametrize(("before", "after"), list(product(State, State)))
 def test_every_move_of_the_design_is_legal_and_no_other(before: State, after: State) -> None:
     if after in LEGAL[before]:
         check_move(before, after)
@@ -40,7 +40,7 @@ def test_every_move_says_when() -> None:
 
 def test_a_state_is_open_or_terminal() -> None:
     assert {"ready", "error", "skipped", "failed"} == TERMINAL
-    assert OPEN | TERMINAL == set(State)
+    assert set(State) == OPEN | TERMINAL
     assert not OPEN & TERMINAL
 
 

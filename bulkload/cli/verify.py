@@ -1,0 +1,60 @@
+"""``bulkload verify``: compare ledger and registry."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkload.cli.options import connection_options, credentials, existing_ledger, option
+from bulkload.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from bulkload.core.verification import PublishedVersion
+
+
+@click.command(short_help="Compare ledger and registry.")
+@click.argument("ledger", type=click.Path(path_type=Path))
+@option("--sandbox", is_flag=True, help="The ledger belongs to a private sandbox of `run --sandbox`.")
+@connection_options
+@option("--json", "as_json", is_flag=True, help="One JSON object a difference, and one with the totals.")
+def command(ledger: Path, as_json: bool, **flags: Any) -> int:
+    """Ask the registry about every version of LEDGER (or of a manifest's ledger) and list what differs.
+
+    Present, digest, status, name and workspace are compared. Exit code 3 when anything differs. Changes nothing.
+    """
+    import msgspec
+
+    from bulkload.cli.running import attended_loop
+    from bulkload.core.settings import Credentials
+    from bulkload.engine.verifying import verify
+    from bulkload.ledger import LedgerReader
+
+    def tell(published: "PublishedVersion", wrong: list[str]) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode({"version": published, "differences": wrong}).decode())
+        else:
+            line = f"line {published.line}: " if published.line is not None else ""
+            click.echo(f"{line}{published.name} version {published.version_id}: {'; '.join(wrong)}")
+
+    with ExitStack() as stack:
+        reader = stack.enter_context(LedgerReader(existing_ledger(ledger)))
+        endpoint = flags["endpoint"] or reader.endpoint
+        if flags["sandbox"]:
+            from bulkload.cli.sandboxes import private_sandbox
+
+            sandbox = stack.enter_context(private_sandbox(reader.path.parent / "registry"))
+            endpoint, access = sandbox.endpoint, Credentials(token=sandbox.token)
+        else:
+            access = credentials(os.environ.get("BULKLOAD_TOKEN"), flags["token_file"], flags["token_command"])
+        if endpoint is None:
+            raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT)")
+        found = attended_loop(
+            lambda progress, stop: verify(reader, endpoint, access, progress=progress, stop=stop, tell=tell)
+        )
+    if as_json:
+        click.echo(msgspec.json.encode({"versions": found.versions, "differing": found.differing}).decode())
+    else:
+        click.echo(f"{found.versions:,} versions compared, {found.differing:,} differ")
+    return ExitCode.SOME_FAILED if found.differing else ExitCode.OK

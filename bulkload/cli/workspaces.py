@@ -1,0 +1,147 @@
+"""``bulkload workspaces``: list and create; and what all commands that look into a registry share."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from bulkload.cli.options import connection_options, credentials, option, parsed, sandbox_folder
+from bulkload.core.errors import UsageError
+from bulkload.core.settings import Credentials
+
+if TYPE_CHECKING:
+    from bulkload.engine.browsing import Browser
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def registry_options(function: F) -> F:
+    """Which registry is looked into, and the form of what is found."""
+    json_option = option("--json", "as_json", is_flag=True, help="JSON: one object a line.")
+    # `sandbox` is a switch of run, in the environment and in bulkload.toml: this flag has another name there.
+    sandbox_option = click.option(
+        "--sandbox",
+        "sandbox_of",
+        metavar="MANIFEST",
+        help="Look into the private sandbox of `run MANIFEST --sandbox`, or of the demo.",
+    )
+    return connection_options(sandbox_option(json_option(function)))
+
+
+class RegistryGroup(click.Group):
+    """Commands that look into a registry, in the order in which they are written."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """By what one asks first, not by the alphabet."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Keys of bulkload.toml are meant for every command of the group."""
+        ctx.default_map = dict.fromkeys(self.commands, ctx.default_map)
+        return super().invoke(ctx)
+
+
+def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:
+    """Let ``work`` look into the registry that the flags name."""
+    from bulkload.cli.running import attended_loop
+    from bulkload.engine.browsing import Browser
+    from bulkload.engine.run import Progress, Stop
+    from bulkload.registry import Registry
+
+    with _access(ctx, flags) as (endpoint, held):
+
+        async def look(progress: Progress, stop: Stop) -> T:
+            async def asked() -> T:
+                async with Registry(endpoint, held) as registry:
+                    return await work(Browser(registry, progress))
+
+            return await stop.or_end(asked())
+
+        # Lines that stream to a terminal are progress enough, and would mingle with its own.
+        return attended_loop(look, quiet=flags["as_json"] and sys.stdout.isatty())
+
+
+@contextmanager
+def _access(ctx: click.Context, flags: dict[str, Any]) -> Iterator[tuple[str, Credentials]]:
+    import os
+
+    from bulkload.cli.sandboxes import private_sandbox
+
+    manifest = flags["sandbox_of"]
+    if manifest is None:
+        if flags["endpoint"] is None:
+            raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or --sandbox MANIFEST")
+        token = os.environ.get("BULKLOAD_TOKEN")
+        yield flags["endpoint"], credentials(token, flags["token_file"], flags["token_command"])
+        return
+    for name in ("endpoint", "token_file", "token_command"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--sandbox and --{name.replace('_', '-')}: give one of them")
+    data: Path = sandbox_folder(manifest) / "registry"
+    if not data.is_dir():
+        # Looking makes nothing.
+        raise UsageError(f"{manifest} has no sandbox; `bulkload run {manifest} --sandbox` makes one")
+    with private_sandbox(data) as sandbox:
+        yield sandbox.endpoint, Credentials(token=sandbox.token)
+
+
+@click.group(cls=RegistryGroup, short_help="Workspaces of a registry: list, create.")
+def command() -> None:
+    """The workspaces of a registry."""
+
+
+@command.command("list", short_help="The workspaces that this account sees.")
+@registry_options
+@click.pass_context
+def list_workspaces(ctx: click.Context, /, **flags: Any) -> None:
+    """List the workspaces that this account sees, without archived ones.
+
+    --json: one object a line: workspace_id, name.
+    """
+    from bulkload.report import models as report
+
+    found = browse(ctx, flags, lambda browser: browser.workspaces())
+    if not found:
+        click.echo("this account sees no workspace; `bulkload workspaces create NAME` makes one", err=True)
+    elif flags["as_json"]:
+        for workspace in found:
+            click.echo(report.json_line(report.workspace_object(workspace)))
+    else:
+        report.print_workspaces(found, sys.stdout)
+
+
+def _new_name(words: str) -> str:
+    if not words.strip():
+        raise UsageError("a workspace needs a name")
+    if words.isdecimal():
+        raise UsageError(f"{words!r} would be taken for an id wherever a workspace is named; put a letter into it")
+    return words
+
+
+@command.command("create", short_help="Make a workspace, unless it is there, and print its id.")
+@click.argument("name", callback=parsed(_new_name))
+@registry_options
+@click.pass_context
+def create_workspace(ctx: click.Context, /, name: str, **flags: Any) -> None:
+    """Make the workspace NAME and print its id.
+
+    A name that exists already is no error: its id is printed, standard error says so, and the exit code is 0, so that a
+    script may simply ask for the workspace that it needs. Names are unique over the whole registry: one that
+    belongs to a workspace that this account does not see is refused (exit 2).
+
+    --json: one object: workspace_id, name, created (false where it was there already).
+    """
+    from bulkload.report import models as report
+
+    workspace, created = browse(ctx, flags, lambda browser: browser.create_workspace(name))
+    if flags["as_json"]:
+        click.echo(report.json_line({**report.workspace_object(workspace), "created": created}))
+    else:
+        click.echo(workspace.workspace_id)
+    if not created:
+        click.echo(f"workspace {name!r} exists already; nothing was made", err=True)

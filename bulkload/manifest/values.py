@@ -1,0 +1,56 @@
+"""What raw values can become: text of an entry, JSON of an upload."""
+
+import math
+import re
+from collections.abc import Iterator
+
+from bulkload.core.frameworks import Finding, shown
+from bulkload.manifest.rows import Unreadable
+
+DEEPEST = 64
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def written(value: object) -> str | Unreadable:
+    """The text that a value is when nothing is lost: text, and whole numbers."""
+    if isinstance(value, Unreadable):
+        return value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return str(value)
+        except ValueError:
+            return Unreadable("is a number without end", "put it in quotes")
+    quoted = f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else shown(value)
+    return Unreadable(f"{shown(value)} is no text", f'write it as text, in quotes: "{quoted}"')
+
+
+def unsendable(where: str, value: object, depth: int) -> Iterator[Finding]:  # noqa: PLR0912, C901 - a table of kinds
+    """What in a value cannot become JSON; msgspec would stop at it, or write it as null."""
+    if isinstance(value, str):
+        if SURROGATE.search(value):
+            yield Finding(where, f"{shown(value)} holds half a character", "write it in UTF-8")
+    elif value is None or isinstance(value, bool):
+        return
+    elif isinstance(value, Unreadable):
+        yield Finding(where, value.what, value.remedy)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            yield Finding(where, f"{shown(value)} does not fit in 64 bits", "write a smaller number, or a text")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Finding(where, f"{shown(value)} is no JSON number", "write a number, or leave it out")
+    elif depth >= DEEPEST:
+        yield Finding(where.partition(".")[0], "is nested too deep", f"nest at most {DEEPEST} deep")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str) or SURROGATE.search(key):
+                yield Finding(where, f"key {shown(key)} is no text", "write keys as text")
+            else:
+                yield from unsendable(f"{where}.{key}", inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from unsendable(where, inner, depth + 1)
+    else:
+        yield Finding(where, f"{shown(value)} is no JSON value", "write it as text")

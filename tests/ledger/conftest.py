@@ -1,0 +1,70 @@
+"""A ledger with a run under way, and entries to plan into it."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from bulkload.core.records import Conversion, Entry, SourceStat
+from bulkload.ledger.plan import plan
+from bulkload.ledger.records import PlannedEntry
+from bulkload.ledger.store import Store
+
+# The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+
+MakePlanned = Callable[..., PlannedEntry]
+Plan = Callable[..., None]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger lies."""
+    return tmp_path / "models.csv.ledger.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """An open ledger in its first run, "run-1"."""
+    opened = Store(path)
+    # No test cuts the power, and a commit a statement would cost a flush each.
+    opened.connection.execute("PRAGMA synchronous = OFF")
+    opened.begin_run("run-1", "2026-01-06T16:34:30Z")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def make_planned() -> MakePlanned:
+    """An entry as planning takes it in; its key follows from workspace, name, label and path."""
+
+    def make(line: int, name: str = "model", **fields: Any) -> PlannedEntry:
+        workspace_id = fields.pop("workspace_id", 7)
+        stat = fields.pop("stat", STAT)
+        defaults = {"version": str(line), "path": f"files/{name}-{line}.onnx", "source": f"/files/{name}-{line}.onnx"}
+        entry = Entry(**{"line": line, "name": name, "conversion": Conversion(framework="onnx"), **defaults, **fields})
+        words = f"{workspace_id} {entry.name} {entry.version} {entry.path}"
+        key = hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
+        return PlannedEntry(entry_key=key, workspace_id=workspace_id, entry=entry, stat=stat)
+
+    return make
+
+
+@pytest.fixture
+def plan_entries(store: Store) -> Plan:
+    """Plan these entries, in one operation as the writer makes it."""
+
+    def plan_them(*entries: PlannedEntry) -> None:
+        store.begin()
+        try:
+            store.attempt(lambda store: plan(store, "models.csv", entries))
+        finally:
+            store.commit()
+
+    return plan_them

@@ -1,0 +1,136 @@
+"""One attempt is one request, whatever becomes of it: only the engine may send again."""
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+
+from bulkload.core.verdicts import CallFailed, FailureKind
+
+pytestmark = pytest.mark.anyio
+
+
+async def all_of(listing: AsyncGenerator[Any]) -> list[Any]:
+    """Everything that a listing yields."""
+    return [item async for item in listing]
+
+
+CALLS = {
+    "config": lambda registry, bench: registry.config(),
+    "version": lambda registry, bench: registry.version(1215),
+    "workspaces": lambda registry, bench: registry.workspaces(),
+    "create_workspace": lambda registry, bench: registry.create_workspace("w"),
+    "list_workspace": lambda registry, bench: all_of(registry.list_workspace(1)),
+    "list_versions": lambda registry, bench: registry.list_versions("m"),
+    "upload": lambda registry, bench: bench.upload(registry),
+    "upload in pieces": lambda registry, bench: in_pieces(registry, bench),
+}
+
+
+async def in_pieces(registry: Any, bench: Any) -> Any:
+    """A large upload."""
+    form = bench.form()
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield form.head
+        for _ in range(8):
+            yield b"x" * (1 << 20)
+        yield form.tail
+
+    return await registry.upload("models/upload", form, 8 << 20, pieces())
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("end", ["close", "reset", "half a head", "half a body"])
+async def test_a_dropped_answer_is_not_asked_for_again(bench: Any, call: str, end: str) -> None:
+    """On a fresh connection; reads and GET too, which the library repeats by itself."""
+
+    async def play(connection: Any) -> None:
+        await connection.request()
+        if end == "reset":
+            connection.reset()
+        elif end == "half a head":
+            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+        elif end == "half a body":
+            await connection.send(bench.answer(200, b'{"models":[', length=500))
+
+    async with bench.before(play) as (wire, registry):
+        with pytest.raises(CallFailed) as raised:
+            await CALLS[call](registry, bench)
+        assert raised.value.failure.kind is FailureKind.CUT
+        await anyio.wait_all_tasks_blocked()
+        assert len(wire.requests) == wire.connections == registry.requests.total() == 1
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_nor_on_a_connection_that_served_before(bench: Any, call: str, end: str) -> None:
+    """A kept connection may be gone when it is used again: still one attempt, one request."""
+
+    async def play(connection: Any) -> None:
+        await connection.request()
+        await connection.send(bench.answer(body={}))
+        await connection.request()
+        if end == "reset":
+            connection.reset()
+
+    async with bench.before(play) as (wire, registry):
+        await registry.config()
+        with pytest.raises(CallFailed) as raised:
+            await CALLS[call](registry, bench)
+        assert raised.value.failure.kind is FailureKind.CUT
+        assert wire.connections == 1
+        assert len(wire.requests) == registry.requests.total() == 2
+
+
+@pytest.mark.parametrize("call", ["upload", "upload in pieces"])
+async def test_a_body_cut_in_the_middle_is_not_sent_again(bench: Any, call: str) -> None:
+    """Not the whole of it, and not the rest."""
+
+    async def play(connection: Any) -> None:
+        await connection.head()
+        await connection.reader.read(100)
+        connection.reset()
+
+    async with bench.before(play) as (wire, registry):
+        with pytest.raises(CallFailed) as raised:
+            await CALLS[call](registry, bench)
+        assert raised.value.failure.kind is FailureKind.CUT
+        await anyio.wait_all_tasks_blocked()
+        assert len(wire.requests) == wire.connections == registry.requests.total() == 1
+
+
+@pytest.mark.parametrize("fault", ["refuse", "reset", "lost-answer", "half", "late=0"])
+async def test_the_registrys_log_agrees(start: Any, bench: Any, fault: str) -> None:
+    """Its number of requests is the client's, for uploads, polls and listings; and so is the number of versions."""
+    faults = [f"{call}:{fault}%50" for call in ("upload", "poll", "list") if call == "upload" or "late" not in fault]
+    async with start(faults=tuple(faults), seed=3) as (sandbox, registry):
+        for _ in range(12):
+            with suppress(CallFailed):
+                await bench.upload(registry, workspace_id=sandbox.workspace_id)
+            with suppress(CallFailed):
+                await registry.version(1215)
+            with suppress(CallFailed):
+                await registry.list_versions("m")
+        assert len(sandbox.requests()) == registry.requests.total() == 36
+        assert {record.fate for record in sandbox.requests()} >= {"answered", fault.partition("=")[0]}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("call", CALLS)
+async def test_no_redirect_is_followed(bench: Any, status: int, call: str) -> None:
+    """Token and file go nowhere else, and the message says what to do."""
+
+    async def elsewhere(connection: Any) -> None:
+        await connection.request()
+
+    async with bench.playing(elsewhere) as other:
+        moved = bench.answer(status, location=f"{other.endpoint}/v1/api/x")
+        async with bench.replying(moved) as (wire, registry):
+            with pytest.raises(CallFailed, match=f"redirects to {other.endpoint}") as raised:
+                await CALLS[call](registry, bench)
+            assert raised.value.failure.status == status
+            assert len(wire.requests) == 1
+        assert other.connections == 0
