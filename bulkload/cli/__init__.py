@@ -17,6 +17,7 @@ COMMANDS = {
     "status": ("status", "Counts and progress of a ledger, also of a live run."),
     "wait": ("wait", "Only poll what is uploaded."),
     "results": ("results", "One row per entry: table, csv, jsonl or parquet."),
+    "manifest": ("manifest", "Manifests: schema, convert."),
     "models": ("models", "Models of a registry: list, versions, show, config, logs."),
     "workspaces": ("workspaces", "Workspaces of a registry: list, create."),
     "verify": ("verify", "Compare ledger and registry."),

@@ -73,7 +73,9 @@ def list_models(ctx: click.Context, /, workspace: str | None, **flags: Any) -> N
     if kept:
         report.print_models(kept, {each.workspace_id: each.name for each in asked}, now, sys.stdout)
     if not count:
-        place = f"workspace {asked[0].name!r}" if workspace else f"the {len(asked):,} workspaces that this account sees"
+        plural = "" if len(asked) == 1 else "s"
+        everywhere = f"the {len(asked):,} workspace{plural} that this account sees"
+        place = f"workspace {asked[0].name!r}" if workspace else everywhere
         click.echo(f"no models in {place}", err=True)
 
 

@@ -25,13 +25,31 @@ LIFE = click.FloatRange(min=0)
 @option(
     "--fault", "faults", multiple=True, metavar="SPEC", help="CALL:FAULT[=ARG] and @N, *N or %P, such as upload:503@3."
 )
-@option("--strict/--no-strict", default=True, help="--no-strict: let pass what only older releases did.")
 @option(
-    "--stuck-native-via-convert", is_flag=True, help="onnx and tensorflow never leave attempting_load_container there."
+    "--strict/--no-strict",
+    default=True,
+    help="--no-strict lets pass what older releases did: a custom archive without requirements.txt.",
 )
-@option("--token-life", "token_seconds", type=LIFE, default=3600.0, metavar="SECONDS", help="Of access tokens.")
 @option(
-    "--refresh-token-life", "refresh_token_seconds", type=LIFE, default=1800.0, metavar="SECONDS", help="Of the others."
+    "--stuck-native-via-convert",
+    is_flag=True,
+    help="onnx and tensorflow sent to upload_and_convert never become ready, as on one real registry.",
+)
+@option(
+    "--token-life",
+    "token_seconds",
+    type=LIFE,
+    default=3600,
+    metavar="SECONDS",
+    help="Of access tokens that the token endpoint gives out.",
+)
+@option(
+    "--refresh-token-life",
+    "refresh_token_seconds",
+    type=LIFE,
+    default=1800,
+    metavar="SECONDS",
+    help="Of refresh tokens.",
 )
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
 @option(

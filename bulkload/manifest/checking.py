@@ -4,11 +4,12 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 from bulkload.core.equality import offline_keys
+from bulkload.core.errors import ManifestError
 from bulkload.core.frameworks import did_you_mean, shown
 from bulkload.core.records import Entry, Problem
 from bulkload.manifest.arrow_formats import Arrow, Parquet
@@ -41,24 +42,34 @@ def check(
     ``overrides`` are ``--set`` words, ``workspace`` is for entries that name none; ``workspace_needed`` makes it a
     problem when there is none at all. Holds neither rows nor entries, whatever the manifest's size.
     """
-    if manifest == STANDARD_INPUT:
-        named, folder = "standard input", Path.cwd()
-        reader: type[Reader] = JsonLines
-    else:
-        named, folder, found = manifest, Path.cwd() / Path(manifest).parent, READERS.get(_extension(manifest))
-        wrong = _wrong_manifest(manifest)
-        if wrong is not None or found is None:
-            what, remedy = wrong or _wrong_extension(manifest)
-            yield Problem(manifest=manifest, place="", field="", what=what, remedy=remedy)
-            return
-        reader = found
-    checker = EntryChecker(named, folder, overrides, workspace, workspace_needed=workspace_needed)
+    folder = Path.cwd() if manifest == STANDARD_INPUT else Path.cwd() / Path(manifest).parent
+    try:
+        with opened_reader(manifest) as (reader, stream):
+            checker = EntryChecker(reader.manifest, folder, overrides, workspace, workspace_needed=workspace_needed)
+            yield from _check_rows(checker, reader, stream)
+    except ManifestError as error:
+        yield from error.problems
+
+
+@contextmanager
+def opened_reader(manifest: str) -> Iterator[tuple[Reader, BinaryIO]]:
+    """The reader of a manifest's format and its open file. Raises ``ManifestError`` where either cannot be had."""
+    named = "standard input" if manifest == STANDARD_INPUT else manifest
+    reader = JsonLines if manifest == STANDARD_INPUT else READERS.get(_extension(manifest))
+    wrong = None if manifest == STANDARD_INPUT else _wrong_manifest(manifest)
+    if wrong is not None or reader is None:
+        raise _not_opened(manifest, *(wrong or _wrong_extension(manifest)))
     try:
         with _opened(manifest) as stream:
-            yield from _check_rows(checker, reader(named), stream)
+            yield reader(named), stream
     except OSError as error:
         what = f"cannot be read ({error.strerror or error})"
-        yield Problem(manifest=named, place="", field="", what=what, remedy="check the path and its permissions")
+        raise _not_opened(named, what, "check the path and its permissions") from None
+
+
+def _not_opened(manifest: str, what: str, remedy: str) -> ManifestError:
+    problem = Problem(manifest=manifest, place="", field="", what=what, remedy=remedy)
+    return ManifestError(f"{manifest}: {what}", (problem,))
 
 
 def _extension(manifest: str) -> str:

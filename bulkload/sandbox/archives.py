@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
+TAIL_BYTES = 128 * 1024  # zipfile reads to the end only where a comment may be, and that is no longer than 64 KiB
 MAX_MEMBERS = 100_000
 MAX_READ_BYTES = 16 * 1024 * 1024  # decompressed, of all members of one archive together
 # Of the other methods zipfile decompresses without a bound.
@@ -33,7 +34,7 @@ class _BoundedFile(FileIO):
     def read(self, size: int | None = -1, /) -> Any:
         if size is not None and size > MAX_DIRECTORY_BYTES:
             raise ArchiveError(f"its directory is larger than {MAX_DIRECTORY_BYTES} bytes")
-        return super().read(MAX_DIRECTORY_BYTES if size is None or size < 0 else size)
+        return super().read(TAIL_BYTES if size is None or size < 0 else size)
 
 
 class Archive:

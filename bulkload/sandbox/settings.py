@@ -48,6 +48,9 @@ class SandboxSettings:
             raise ValueError(f"time scale {self.time_scale}: expected a number from 0, 1 is the pace of the real one")
         if self.converters < 1:
             raise ValueError(f"converters {self.converters}: expected at least 1")
+        for name, seconds in (("token", self.token_seconds), ("refresh token", self.refresh_token_seconds)):
+            if not 0 <= seconds < float("inf"):
+                raise ValueError(f"{name} lifetime {seconds}: expected a number of seconds from 0")
         self.parsed_limits()
         self.parsed_faults()
 

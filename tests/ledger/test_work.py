@@ -109,6 +109,20 @@ def test_a_model_is_a_name_in_a_workspace(store: Store, plan_entries: Plan, make
     assert [item.id for item in store.heads(0, 9)] == [1, 2]
 
 
+@pytest.mark.parametrize("state", sorted(IN_FLIGHT))
+def test_what_left_the_manifest_under_way_still_blocks_its_model(
+    state: State, store: Store, plan_entries: Plan, make_planned: MakePlanned
+) -> None:
+    """G2: it may become a version yet, and the next one must not overtake it."""
+    plan_entries(make_planned(1), make_planned(2), make_planned(3, "other"))
+    store.intend(1, STAT, (), SHA256)
+    if state is State.IN_DOUBT:
+        store.move(1, State.IN_DOUBT, Outcome())
+    plan_entries(make_planned(2), make_planned(3, "other"))
+    assert [item.entry.name for item in store.heads(0, 9)] == ["other"]
+    assert store.next_of_model((7, "model")) is None
+
+
 def test_what_failed_lets_the_next_version_go_on(store: Store, plan_entries: Plan, make_planned: MakePlanned) -> None:
     plan_entries(make_planned(1), make_planned(2))
     store.move(1, State.FAILED, Outcome())

@@ -238,15 +238,26 @@ async def test_a_full_disk_is_a_ledger_error_and_loses_nothing(path: Path) -> No
 @pytest.mark.anyio
 async def test_a_cancelled_callers_write_lands_before_it_goes(path: Path) -> None:
     """Or it would not know whether its intent is on the disk."""
-    gate = Gate()
+    gate, scope = Gate(), anyio.CancelScope()
+    found_when_it_went: list[set[int]] = []
+
+    async def caller(writer: Writer) -> None:
+        with scope:
+            try:
+                await writer.call(remember(1))
+            finally:
+                found_when_it_went.append(remembered(path))
+
     async with writing(lambda: Store(path)) as writer, anyio.create_task_group() as calls:
         calls.start_soon(writer.call, gate)
         await anyio.to_thread.run_sync(gate.reached.wait, BOUND_SECONDS)
-        calls.start_soon(writer.call, remember(1))
+        calls.start_soon(caller, writer)
         await anyio.wait_all_tasks_blocked()
-        calls.cancel_scope.cancel()
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert found_when_it_went == []
         gate.opened.set()
-    assert remembered(path) == {1}
+    assert found_when_it_went == [{1}]
 
 
 @pytest.mark.anyio

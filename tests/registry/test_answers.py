@@ -117,7 +117,7 @@ VERSIONS = st.fixed_dictionaries(
     {
         "model_version": st.fixed_dictionaries(
             {"id": st.integers() | JSON, "name": st.text() | JSON},
-            optional={key: JSON for key in ("conversion", "file_info", "status", "workspace_id", "visibility", "new")},
+            optional=dict.fromkeys(("conversion", "file_info", "status", "workspace_id", "visibility", "new"), JSON),
         )
     },
     optional={"config": JSON},

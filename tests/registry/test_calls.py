@@ -123,12 +123,11 @@ async def test_the_registrys_clock_is_known(bench: Any) -> None:
     """From its last answer; errors count too."""
     date = "Wed, 21 Oct 2015 07:28:00 GMT"
     async with bench.replying(bench.answer(500, date=date), bench.answer(body={})) as (_, registry):
-        assert registry.answered_at is None
+        at_first = registry.answered_at
         with pytest.raises(CallFailed):
             await registry.config()
         await registry.config()
-        assert registry.answered_at is not None
-        assert registry.answered_at.isoformat() == "2015-10-21T07:28:00+00:00"
+        assert (at_first, str(registry.answered_at)) == (None, "2015-10-21 07:28:00+00:00")
 
 
 @pytest.mark.parametrize(

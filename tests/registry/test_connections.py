@@ -124,7 +124,7 @@ async def test_a_trusted_certificate(
 
     async def pieces() -> AsyncGenerator[bytes]:
         yield form.head
-        for _ in range(32):
+        for _ in range(24):
             yield piece
         yield form.tail
 
@@ -132,10 +132,10 @@ async def test_a_trusted_certificate(
         bench.playing(play, tls=certificate) as wire,
         bench.registry(wire.endpoint, progress_timeout=0.2) as registry,
     ):
-        length = form.content_length(32 << 20)
-        assert await registry.upload("models/upload", form, 32 << 20, pieces()) == length
+        length = form.content_length(24 << 20)
+        assert await registry.upload("models/upload", form, 24 << 20, pieces()) == length
         with anyio.fail_after(10), pytest.raises(CallFailed, match="nothing moved"):
-            await registry.upload("models/upload", form, 32 << 20, pieces())
+            await registry.upload("models/upload", form, 24 << 20, pieces())
 
 
 async def test_no_tls_where_tls_is_asked_for(bench: Any) -> None:

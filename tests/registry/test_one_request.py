@@ -1,6 +1,6 @@
 """One attempt is one request, whatever becomes of it: only the engine may send again."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,18 +17,6 @@ async def all_of(listing: AsyncGenerator[Any]) -> list[Any]:
     return [item async for item in listing]
 
 
-CALLS = {
-    "config": lambda registry, bench: registry.config(),
-    "version": lambda registry, bench: registry.version(1215),
-    "workspaces": lambda registry, bench: registry.workspaces(),
-    "create_workspace": lambda registry, bench: registry.create_workspace("w"),
-    "list_workspace": lambda registry, bench: all_of(registry.list_workspace(1)),
-    "list_versions": lambda registry, bench: registry.list_versions("m"),
-    "upload": lambda registry, bench: bench.upload(registry),
-    "upload in pieces": lambda registry, bench: in_pieces(registry, bench),
-}
-
-
 async def in_pieces(registry: Any, bench: Any) -> Any:
     """A large upload."""
     form = bench.form()
@@ -40,6 +28,18 @@ async def in_pieces(registry: Any, bench: Any) -> Any:
         yield form.tail
 
     return await registry.upload("models/upload", form, 8 << 20, pieces())
+
+
+CALLS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
+    "config": lambda registry, bench: registry.config(),
+    "version": lambda registry, bench: registry.version(1215),
+    "workspaces": lambda registry, bench: registry.workspaces(),
+    "create_workspace": lambda registry, bench: registry.create_workspace("w"),
+    "list_workspace": lambda registry, bench: all_of(registry.list_workspace(1)),
+    "list_versions": lambda registry, bench: registry.list_versions("m"),
+    "upload": lambda registry, bench: bench.upload(registry),
+    "upload in pieces": in_pieces,
+}
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import io
 import json
+import pickle
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,34 @@ class MyBuilder(InferenceBuilder):
 """
 
 
-def zip_of(files: dict[str, str]) -> bytes:
+STEP_MODULE = "def process_data(input_data): return input_data"
+# ir_version 8; a graph with one output; one opset.
+ONNX = b"\x08\x08" + b"\x3a\x02\x62\x00" + b"\x42\x02\x10\x11"
+# schema version 1; one meta graph that holds one graph.
+SAVED_MODEL = b"\x08\x01" + b"\x12\x02\x12\x00"
+# A superblock of version 0 that says that the file ends with it.
+HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(32) + (96).to_bytes(8, "little") + bytes(48)
+FILES: dict[str, dict[str, str | bytes]] = {
+    "tensorflow": {"m/saved_model.pb": SAVED_MODEL, "m/variables/variables.index": b""},
+    "pytorch": {"m/data.pkl": b"N.", "m/constants.pkl": b"N.", "m/code/__torch__.py": ""},
+    "python": {"step/step.py": STEP_MODULE},
+    "custom": {"model/main.py": MAIN_MODULE, "model/requirements.txt": "numpy\n"},
+}
+
+
+def zip_of(files: Mapping[str, str | bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     """A zip archive with these files."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
     return buffer.getvalue()
+
+
+def model_of(framework: str) -> bytes:
+    """The smallest file that becomes ready."""
+    alone = {"onnx": ONNX, "keras": HDF5, "sklearn": pickle.dumps("model"), "xgboost": pickle.dumps("model")}
+    return alone[framework] if framework in alone else zip_of(FILES.get(framework, {"config.json": "{}"}))
 
 
 class Caller:
@@ -81,7 +103,7 @@ class Caller:
 
     async def send(
         self,
-        content: bytes = b"bytes",
+        content: bytes | None = None,
         *,
         route: str = CONVERT,
         file_name: str = "model.onnx",
@@ -90,7 +112,9 @@ class Caller:
         parts: tuple[str, ...] = ("metadata", "file"),
         **fields: Any,
     ) -> tuple[int, Any]:
-        """Upload; the status and the decoded answer."""
+        """Upload; the status and the decoded answer. Without `content` a file that the framework accepts."""
+        if content is None:
+            content = model_of(fields.get("framework", "onnx"))
         text = metadata if isinstance(metadata, str) else json.dumps(metadata or self.metadata(**fields))
         form = aiohttp.FormData(quote_fields=False)
         for part in reversed(parts) if file_first else parts:
@@ -102,7 +126,7 @@ class Caller:
             answer = await response.text()
             return response.status, json.loads(answer) if response.content_type == "application/json" else answer
 
-    async def publish(self, content: bytes = b"bytes", **fields: Any) -> int:
+    async def publish(self, content: bytes | None = None, **fields: Any) -> int:
         """Upload what must be accepted; the id in the answer."""
         status, answer = await self.send(content, **fields)
         assert status in {200, 202}, answer
@@ -155,7 +179,19 @@ def archive() -> Callable[..., bytes]:
     """A custom model's archive that passes; `archive({"main.py": "..."})` replaces files, None leaves one out."""
 
     def make(changes: dict[str, str | None] | None = None) -> bytes:
-        files = {"model/main.py": MAIN_MODULE, "model/requirements.txt": "numpy\n", **(changes or {})}
+        files = {**FILES["custom"], **(changes or {})}
         return zip_of({name: text for name, text in files.items() if text is not None})
 
     return make
+
+
+@pytest.fixture
+def zipped() -> Callable[..., bytes]:
+    """A zip archive of files: `zipped({"a.txt": "..."})`."""
+    return zip_of
+
+
+@pytest.fixture
+def model() -> Callable[[str], bytes]:
+    """The smallest file that becomes ready, by framework."""
+    return model_of

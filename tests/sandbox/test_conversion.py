@@ -79,6 +79,12 @@ def test_a_failing_validation_ends_early_in_its_last_phase() -> None:
     assert sum(seconds for _, seconds in phases) < 20
 
 
+@pytest.mark.parametrize("framework", ["pytorch", "xgboost", "sklearn", "keras"])
+def test_a_native_model_fails_in_the_container_that_it_falls_back_to(framework: str) -> None:
+    """`error` never follows attempting_load_native."""
+    assert [status for status, _ in phases_of(course_of(framework), failed=True)] == NATIVE + CONTAINER
+
+
 def test_a_version_without_an_outcome_stays_in_its_last_phase() -> None:
     """Trap 10: for ever."""
     timeline = schedule(course_of("onnx").phases, start=0.0, time_scale=1.0, outcome=None)

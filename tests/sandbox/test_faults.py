@@ -212,6 +212,72 @@ async def test_a_late_summary_is_null_at_first(start: Any, archive: Callable[...
         assert "No Python modules" in version["error_summary"]
 
 
+async def test_a_null_summary_is_the_word(start: Any) -> None:
+    """As some real versions have it."""
+    async with start(faults=("upload:null-summary@1", "poll:null-summary@2")) as caller:
+        first = await caller.publish(b"no model")
+        second = await caller.publish(b"no model")
+        assert (await caller.poll(first))["error_summary"] == "null"
+        seen = [(await caller.poll(second))["error_summary"] for _ in range(2)]
+        assert seen[0] == "null"
+        assert "not an ONNX model" in seen[1]
+
+
+async def test_a_status_can_be_missing(start: Any) -> None:
+    """No such key in that answer, or, met by an upload, in any answer about that version."""
+    async with start(faults=("poll:no-status@1", "upload:no-status@2", "list:no-status@1")) as caller:
+        first = await caller.publish()
+        assert "status" not in await caller.poll(first)
+        assert (await caller.poll(first))["status"] == "ready"
+        assert "status" not in (await caller.ask("models/list_versions", {"model_id": "m"}))[1][0]
+        assert "status" in (await caller.ask("models/list_versions", {"model_id": "m"}))[1][0]
+        assert "status" not in await caller.poll(await caller.publish())
+
+
+async def listed_ids(caller: Any) -> list[set[int]]:
+    """What each of the three listings knows of model `m`."""
+    workspace_id = caller.sandbox.workspace_id
+    _, everything = await caller.ask("models/list", {"workspace_id": workspace_id})
+    _, flat = await caller.ask("models/list_versions", {"model_id": "m"})
+    _, scoped = await caller.ask("models/list_versions_for_model", {"model_id": "m", "workspace_id": workspace_id})
+    nested = [
+        {item["model_version"]["id"] for model in answer["models"] for item in model["model_versions"]}
+        for answer in (everything, scoped)
+    ]
+    return [*nested, {item["id"] for item in flat}]
+
+
+async def test_a_listing_that_lags_does_not_know_new_versions(start: Any) -> None:
+    """They are there: found by id. The next listing, which does not lag, has them."""
+    async with start(faults=("list:lag=3600*3",)) as caller:
+        version_id = await caller.publish()
+        assert await listed_ids(caller) == [set(), set(), set()]
+        assert (await caller.ask("models/get_version_by_id", {"model_version_id": version_id}))[0] == 200
+        assert await listed_ids(caller) == [{version_id}] * 3
+
+
+async def test_a_lag_ends(start: Any) -> None:
+    """When the version is as old as the lag; a version's own lag concerns that version only."""
+    async with start(faults=("upload:lag=0.3@1",)) as caller:
+        late = await caller.publish()
+        prompt = await caller.publish()
+        stored = caller.sandbox.versions()[0]
+        while (seen := await listed_ids(caller)) != [{late, prompt}] * 3:
+            assert all(prompt in ids for ids in seen)
+        assert time.time() >= stored.created_at + 0.25
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [('{"code": 1, "extra": []}', "application/json"), ("no room", "text/plain")]
+)
+async def test_a_status_may_have_any_body(start: Any, body: str, content_type: str) -> None:
+    """What stands after `body:`, as it is."""
+    async with start(faults=(f"list:503=body:{body}*1",)) as caller:
+        async with caller.session.post(f"{caller.sandbox.endpoint}/v1/api/models/list", json={}) as response:
+            assert (response.status, response.content_type, await response.text()) == (503, content_type, body)
+        assert (await caller.ask("models/list"))[0] == 200
+
+
 async def test_a_fault_of_the_token_endpoint(start: Any) -> None:
     """Only that one."""
     async with start(faults=("token:503@1",)) as caller:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_restart_serves_what_was_published_before(start: Any) -> None:
     """Same versions, ids that go on, same token, same identity; on another port."""
     async with start() as caller:
-        first = await caller.publish(b"kept")
+        first = await caller.publish()
         before, token, identity = caller.sandbox.versions(), caller.sandbox.token, caller.sandbox.sandbox_id
     async with start() as caller:
         assert caller.sandbox.versions() == before

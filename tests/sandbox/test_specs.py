@@ -42,6 +42,7 @@ def test_a_fault_reads_as_written(text: str, spec: FaultSpec) -> None:
         ("upload:explode", "unknown fault 'explode'"),
         ("poll:late", "late cannot happen to poll, only to upload"),
         ("token:stuck", "stuck cannot happen to token"),
+        ("poll:lag=5", "lag cannot happen to poll, only to list, upload"),
         ("upload:99", "200 to 599"),
         ("upload:slow=soon", "slow wants a number of seconds after =, not 'soon'"),
         ("upload:refuse=1", "refuse takes no argument"),
@@ -159,6 +160,8 @@ def test_limits_of_other_calls_do_not_matter_and_any_limits_all() -> None:
         ({"time_scale": -1.0}, "time scale"),
         ({"converters": 0}, "converters"),
         ({"port": 70000}, "port"),
+        ({"token_seconds": -1.0}, "token lifetime"),
+        ({"refresh_token_seconds": float("inf")}, "refresh token lifetime"),
     ],
 )
 def test_settings_refuse_what_cannot_be(tmp_path: Path, values: dict[str, object], reason: str) -> None:

@@ -129,8 +129,8 @@ async def test_metadata_comes_back_as_the_real_registry_shows_it(start: Any, arc
         ({"framework": "pytorch", "input_schema": None}, "input_schema is required"),
         ({"framework": "pytorch", "output_schema": "?"}, "output_schema cannot be decoded"),
         ({"framework": "pytorch", "output_schema": "AAAA"}, "output_schema cannot be decoded"),
-        ({"framework": "custom"}, "Not a valid ZIP file."),
-        ({"framework": "hugging-face-translation"}, "Not a valid ZIP file."),
+        ({"framework": "custom", "content": b"bytes"}, "Not a valid ZIP file."),
+        ({"framework": "hugging-face-translation", "content": b"bytes"}, "Not a valid ZIP file."),
     ],
 )
 async def test_a_wrong_upload_is_refused_with_its_reason_and_leaves_nothing(

@@ -1,0 +1,200 @@
+"""A manifest in another format, without loss."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from bulkload.core.errors import ManifestError, UsageError
+from bulkload.core.records import Problem
+from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
+from bulkload.manifest.rows import FIELDS, Defaults, Row, Unreadable
+
+ROWS_A_BATCH = 1024
+_SCHEMA_FIELDS = ("input_schema", "output_schema")
+
+
+@dataclass(slots=True)
+class _Staged:
+    """All rows on disk, one JSON line each, with the fields that occur."""
+
+    file: IO[bytes]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows, in the manifest's order."""
+        self.file.seek(0)
+        for line in self.file:
+            yield json.loads(line)
+
+    def full_rows(self) -> Iterator[dict[str, Any]]:
+        """The rows with the manifest's defaults written into them."""
+        for row in self.rows():
+            yield self.defaults | row
+
+    def columns(self) -> list[str]:
+        """The fields that occur, in the order of the documentation."""
+        return [name for name in FIELDS if name in self.used or name in self.defaults]
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self.file.close()
+
+
+def convert(manifest: str, extension: str, target: BinaryIO, folder: Path | None) -> int:
+    """Write ``manifest`` to ``target`` in the format of ``extension``; the number of entries.
+
+    ``folder``: where the result will lie; relative paths are rewritten so that they still lead to the same files.
+    Reads syntax only: what is wrong with an entry stays wrong. Raises ``ManifestError`` with every problem of the
+    syntax, ``UsageError`` for what the other format cannot hold.
+    """
+    with closing(_stage(manifest, _moved(manifest, folder))) as staged:
+        WRITERS[extension](staged, target)
+        return sum(1 for _ in staged.rows())
+
+
+def _moved(manifest: str, folder: Path | None) -> Callable[[str], str]:
+    """How a relative path reads from the folder of the result."""
+    here = Path.cwd() if manifest == STANDARD_INPUT else Path(manifest).resolve().parent
+    if folder is None or folder.resolve() == here:
+        return lambda path: path
+    there = folder.resolve()
+    return lambda path: path if os.path.isabs(path) else os.path.relpath(here / path, there)  # noqa: PTH117
+
+
+def _stage(manifest: str, moved: Callable[[str], str]) -> _Staged:
+    staged = _Staged(tempfile.TemporaryFile(prefix="bulkload-"))  # noqa: SIM115 - closed by the caller
+    problems: list[Problem] = []
+    with opened_reader(manifest) as (reader, stream):
+        for found in reader.read(stream):
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            fields, unreadable = _given(found.fields, moved)
+            place = found.place if isinstance(found, Row) else "defaults"
+            problems += [reader.problem(place, why.what, why.remedy, name) for name, why in unreadable]
+            if isinstance(found, Defaults):
+                staged.defaults = fields
+            elif not problems:
+                staged.used.update(fields)
+                staged.file.write(json.dumps(fields).encode() + b"\n")
+    if problems:
+        staged.close()
+        raise ManifestError(f"{manifest}: {len(problems)} problems; nothing was converted", tuple(problems))
+    return staged
+
+
+def _given(fields: dict[str, Any], moved: Callable[[str], str]) -> tuple[dict[str, Any], list[tuple[str, Unreadable]]]:
+    """The fields that are given, and those that could not be read."""
+    found: dict[str, Any] = {}
+    unreadable = []
+    for name, value in fields.items():
+        if isinstance(value, Unreadable):
+            unreadable.append((name, value))
+        elif value is not None and value != "":
+            leads_to_file = name == "path" or (
+                name in _SCHEMA_FIELDS and isinstance(value, str) and value.endswith(".arrow")
+            )
+            found[name] = moved(value) if leads_to_file and isinstance(value, str) and "://" not in value else value
+    return found, unreadable
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _write_csv(staged: _Staged, target: BinaryIO) -> None:
+    text = io.TextIOWrapper(target, encoding="utf-8", newline="")
+    columns = staged.columns()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in staged.full_rows():
+        writer.writerow([_cell(row[name]) if name in row else "" for name in columns])
+    text.flush()
+    text.detach()
+
+
+def _write_jsonl(staged: _Staged, target: BinaryIO) -> None:
+    target.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in staged.full_rows())
+
+
+def _write_json(staged: _Staged, target: BinaryIO) -> None:
+    target.write(b"{")
+    if staged.defaults:
+        target.write(b'"defaults": ' + json.dumps(staged.defaults, ensure_ascii=False).encode() + b",\n ")
+    target.write(b'"models": [')
+    separator = b"\n  "
+    for row in staged.rows():
+        target.write(separator + json.dumps(row, ensure_ascii=False).encode())
+        separator = b",\n  "
+    target.write(b"\n]}\n")
+
+
+def _write_yaml(staged: _Staged, target: BinaryIO) -> None:
+    import yaml
+
+    def block(value: Any) -> bytes:
+        text: str = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
+        return text.encode()
+
+    if staged.defaults:
+        target.write(block({"defaults": staged.defaults}))
+    target.write(b"models:\n")
+    target.writelines(block([row]) for row in staged.rows())
+
+
+def _write_toml(staged: _Staged, target: BinaryIO) -> None:
+    """Whole: its writer knows no parts, and a TOML manifest is read whole too."""
+    import tomli_w
+
+    document: dict[str, Any] = {"defaults": staged.defaults} if staged.defaults else {}
+    try:
+        tomli_w.dump({**document, "models": list(staged.rows())}, target)
+    except TypeError:
+        raise UsageError("TOML cannot hold null; leave it out, or choose another format") from None
+
+
+def _write_arrow(staged: _Staged, target: BinaryIO, *, parquet: bool) -> None:
+    """Text columns; lists and objects as JSON text, because entries may differ in their form."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    columns = staged.columns()
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    opened = pq.ParquetWriter(target, schema) if parquet else pa.ipc.new_file(cast("io.IOBase", target), schema)
+    with opened as writer:
+        batch: list[dict[str, str]] = []
+        for row in staged.full_rows():
+            batch.append({name: _cell(value) for name, value in row.items()})
+            if len(batch) == ROWS_A_BATCH:
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                batch = []
+        writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+
+
+def _write_parquet(staged: _Staged, target: BinaryIO) -> None:
+    _write_arrow(staged, target, parquet=True)
+
+
+def _write_ipc(staged: _Staged, target: BinaryIO) -> None:
+    _write_arrow(staged, target, parquet=False)
+
+
+WRITERS: dict[str, Callable[[_Staged, BinaryIO], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".json": _write_json,
+    ".yaml": _write_yaml,
+    ".yml": _write_yaml,
+    ".toml": _write_toml,
+    ".parquet": _write_parquet,
+    ".arrow": _write_ipc,
+    ".feather": _write_ipc,
+}
