@@ -69,10 +69,10 @@ def _known_flags(commands: Iterable[str]) -> list[str]:
     from importlib import import_module
 
     found: set[str] = set()
-    for command in commands:
-        for parameter in import_module(f"bulkload.cli.{command}").command.params:
-            if isinstance(parameter, click.Option) and parameter.name is not None:
-                found.add(parameter.name)
+    for name in commands:
+        command: click.Command = import_module(f"bulkload.cli.{name}").command
+        for one in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+            found.update(parameter.name or "" for parameter in one.params if isinstance(parameter, click.Option))
     return sorted(found)
 
 

@@ -134,7 +134,7 @@ class Registry:
                         yield versions
                 parser.close()
             except (ijson.JSONError, UnicodeDecodeError) as error:
-                reason = answers.one_line(str(error).partition("\n")[0])
+                reason = str(error).partition("\n")[0]
                 raise self._transport.unreadable(call, reason, response.status) from None
             if not opening.seen:
                 raise self._transport.unreadable(call, "no list of models", response.status)
@@ -204,7 +204,7 @@ class Registry:
         return await self._transport.json(kind, "POST", call, body)
 
     def _unreadable(self, call: str, answer: object) -> CallFailed:
-        return self._transport.unreadable(call, answers.one_line(msgspec.json.encode(answer).decode()))
+        return self._transport.unreadable(call, msgspec.json.encode(answer).decode())
 
 
 class _ListOpening:

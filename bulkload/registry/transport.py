@@ -29,7 +29,8 @@ ERROR_BODY_SECONDS = 10.0
 # An answer that is read whole is a version, a page of logs, the versions of one name: far below this.
 LARGEST_ANSWER = 64 << 20
 
-_LOST = (aiohttp.ClientError, TimeoutError, OSError)
+# Time-outs are OSErrors.
+_LOST = (aiohttp.ClientError, OSError)
 
 
 class Transport:
@@ -88,11 +89,12 @@ class Transport:
     async def decoded(self, response: aiohttp.ClientResponse, call: str) -> Any:
         """The whole answer, decoded from JSON."""
         body = await _read_up_to(response, LARGEST_ANSWER, bytearray())
+        if len(body) > LARGEST_ANSWER:
+            raise self.unreadable(call, f"an answer of more than {LARGEST_ANSWER} bytes", response.status)
         try:
             return msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            words = answers.error_message(bytes(body[:LARGEST_ERROR_BODY]))
-            raise self.unreadable(call, words, response.status) from None
+            raise self.unreadable(call, self._words_of(body), response.status) from None
 
     @asynccontextmanager
     async def request(
@@ -136,27 +138,33 @@ class Transport:
 
     def unreadable(self, call: str, words: str, status: int | None = None) -> CallFailed:
         """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
-        message = f"not what a registry answers: {self._without_token(words)}"
+        message = f"not what a registry answers: {answers.one_line(self._without_token(words))}"
         return CallFailed(Failure(call=call, kind=FailureKind.UNREADABLE, status=status, message=message))
 
     async def _refusal(self, response: aiohttp.ClientResponse, call: str) -> Failure:
         body = bytearray()
         with anyio.move_on_after(ERROR_BODY_SECONDS), suppress(*_LOST):
             await _read_up_to(response, LARGEST_ERROR_BODY, body)
-        message = answers.error_message(bytes(body[:LARGEST_ERROR_BODY])) or _phrase(response.status)
+        message = self._words_of(body) or _phrase(response.status)
         if 300 <= response.status < 400:
-            location = answers.one_line(response.headers.get("Location", "nowhere"))
+            location = answers.one_line(self._without_token(response.headers.get("Location", "nowhere")))
             message = f"redirects to {location}; give that address as the endpoint"
         return Failure(
             call=call,
             kind=FailureKind.STATUS,
             status=response.status,
-            message=self._without_token(message),
+            message=message,
             retry_after=answers.retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
         )
 
+    def _words_of(self, body: bytearray) -> str:
+        return answers.error_message(self._without_token(body[:LARGEST_ERROR_BODY].decode("latin-1")).encode("latin-1"))
+
     def _without_token(self, words: str) -> str:
-        """What others say, without our secret: some gateways show a refused request's headers in their answer."""
+        """What others say, without our secret: some gateways show a refused request's headers in their answer.
+
+        Before it is cut to a readable length, lest half of a token stay.
+        """
         token = self.tokens.held
         return words.replace(token, "(the token)") if token else words
 

@@ -119,6 +119,15 @@ async def test_a_refused_token_is_renewed_by_the_client(start: Any, bench: Any, 
         assert await registry.workspaces()
 
 
+@pytest.mark.parametrize("before", range(480, 500, 5))
+async def test_no_half_of_the_token_is_seen_either(bench: Any, before: int) -> None:
+    """A long message is cut where the token stands."""
+    async with bench.replying(bench.answer(500, b"x" * before + bench.token.encode() + b"y" * 500)) as (_, registry):
+        with pytest.raises(CallFailed) as raised:
+            await registry.workspaces()
+    assert bench.token[:5] not in str(raised.value)
+
+
 async def test_nobody_sees_the_token(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Not in a repr, an error or a log, also where a gateway shows the request's headers in its answer."""
     caplog.set_level(logging.DEBUG)

@@ -32,15 +32,15 @@ def zip_with(name: str, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> b
 
 
 def test_a_bomb_is_read_no_further_than_asked(tmp_path: Path) -> None:
-    """64 MiB of nothing in 64 kB; also when it claims to be small."""
+    """64 MiB of nothing in 64 kB: neither when it says so nor when it claims to be small."""
     honest = zip_with("main.py", bytes(64 * MEBIBYTE))
-    lying = honest.replace(struct.pack("<I", 64 * MEBIBYTE), struct.pack("<I", 1000))
+    lying = honest.replace(struct.pack("<I", 64 * MEBIBYTE), struct.pack("<I", 100_000))
     for content in (honest, lying):
         path = written(tmp_path, content)
         tracemalloc.start()
         try:
             with open_archive(path) as archive:
-                assert len(archive.read("main.py", 100_000)) in {1000, 100_000}
+                assert archive.read("main.py", 50_000) == bytes(50_000)
             assert not judge(path, "custom", "x.zip", strict=False).ok
             assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
         finally:
