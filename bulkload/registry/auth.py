@@ -1,9 +1,13 @@
 """The bearer token: given, read from a file, or printed by a command."""
 
+import tempfile
+from subprocess import DEVNULL
+
 import anyio
 
 from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
+from bulkload.registry.answers import LONGEST_MESSAGE, one_line
 
 # A command that asks somebody, who is not there, must not hold up a run for ever.
 COMMAND_SECONDS = 60.0
@@ -58,12 +62,19 @@ class TokenSource:
         return token
 
     async def _run(self, command: str) -> str:
-        try:
-            with anyio.fail_after(self._command_timeout):
-                result = await anyio.run_process(["/bin/sh", "-c", command], check=False)
-        except TimeoutError:
-            raise NotAuthorised(f"--token-command printed no token within {self._command_timeout:g} s") from None
-        if result.returncode != 0:
-            words = result.stderr.decode(errors="replace").strip()[-300:]
-            raise NotAuthorised(f"--token-command ended with {result.returncode}: {words}")
-        return result.stdout.decode(errors="replace")
+        with tempfile.TemporaryFile() as complaints:
+            # Cancelled while it starts, it would be left running.
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(["/bin/sh", "-c", command], stdin=DEVNULL, stderr=complaints)
+            try:
+                with anyio.fail_after(self._command_timeout):
+                    async with process:
+                        output = process.stdout
+                        printed = b"" if output is None else b"".join([piece async for piece in output])
+            except TimeoutError:
+                raise NotAuthorised(f"--token-command printed no token within {self._command_timeout:g} s") from None
+            if process.returncode != 0:
+                complaints.seek(0)
+                words = one_line(complaints.read(LONGEST_MESSAGE).decode(errors="replace"))
+                raise NotAuthorised(f"--token-command ended with {process.returncode}: {words}")
+        return printed.decode(errors="replace")

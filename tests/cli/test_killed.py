@@ -20,7 +20,8 @@ def sixty_entries(seed: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for round_, models in (("1", 50), ("2", 10)):
         for number in range(models):
-            content = f"model {number} version {round_} ".encode() * chance.choice([1, 50, 100_000])
+            # A whole pickle, and then what is not looked at.
+            content = b"N." + f"model {number} version {round_} ".encode() * chance.choice([1, 50, 100_000])
             row: dict[str, Any] = {"name": f"model-{number}", "version": round_, "content": content}
             if number % 7 == 0:
                 schema = {"x": "float32"}

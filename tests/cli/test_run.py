@@ -123,7 +123,7 @@ def test_no_wait_leaves_versions_converting_and_wait_sees_them_through(bulkload,
     """--no-wait ends with 12 after the uploads; `wait` polls the rest and sends nothing."""
     sandbox = start_sandbox("--time-scale", "0.01")
     schema = {"x": "float32"}
-    row = {"name": "s", "content": b"pickle", "framework": "sklearn", "input_schema": schema, "output_schema": schema}
+    row = {"name": "s", "content": b"N.", "framework": "sklearn", "input_schema": schema, "output_schema": schema}
     manifest = write_manifest([row])
     words = ("--workspace", "w", "--create-workspace", "--no-wait")
     first = bulkload("run", manifest, *words, "--json", env=sandbox.environment)
@@ -140,7 +140,7 @@ def test_a_version_that_never_ends_is_given_up_after_the_wait_timeout(bulkload, 
     """Its entry stays `uploaded`, the run ends with 12, and the next run goes on polling it."""
     sandbox = start_sandbox("--fault", "upload:stuck@1", "--time-scale", "0")
     schema = {"x": "float32"}
-    row = {"name": "s", "content": b"pickle", "framework": "sklearn", "input_schema": schema, "output_schema": schema}
+    row = {"name": "s", "content": b"N.", "framework": "sklearn", "input_schema": schema, "output_schema": schema}
     manifest = write_manifest([row])
     words = ("--workspace", "w", "--create-workspace", "--wait-timeout", "300ms", "--poll-interval", "50ms..100ms")
     for _ in range(2):
