@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -18,7 +19,7 @@ from bulkload.engine.run import Progress, Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import set_up_logs
 from bulkload.report.progress import show_progress
-from bulkload.report.summary import resumable, summary_lines
+from bulkload.report.summary import MOST_TROUBLES, resumable, summary_lines, trouble_lines
 
 Job = Callable[..., Awaitable[RunSummary]]
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
     if error is not None:
         show_error(error)
     if not quiet and not as_json and summary.run_id:
-        for line in summary_lines(summary):
+        for line in (*summary_lines(summary), *_troubles(summary)):
             click.echo(line, err=True)
         if resumable(summary):
             click.echo(f"go on with: {command}", err=True)
@@ -69,6 +70,14 @@ def _leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _troubles(summary: RunSummary) -> list[str]:
+    total = sum(failure.count for failure in summary.failures)
+    if not total:
+        return []
+    with LedgerReader(Path(summary.ledger)) as reader:
+        return trouble_lines(reader.troubles(MOST_TROUBLES), total)
 
 
 def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:

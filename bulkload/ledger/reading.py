@@ -83,6 +83,16 @@ class LedgerReader:
             yield from self._connection.execute(f"{select} WHERE line IS NOT NULL ORDER BY line")
             yield from self._connection.execute(f"{select} WHERE line IS NULL ORDER BY entry_key")
 
+    def troubles(self, most: int) -> list[tuple[str, str, str]]:
+        """The first ``most`` entries of the manifest that failed or ended in error: (state, name, message)."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT state, name, coalesce(message, cause, '') FROM entries"
+                " WHERE state IN ('failed', 'error') AND line IS NOT NULL ORDER BY line LIMIT ?",
+                (most,),
+            )
+            return list(rows)
+
     def workspaces(self) -> list[int]:
         """The workspaces that hold a version of this ledger."""
         with self._reading():

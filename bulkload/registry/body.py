@@ -59,8 +59,9 @@ class UploadBody(aiohttp.Payload):
         """Wait until nothing of this body runs any more: afterwards the iterator is closed and no byte leaves."""
         if self._transport is None:
             return
-        with anyio.CancelScope(shield=True):
-            await self._written.wait()
+        if not self._written.is_set():
+            with anyio.CancelScope(shield=True):
+                await self._written.wait()
         # A closing transport first sends what it holds, however long that takes. One that is not closing may serve
         # another request by now.
         if self._transport.is_closing():

@@ -28,14 +28,35 @@ def summary_lines(summary: RunSummary) -> list[str]:
     """What a person wants to know at the end, and the command to go on."""
     counts = ", ".join(f"{summary.states[state]:,} {word}" for state, word in _WORDS.items() if summary.states[state])
     sent = summary.requests.upload
-    did = f"{sent:,} uploads, {show_bytes(summary.bytes_sent)}" if sent else "nothing sent"
+    did = f"{sent:,} upload{'' if sent == 1 else 's'}, {show_bytes(summary.bytes_sent)}" if sent else "nothing sent"
     noun = "entry" if summary.entries == 1 else "entries"
     lines = [f"{summary.entries:,} {noun}: {counts or 'none'} ({did}, {show_duration(summary.elapsed_seconds)})"]
     if summary.adopted:
         lines.append(f"{summary.adopted:,} found in the registry after a lost answer")
-    lines += [f"  {failure.count:,} x {failure.cause}, such as {failure.example}" for failure in summary.failures]
     if summary.exit_code in _ENDINGS:
         lines.append(f"ended early: {_ENDINGS[ExitCode(summary.exit_code)]}")
+    return lines
+
+
+MOST_TROUBLES = 1_000
+MOST_REASONS = 10
+MOST_NAMES = 3
+
+
+def trouble_lines(troubles: list[tuple[str, str, str]], total: int) -> list[str]:
+    """Entries (state, name, message) by their reason, each reason once with the models that it hit.
+
+    ``total``: how many there are in all, where that is more than are given.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for state, name, message in troubles:
+        names.setdefault((state, " ".join(message.split())), []).append(name)
+    lines = []
+    for (state, message), hit in list(names.items())[:MOST_REASONS]:
+        more = f" and {len(hit) - MOST_NAMES:,} more" if len(hit) > MOST_NAMES else ""
+        lines.append(f"  {state}: {', '.join(hit[:MOST_NAMES])}{more}: {message}")
+    if len(names) > MOST_REASONS or total > len(troubles):
+        lines.append(f"  ... {total:,} in all; `bulkload results` shows each")
     return lines
 
 
