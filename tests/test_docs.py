@@ -110,17 +110,13 @@ def test_the_summary_keys_are_the_designs(design):
     assert msgspec.json.encode(RequestCounts())
 
 
-# Flags that wait for the commands they belong to.
-LATER = {"--max-converting", "--max-failures"}
-
-
 def test_the_flags_of_run_are_the_designs(design):
     """Every flag of the design's table exists under its name."""
     table = design[design.index("| flag of `run` |") : design.index("Every flag is also `BULKLOAD_<FLAG>`")]
     wanted = set(
         re.findall(r"--[a-z][a-z-]+", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
     )
-    assert wanted - LATER <= flags_of("run") | {"--no-wait"}
+    assert wanted <= flags_of("run") | {"--no-wait"}
 
 
 def test_the_exit_codes_are_the_designs(design):

@@ -20,6 +20,7 @@ from bulkload.cli.options import (
     program,
     sandbox_folder,
 )
+from bulkload.core.bounds import parse_failure_limit
 from bulkload.core.errors import UsageError
 from bulkload.core.polling import PollInterval
 from bulkload.core.settings import Credentials, OnExisting, Route, Settings
@@ -70,6 +71,18 @@ _PACE_OPTIONS = (
         default="auto",
         metavar="RATE",
         help="Polls; auto: first polls keep pace with the uploads, all others together 20/s.",
+    ),
+    option(
+        "--max-converting",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Versions that may be converting on the registry at once; those that are ready at once do not count.",
+    ),
+    option(
+        "--max-failures",
+        callback=parsed(parse_failure_limit),
+        metavar="N|P%",
+        help="Stop when more than N entries, or more than P% of at least 20 finished ones, failed.",
     ),
     option(
         "--bandwidth", callback=parsed(parse_bandwidth), metavar="RATE", help="All uploads together, such as 50MB/s."
@@ -182,6 +195,8 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
         retry_failed=flags["retry_failed"],
         **_engine_flags(flags),
     )
+    if settings.max_converting is not None and not settings.wait:
+        raise UsageError("--max-converting and --no-wait: who does not poll cannot know when a conversion ends")
     if flags["sandbox"]:
         return _in_sandbox(ctx, settings, flags, stack)
     if flags["endpoint"] is None:
@@ -195,8 +210,8 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
 def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags that ``run`` has and ``plan`` has not, under the names of the settings."""
     names = (
-        "concurrency", "upload_rate", "poll_rate", "bandwidth", "poll_interval", "wait_timeout", "wait",
-        "answer_timeout", "settle", "resend_in_doubt",
+        "concurrency", "upload_rate", "poll_rate", "bandwidth", "max_converting", "max_failures", "poll_interval",
+        "wait_timeout", "wait", "answer_timeout", "settle", "resend_in_doubt",
     )  # fmt: skip
     found = {name: flags[name] for name in names if name in flags}
     if "route" in flags:

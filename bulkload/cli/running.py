@@ -15,7 +15,8 @@ from bulkload.core.errors import BulkloadError, ExitCode
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
-from bulkload.engine.run import Progress, Stop
+from bulkload.engine.run import Progress
+from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import set_up_logs
 from bulkload.report.progress import show_progress

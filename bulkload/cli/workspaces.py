@@ -50,7 +50,8 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
     """Let ``work`` look into the registry that the flags name."""
     from bulkload.cli.running import attended_loop
     from bulkload.engine.browsing import Browser
-    from bulkload.engine.run import Progress, Stop
+    from bulkload.engine.run import Progress
+    from bulkload.engine.stopping import Stop
     from bulkload.registry import Registry
 
     with _access(ctx, flags) as (endpoint, held):

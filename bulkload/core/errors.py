@@ -10,6 +10,7 @@
     ├── NotAuthorised          5   the registry does not accept the token, or there is none
     ├── RegistryUnavailable    6   the registry cannot be reached or refuses for now: run again
     │   └── ForeignAnswer      6   what answers is not a registry
+    ├── TooManyFailures        7   stopped by --max-failures
     └── Interrupted      130/143   a signal came before anything was sent
 """
 
@@ -80,6 +81,12 @@ class RegistryUnavailable(BulkloadError):
     """The registry cannot be reached or refuses for now: run again."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class TooManyFailures(BulkloadError):
+    """More entries failed than ``--max-failures`` allows: the run takes nothing new."""
+
+    exit_code = ExitCode.TOO_MANY_FAILURES
 
 
 class Interrupted(BulkloadError):

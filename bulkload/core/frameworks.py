@@ -192,21 +192,28 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Longer words are cut before they are compared or shown.
 LONGEST_SHOWN = 80
 _shortened = reprlib.Repr()
+_shortened.maxlevel = 3
 _shortened.maxstring = _shortened.maxother = LONGEST_SHOWN
+
+
+def printable(text: str) -> str:
+    """A text without anything that a terminal would obey: written as Python writes it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(value: object) -> str:
     """A value for a message: text in double quotes; cut, and with nothing in it that a terminal would obey."""
     if isinstance(value, str):
-        cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "..."
-        return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
-    words = {None: "null", True: "true", False: "false"}
+        return f'"{printable(value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "...")}"'
     if value is None or isinstance(value, bool):
-        return words[value]
+        return {None: "null", True: "true", False: "false"}[value]
     try:
-        return _shortened.repr(value)
+        text = _shortened.repr(value)
     except ValueError:  # an integer of more digits than Python likes to write
         return "a number without end"
+    return text if len(text) <= 2 * LONGEST_SHOWN else text[: 2 * LONGEST_SHOWN - 3] + "..."
 
 
 @lru_cache(maxsize=1024)
@@ -307,7 +314,7 @@ def config_findings(framework: str, framework_config: Mapping[str, Any], accel: 
     findings += _settings_findings(where, config, known, others=framework == "custom")
     if framework == "vllm" and accelerator_name(accel) != "qaic":
         for key, value in config.items():
-            if _QAIC_ONLY.get(key) == value or (key == "device_group" and value is not None):
+            if value is not None and (key == "device_group" or value == _QAIC_ONLY.get(key)):
                 what = f"{shown(value)} goes with accel qaic only"
                 findings.append(Finding(f"{where}.{key}", what, 'leave it out, or add accel {"qaic": {...}}'))
     return findings
@@ -333,11 +340,8 @@ def _wanted(setting: Setting, value: object) -> str | None:
     if value is None and setting.nullable:
         return None
     if not _is_kind(setting.kind, value):
-        return (
-            f"write {'true or false' if setting.kind == 'truth value' else f'a {setting.kind}'}, without quotes"
-            if (setting.kind != "text")
-            else "write a text"
-        )
+        wanted = "true or false" if setting.kind == "truth value" else f"a {setting.kind}"
+        return f"write {wanted}{', without quotes' if isinstance(value, str) and setting.kind != 'text' else ''}"
     if isinstance(value, str) and setting.choices and value not in setting.choices:
         return did_you_mean(value, setting.choices)
     if isinstance(value, int | float) and not _within(value, setting):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bulkload.core.bounds import FailureLimit
 from bulkload.core.polling import PollInterval
 
 
@@ -57,6 +58,10 @@ class Settings:
     # None: a version's first poll keeps pace with the uploads, all further ones share AUTO_POLL_RATE.
     poll_rate: float | None = None
     bandwidth: float | None = None
+
+    # Versions that may be converting on the registry at once; None: no limit.
+    max_converting: int | None = None
+    max_failures: FailureLimit | None = None
 
     poll_interval: PollInterval = field(default_factory=PollInterval)
     wait: bool = True

@@ -1,12 +1,11 @@
 """Models where something was sent again are listed once more: a version that nobody claims is a duplicate."""
 
-from pathlib import PurePath
-
 from bulkload.core.equality import content_of_entry
 from bulkload.core.reconcile import twins
 from bulkload.engine.listing import versions_now
 from bulkload.engine.run import Run, log
 from bulkload.ledger.records import LedgerEntry
+from bulkload.registry.form import sent_file_name
 
 ENTRIES_A_PAGE = 256
 
@@ -31,7 +30,7 @@ async def _audit_entry(run: Run, item: LedgerEntry) -> None:
     found = twins(
         content_of_entry(item.entry, item.workspace_id, run.default_arch),
         item.sha256 or "",
-        PurePath(item.entry.source).name,
+        sent_file_name(item.entry.source),
         item.fence,
         candidates,
         claimed.keys() | ({item.version_id} if item.version_id is not None else set()),

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import anyio
 
-from bulkload.core.errors import NotAuthorised, RegistryUnavailable
+from bulkload.core.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.pacing import Pacer
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
@@ -59,7 +59,8 @@ async def repeat(
                 raise
             seconds = pause_seconds(failure, attempt, chance())
             if attempt >= ATTEMPTS_PER_ENTRY or not budget.spend():
-                raise RegistryUnavailable(unavailable_message(failure)) from None
+                ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
+                raise ending(unavailable_message(failure)) from None
             on_retry(failure)
             await anyio.sleep(seconds)
         else:

@@ -13,8 +13,9 @@ from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.engine.listing import digest_to_compare, find_existing, list_models
 from bulkload.engine.preparing import Instance, check_offline, check_online
-from bulkload.engine.run import Progress, Run, Stop, lone_errors
+from bulkload.engine.run import Progress, Run
 from bulkload.engine.runner import open_registry, opened_run, plan_into_ledger
+from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry import Registry

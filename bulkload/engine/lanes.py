@@ -87,4 +87,6 @@ class Lanes:
         upload = Upload(self._run, current, self._slots)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
-            self._poller.add(current.id, upload.version_id, at_once=upload.native)
+            if not upload.native and not upload.holds_place:
+                self._run.conversions.hold()
+            self._poller.add(current.id, upload.version_id, at_once=upload.native, converting=not upload.native)

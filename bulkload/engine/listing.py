@@ -1,8 +1,10 @@
 """What the registry holds of this manifest's models: asked once for a run, and afresh for one model."""
 
 from collections.abc import Iterable
+from contextlib import aclosing
 
 from bulkload.core.equality import content_of_entry
+from bulkload.core.errors import ForeignAnswer
 from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
 from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
@@ -34,11 +36,12 @@ async def _list_workspace(run: Run, workspace_id: int) -> None:
         batch.clear()
         await run.ledger.call(lambda store: store.add_to_listing(versions))
 
-    async for versions in run.registry.list_workspace(workspace_id):
-        batch.extend(versions)
-        run.progress.done += len(versions)
-        if len(batch) >= VERSIONS_A_COMMIT:
-            await keep()
+    async with aclosing(run.registry.list_workspace(workspace_id)) as models:
+        async for versions in models:
+            batch.extend(versions)
+            run.progress.done += len(versions)
+            if len(batch) >= VERSIONS_A_COMMIT:
+                await keep()
     await keep()
 
 
@@ -51,7 +54,7 @@ async def versions_now(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
     workspace_id, name = item.model
     try:
         found = await read(run, run.list_pacer, lambda: run.registry.list_versions_for_model(name, workspace_id))
-    except CallFailed:
+    except (CallFailed, ForeignAnswer):
         rows = await read(run, run.list_pacer, lambda: run.registry.list_versions(name))
         found = [
             await read(run, run.poll_pacer, lambda: run.registry.version(row.version_id))  # noqa: B023
@@ -90,11 +93,12 @@ async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDec
             found = RegistryVersion(
                 version_id=sibling.version_id, name=item.entry.name, workspace_id=item.workspace_id, sha256=sha256
             )
-            return ExistingDecision(state=State.SKIPPED, version=found)
+            # Skipped means that it is there for sure; one that still converts is polled.
+            state = State.SKIPPED if sibling.state is State.READY else State.UPLOADED
+            return ExistingDecision(state=state, version=found)
     # A version that carries another label in this ledger is another version, equal or not.
     free = [v for v in versions if claimed.get(v.version_id, item.entry.version) == item.entry.version]
-    retaken = run.settings.retry_failed
-    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free), retaken=retaken)
+    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free), retaken=item.retaken)
 
 
 def _stuck(run: Run, versions: Iterable[RegistryVersion]) -> frozenset[int]:

@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 
 from bulkload.core.arrival import Arrival, judge_arrival
 from bulkload.core.errors import BulkloadError
+from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.pacing import Pacer
 from bulkload.core.records import RegistryVersion
 from bulkload.core.states import REGISTRY_TERMINAL, State
@@ -35,6 +36,8 @@ class _Watch:
     entry_id: int
     version_id: int
     since: float
+    # Has a place on the registry's conversion queue.
+    converting: bool
     polls: int = 0
     not_found: int = 0
     status: str | None = None
@@ -57,11 +60,11 @@ class Poller:
         # Versions that turned out to be another's.
         self.lost = 0
 
-    def add(self, entry_id: int, version_id: int, *, at_once: bool = False) -> None:
-        """Watch a version. ``at_once``: it is expected to be ready already."""
+    def add(self, entry_id: int, version_id: int, *, at_once: bool, converting: bool) -> None:
+        """Watch a version. ``at_once``: may be ready already; ``converting``: holds a place until it is judged."""
         now = anyio.current_time()
         due = now if at_once else now + self._run.settings.poll_interval.first
-        heapq.heappush(self._first, _Watch(due, entry_id, version_id, since=now))
+        heapq.heappush(self._first, _Watch(due, entry_id, version_id, since=now, converting=converting))
         self._tell()
 
     async def add_from_ledger(self) -> None:
@@ -72,7 +75,10 @@ class Poller:
         ):
             for item in page:
                 if item.version_id is not None:
-                    self.add(item.id, item.version_id, at_once=True)
+                    converting = not FRAMEWORKS[item.entry.conversion.framework].native_route
+                    if converting:
+                        self._run.conversions.hold()
+                    self.add(item.id, item.version_id, at_once=True, converting=converting)
             after = page[-1].id
 
     def close(self) -> None:
@@ -118,8 +124,8 @@ class Poller:
 
     async def _poll(self, watch: _Watch) -> None:
         try:
-            if not await self._is_done(watch):
-                self._again_later(watch)
+            if await self._is_done(watch) or not self._again_later(watch):
+                self._free_place(watch)
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
@@ -127,16 +133,22 @@ class Poller:
             self._places.release()
             self._tell()
 
-    def _again_later(self, watch: _Watch) -> None:
+    def _free_place(self, watch: _Watch) -> None:
+        if watch.converting:
+            self._run.conversions.release()
+
+    def _again_later(self, watch: _Watch) -> bool:
+        """Ask again in a while; False when the version was waited for long enough."""
         now = anyio.current_time()
         if now - watch.since >= self._run.settings.wait_timeout:
             self.given_up += 1
             log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
-            return
+            return False
         watch.polls += 1
         wait = self._run.settings.poll_interval.wait_seconds(watch.polls - 1, self._run.random.random())
         watch.due = min(now + wait, watch.since + self._run.settings.wait_timeout)
         heapq.heappush(self._again, watch)
+        return True
 
     async def _is_done(self, watch: _Watch) -> bool:
         """Ask once; True when there is nothing more to ask."""

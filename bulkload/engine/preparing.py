@@ -19,7 +19,8 @@ from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Settings
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine.calls import repeat
-from bulkload.engine.run import Progress, Stop
+from bulkload.engine.run import Progress
+from bulkload.engine.stopping import Stop
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.registry import Registry

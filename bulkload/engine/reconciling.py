@@ -1,7 +1,6 @@
 """An upload whose answer was lost: wait until it has landed or never will, then ask the registry."""
 
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import anyio
 
@@ -11,6 +10,7 @@ from bulkload.core.states import State
 from bulkload.engine.listing import versions_now
 from bulkload.engine.run import Run, log, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
+from bulkload.registry.form import sent_file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     decision = reconcile(
         content_of_entry(item.entry, item.workspace_id, run.default_arch),
         item.sha256 or "",
-        PurePath(item.entry.source).name,
+        sent_file_name(item.entry.source),
         item.fence,
         candidates,
         claimed.keys(),

@@ -2,21 +2,21 @@
 
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import structlog
 
-from bulkload.core.errors import BulkloadError, Interrupted
+from bulkload.core.errors import TooManyFailures
 from bulkload.core.pacing import Pacer
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Route, Settings
-from bulkload.core.states import State
+from bulkload.core.states import TERMINAL, State
+from bulkload.engine.conversions import Conversions
+from bulkload.engine.stopping import Stop
 from bulkload.ledger import Ledger
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry import Registry
@@ -29,69 +29,6 @@ T = TypeVar("T")
 def utc_now() -> str:
     """The wall clock, for people and records only: no decision looks at it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@contextmanager
-def lone_errors() -> Iterator[None]:
-    """A lone error comes out of its task groups, so that callers may catch it by its name."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
-
-
-class Stop:
-    """Why a run takes nothing new: a signal, or an error that concerns all entries."""
-
-    def __init__(self) -> None:
-        self.error: BulkloadError | None = None
-        self.signal: int | None = None
-        self._asked = anyio.Event()
-        self._cut = anyio.Event()
-
-    def ask(self, *, signal: int | None = None, error: BulkloadError | None = None) -> None:
-        """Take nothing new. The first reason counts."""
-        if not self._asked.is_set():
-            self.signal, self.error = signal, error
-            self._asked.set()
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run is to take nothing new."""
-        return self._asked.is_set()
-
-    def raise_if_asked(self) -> None:
-        """For work in a thread before the first upload. Raises ``Interrupted``."""
-        if self.signal is not None:
-            raise Interrupted(self.signal)
-
-    async def or_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work that may be ended at any moment without loss. Raises ``Interrupted`` once the run is to stop."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._end, group.cancel_scope)
-            result = await work
-            group.cancel_scope.cancel()
-            return result
-        raise Interrupted(self.signal or 0)
-
-    async def _end(self, scope: anyio.CancelScope) -> None:
-        await self.wait()
-        scope.cancel()
-
-    async def wait(self) -> None:
-        """Wait until the run is to stop."""
-        await self._asked.wait()
-
-    def cut(self) -> None:
-        """Give what is under way no more time."""
-        self._cut.set()
-
-    async def wait_for_cut(self) -> None:
-        """Wait until what is under way is to be cut."""
-        await self._cut.wait()
 
 
 @dataclass(slots=True)
@@ -142,10 +79,14 @@ class Run:
         self.list_pacer = Pacer(None)
         self.byte_pacer = Pacer(settings.bandwidth)
         self.budget = RetryBudget()
+        self.conversions = Conversions(settings.max_converting)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.
         self.route = settings.route
         self.retries = 0
         self.adopted = 0
+        # Entries that this run saw through, and those of them that failed.
+        self._finished = 0
+        self._failed = 0
         # Versions beyond one, found by the audit.
         self.duplicates = 0
 
@@ -159,6 +100,16 @@ class Run:
         if item.listed:
             self.progress.states[before] -= 1
             self.progress.states[after] += 1
+            if after in TERMINAL:
+                self._finished += 1
+                self._failed += after in (State.FAILED, State.ERROR)
+                self._stop_at_too_many_failures()
+
+    def _stop_at_too_many_failures(self) -> None:
+        limit = self.settings.max_failures
+        if limit is not None and limit.exceeded(self._failed, self._finished):
+            what = f"{self._failed:,} of {self._finished:,} entries failed, --max-failures is {limit}"
+            self.stop.ask(error=TooManyFailures(f"{what}; mend the cause and run again"))
 
     async def pace(self, pacer: Pacer, units: float = 1.0) -> None:
         """Wait for the pacer's leave."""

@@ -17,9 +17,11 @@ from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
 from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
-from bulkload.engine.run import Progress, Run, Stop, log, lone_errors, utc_now
+from bulkload.engine.run import Progress, Run, log, utc_now
+from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
+from bulkload.ledger.store import Store
 from bulkload.registry import Registry
 from bulkload.source import SourceChanged, digest_of
 
@@ -55,7 +57,7 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
             nothing = StagedManifest(manifest=settings.manifest, file=io.BytesIO())
             instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
             async with opened_run(settings, registry, instance, progress, stop) as run:
-                await run.ledger.call(lambda store: store.recover())
+                await run.ledger.call(lambda store: _begin(run, store, instance))
                 progress.states.update(await run.ledger.call(lambda store: store.counts()))
                 progress.phase = "waiting"
                 poller = Poller(run)
@@ -74,16 +76,19 @@ def open_registry(settings: Settings) -> Registry:
 async def opened_run(
     settings: Settings, registry: Registry, instance: Instance, progress: Progress, stop: Stop
 ) -> AsyncGenerator[Run]:
-    """A run on its open ledger, which is bound to this registry."""
+    """A run on its open ledger."""
     started_at = utc_now()
     run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
     async with Ledger(settings.ledger, started_at) as ledger:
-        run = Run(settings, run_id, registry, ledger, default_arch=instance.default_arch, progress=progress, stop=stop)
-        facts = {"endpoint": registry.endpoint, "manifest": settings.manifest}
-        await ledger.call(lambda store: store.claim_for(instance.identity, **facts))
-        await ledger.call(lambda store: store.begin_run(run_id, started_at))
-        log.info("run_started", run_id=run_id, endpoint=registry.endpoint, ledger=str(settings.ledger))
-        yield run
+        yield Run(settings, run_id, registry, ledger, default_arch=instance.default_arch, progress=progress, stop=stop)
+
+
+def _begin(run: Run, store: Store, instance: Instance) -> None:
+    """Bind the ledger to this registry, open the run, sort out what an earlier process left under way."""
+    store.claim_for(instance.identity, endpoint=run.registry.endpoint, manifest=run.settings.manifest)
+    store.begin_run(run.run_id, utc_now())
+    store.recover()
+    log.info("run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=str(run.settings.ledger))
 
 
 async def plan_into_ledger(run: Run, staged: StagedManifest, instance: Instance) -> None:
@@ -95,9 +100,13 @@ async def plan_into_ledger(run: Run, staged: StagedManifest, instance: Instance)
         progress.done = number
         run.stop.raise_if_asked()
 
-    await run.ledger.call(lambda store: store.recover())
-    await run.ledger.call(lambda store: planning.plan(store, staged.manifest, planned_entries(staged, instance), count))
-    await _look_at_changed_files(run)
+    def begin_and_plan(store: Store) -> None:
+        _begin(run, store, instance)
+        planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
+
+    # All or nothing: a plan that fails leaves the ledger as it was.
+    await run.ledger.call(begin_and_plan)
+    await run.stop.or_end(_look_at_changed_files(run))
     retry_failed = run.settings.retry_failed
     await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
     progress.states.update(await run.ledger.call(lambda store: store.counts()))
@@ -122,20 +131,11 @@ async def _look_at_changed_files(run: Run) -> None:
 
 
 async def _work(run: Run) -> None:
-    """Send what is planned, reconcile what is in doubt, poll what is uploaded."""
+    """Send what is planned, reconcile what is in doubt, poll what is uploaded, look for duplicates."""
     if not await run.ledger.call(lambda store: store.count_open()):
         return
     try:
-        if await run.ledger.call(lambda store: store.workspaces_to_list()):
-            await run.stop.or_end(list_models(run))
-    except Interrupted:
-        return
-    except (RegistryUnavailable, NotAuthorised, CallFailed) as error:
-        run.stop.ask(error=error)
-        return
-    run.progress.phase = "publishing"
-    await _with_grace(run, lambda: _send_and_poll(run))
-    try:
+        await _with_grace(run, lambda: _send_and_poll(run))
         await run.stop.or_end(audit(run))
     except Interrupted:
         return
@@ -145,8 +145,12 @@ async def _work(run: Run) -> None:
 
 async def _send_and_poll(run: Run) -> None:
     """Uploads and polls beside each other; once more when a poll found that an upload is in doubt after all."""
-    lost = True
-    while lost and not run.stop.asked:
+    again = True
+    while again and not run.stop.asked:
+        # What fence and skip compare with; for a second pass it must be as fresh as for the first.
+        if await run.ledger.call(lambda store: store.workspaces_to_list()):
+            await run.stop.or_end(list_models(run))
+        run.progress.phase = "publishing"
         poller = Poller(run)
         async with anyio.create_task_group() as group:
             if run.settings.wait:
@@ -154,7 +158,7 @@ async def _send_and_poll(run: Run) -> None:
                 group.start_soon(poller.work)
             await Lanes(run, poller).work()
             poller.close()
-        lost = poller.lost > 0
+        again = poller.lost > 0
 
 
 async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:

@@ -40,11 +40,9 @@ class Stopped(Exception):
 class Sending:
     """One attempt. What it leaves behind says how far it came."""
 
-    def __init__(self, run: Run, item: LedgerEntry, stat: SourceStat | None) -> None:
-        """``stat``: how the file looked when it was last seen, where that is known."""
+    def __init__(self, run: Run, item: LedgerEntry) -> None:
         self._run = run
         self._item = item
-        self._stat = stat
         # The intent is on disk: bytes may have left.
         self.intended = False
         # The seal is on disk: the last byte may have left.
@@ -57,10 +55,8 @@ class Sending:
         nothing of it; ``OSError`` for the file; ``Stopped``.
         """
         entry, run = self._item.entry, self._run
-        stat = self._stat
-        if stat is None:
-            stat = await anyio.to_thread.run_sync(stat_of, entry.source)
-        if run.settings.on_existing is OnExisting.UPLOAD or run.settings.retry_failed:
+        stat = await anyio.to_thread.run_sync(stat_of, entry.source)
+        if run.settings.on_existing is OnExisting.UPLOAD or self._item.retaken:
             # An equal version may be there already: only an exact fence tells it from ours.
             listed = await versions_now(run, self._item)
         else:

@@ -30,10 +30,11 @@ class Upload:
         self.version_id = item.version_id
         # Whether models/upload took it, which makes it ready at once.
         self.native = False
+        # Whether it has a place on the registry's conversion queue.
+        self.holds_place = False
         self._run = run
         self._item = item
         self._slots = slots
-        self._stat = item.stat
         self._attempts = 0
         self._renewed = False
         # Why the last try did not succeed.
@@ -45,6 +46,8 @@ class Upload:
         """Send, settle and send again until nothing is left to do for now, or the run stops."""
         while not self._run.stop.asked:
             before = self.state
+            if before is State.PLANNED and not self._item.listed:
+                return  # no longer in the manifest: reconciled, never sent
             if before is State.PLANNED:
                 await self._attempt()
             elif before is State.IN_DOUBT:
@@ -62,8 +65,18 @@ class Upload:
             self._spend_retry(self._failure)
 
     async def _attempt(self) -> None:
-        self._attempts += 1
-        sending = Sending(self._run, self._item, self._stat)
+        rule = FRAMEWORKS[self._item.entry.conversion.framework]
+        self.native = self._run.route is Route.AUTO and rule.native_route
+        self.holds_place = not self.native and await self._run.conversions.take(self._run.stop)
+        try:
+            await self._attempt_now()
+        finally:
+            if self.holds_place and self.state is not State.UPLOADED:
+                self._run.conversions.release()
+                self.holds_place = False
+
+    async def _attempt_now(self) -> None:
+        sending = Sending(self._run, self._item)
         try:
             async with self._slots:
                 self._run.progress.uploads_in_flight += 1
@@ -89,10 +102,9 @@ class Upload:
             self._run.stop.ask(error=error)
 
     async def _send(self, sending: Sending) -> None:
-        if self._run.stop.asked:
-            return
-        rule = FRAMEWORKS[self._item.entry.conversion.framework]
-        self.native = self._run.route is Route.AUTO and rule.native_route
+        if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
+            return  # nothing new, or by the other route: that one takes a place first
+        self._attempts += 1
         began = anyio.current_time()
         try:
             version_id = await sending.send(NATIVE_CALL if self.native else CONVERT_CALL)
@@ -173,7 +185,6 @@ class Upload:
 
     async def _source_changed(self) -> None:
         """The file was edited while it was read: its new state is what is to be published."""
-        self._stat = None
         if self._attempts >= ATTEMPTS_PER_ENTRY:
             await self._fail("source_changed", f"{self._item.entry.source} changes while it is read; run again later")
         elif self.state is State.UPLOADING:

@@ -13,7 +13,8 @@ from bulkload.core.settings import Credentials
 from bulkload.core.verdicts import CallFailed
 from bulkload.core.verification import PublishedVersion, differences
 from bulkload.engine.calls import repeat
-from bulkload.engine.run import Progress, Stop, lone_errors
+from bulkload.engine.run import Progress
+from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.registry import Registry
 

@@ -40,6 +40,7 @@ class Arrow(Reader):
                 return
             first = 1
             for batch in batches:
+                _validate(batch)
                 # A file may be one batch of a million rows.
                 for offset in range(0, batch.num_rows, ROWS_A_PIECE):
                     piece = batch.slice(offset, ROWS_A_PIECE)
@@ -73,6 +74,20 @@ class Parquet(Arrow):
 
         file = parquet.ParquetFile(stream)
         return file.schema_arrow.names, file.iter_batches(batch_size=ROWS_A_PIECE)
+
+
+def _validate(batch: "pa.RecordBatch") -> None:
+    """Offsets that lead outside of a damaged file would crash the process, not raise. Raises ``ArrowInvalid``."""
+    import pyarrow as pa
+
+    for column in batch.columns:
+        # Text that is no UTF-8 is harmless as bytes: its row will be named.
+        if pa.types.is_string(column.type):
+            column.view(pa.binary()).validate(full=True)
+        elif pa.types.is_large_string(column.type):
+            column.view(pa.large_binary()).validate(full=True)
+        else:
+            column.validate(full=True)
 
 
 def _rows(piece: "pa.RecordBatch") -> Iterator[dict[str, Any]]:

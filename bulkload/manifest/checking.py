@@ -16,10 +16,12 @@ from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
 from bulkload.manifest.entries import EntryChecker
 from bulkload.manifest.line_formats import Csv, JsonLines
-from bulkload.manifest.rows import Defaults, Reader, Row
+from bulkload.manifest.rows import Defaults, Reader
 from bulkload.manifest.yaml_format import Yaml
 
 STANDARD_INPUT = "-"
+# Keys are random: what is not in this cache is a page read and written for every row.
+CACHE_KIB = 32 * 1024
 
 READERS: dict[str, type[Reader]] = {
     ".csv": Csv,
@@ -109,41 +111,34 @@ def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iter
     empty = True
     with closing(_Seen()) as seen:
         for found in reader.read(stream):
-            if isinstance(found, Row):
-                empty = False
-                yield from _check_row(checker, seen, found)
-            elif isinstance(found, Defaults):
+            if isinstance(found, Defaults):
                 checker.take_defaults(found.fields)
-            else:
-                empty = False
+                continue
+            empty = False
+            if isinstance(found, Problem):
                 yield found
+                continue
+            checked = checker.check(found)
+            if not isinstance(checked, Entry):
+                yield from checked
+            elif (twin := seen.add(found.place, offline_keys(checked))) is None:
+                yield checked
+            else:
+                what = f'"{checked.name}" with this file and these settings stands at {twin} already'
+                yield reader.problem(
+                    found.place, what, "remove one of them, or give them different version labels", field="name"
+                )
     if empty:
         yield reader.problem("", "holds no entries", "write one entry a model version: at least name and path")
 
 
-def _check_row(checker: EntryChecker, seen: "_Seen", row: Row) -> Iterator[Entry | Problem]:
-    checked = checker.check(row)
-    if not isinstance(checked, Entry):
-        yield from checked
-    elif (twin := seen.add(row.place, offline_keys(checked))) is None:
-        yield checked
-    else:
-        yield Problem(
-            manifest=checker.manifest,
-            place=row.place,
-            field="name",
-            what=f'"{checked.name}" with this file and these settings stands at {twin} already',
-            remedy="remove one of them, or give them different version labels",
-        )
-
-
 class _Seen:
-    """The keys of the entries so far: on disk beyond a few megabytes, so that a million rows cost no memory."""
+    """The keys of the entries so far: on disk beyond the cache, so that no number of rows costs more memory."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute("PRAGMA cache_size = -8192")
+        self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._connection.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, place TEXT NOT NULL) WITHOUT ROWID")
         self._connection.execute("BEGIN")
 

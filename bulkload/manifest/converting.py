@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from bulkload.core.errors import ManifestError, UsageError
+from bulkload.core.frameworks import UNPRINTABLE
 from bulkload.core.records import Problem
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
-from bulkload.manifest.rows import FIELDS, Defaults, Row, Unreadable
+from bulkload.manifest.entries import over
+from bulkload.manifest.rows import FIELDS, Defaults, Row
+from bulkload.manifest.values import unsendable
+from bulkload.manifest.yaml_format import WHOLE_NUMBER
 
 ROWS_A_BATCH = 1024
 _SCHEMA_FIELDS = ("input_schema", "output_schema")
@@ -37,7 +41,7 @@ class _Staged:
     def full_rows(self) -> Iterator[dict[str, Any]]:
         """The rows with the manifest's defaults written into them."""
         for row in self.rows():
-            yield self.defaults | row
+            yield over(self.defaults, row)
 
     def columns(self) -> list[str]:
         """The fields that occur, in the order of the documentation."""
@@ -71,39 +75,46 @@ def _moved(manifest: str, folder: Path | None) -> Callable[[str], str]:
 
 def _stage(manifest: str, moved: Callable[[str], str]) -> _Staged:
     staged = _Staged(tempfile.TemporaryFile(prefix="bulkload-"))  # noqa: SIM115 - closed by the caller
+    try:
+        problems = _fill(staged, manifest, moved)
+        if problems:
+            raise ManifestError(f"{manifest}: {len(problems)} problems; nothing was converted", tuple(problems))
+    except BaseException:
+        staged.close()
+        raise
+    return staged
+
+
+def _fill(staged: _Staged, manifest: str, moved: Callable[[str], str]) -> list[Problem]:
+    """Stage the rows; every problem of the syntax."""
     problems: list[Problem] = []
     with opened_reader(manifest) as (reader, stream):
         for found in reader.read(stream):
             if isinstance(found, Problem):
                 problems.append(found)
                 continue
-            fields, unreadable = _given(found.fields, moved)
+            fields = _given(found.fields, moved)
             place = found.place if isinstance(found, Row) else "defaults"
-            problems += [reader.problem(place, why.what, why.remedy, name) for name, why in unreadable]
+            for name, value in fields.items():
+                problems += [reader.problem(place, no.what, no.remedy, no.field) for no in unsendable(name, value, 0)]
             if isinstance(found, Defaults):
                 staged.defaults = fields
             elif not problems:
                 staged.used.update(fields)
                 staged.file.write(json.dumps(fields).encode() + b"\n")
-    if problems:
-        staged.close()
-        raise ManifestError(f"{manifest}: {len(problems)} problems; nothing was converted", tuple(problems))
-    return staged
+    return problems
 
 
-def _given(fields: dict[str, Any], moved: Callable[[str], str]) -> tuple[dict[str, Any], list[tuple[str, Unreadable]]]:
-    """The fields that are given, and those that could not be read."""
+def _given(fields: dict[str, Any], moved: Callable[[str], str]) -> dict[str, Any]:
+    """The fields that are given."""
     found: dict[str, Any] = {}
-    unreadable = []
     for name, value in fields.items():
-        if isinstance(value, Unreadable):
-            unreadable.append((name, value))
-        elif value is not None and value != "":
+        if value is not None and value != "":
             leads_to_file = name == "path" or (
                 name in _SCHEMA_FIELDS and isinstance(value, str) and value.endswith(".arrow")
             )
             found[name] = moved(value) if leads_to_file and isinstance(value, str) and "://" not in value else value
-    return found, unreadable
+    return found
 
 
 def _cell(value: Any) -> str:
@@ -140,8 +151,22 @@ def _write_json(staged: _Staged, target: BinaryIO) -> None:
 def _write_yaml(staged: _Staged, target: BinaryIO) -> None:
     import yaml
 
+    class Dumper(yaml.SafeDumper):
+        """Where PyYAML writes text that would not be read back as the same text."""
+
+        def text(self, value: str) -> yaml.ScalarNode:
+            # Between single quotes it leaves line ends such as U+0085 as they are, and they become spaces.
+            style = '"' if UNPRINTABLE.search(value) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, Dumper.text)
+    # YAML 1.1 does not know all numbers (1e-3), and leaves them without quotes.
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", WHOLE_NUMBER, list("-0123456789"))
+
     def block(value: Any) -> bytes:
-        text: str = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
+        text: str = yaml.dump(
+            value, Dumper=Dumper, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120
+        )
         return text.encode()
 
     if staged.defaults:

@@ -21,6 +21,7 @@ from bulkload.core.frameworks import (
     engine_findings,
     framework_findings,
     missing_framework,
+    printable,
     shown,
     whole_config,
 )
@@ -33,6 +34,7 @@ from bulkload.manifest.values import unsendable, written
 # The guide's rule and the vendor's SDK's, both; the whole of the name.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 63
+LONGEST_FIELD = 200
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # A file name stands in quotes in the upload's header, and the registry stores it as it comes.
@@ -94,13 +96,13 @@ class EntryChecker:
         sources = (("--workspace", self._workspace), ("defaults", defaults), ("--set", self._overrides))
         for origin, fields in sources:
             given = _given(fields)
-            self._shared = _over(self._shared, given)
+            self._shared = over(self._shared, given)
             self._origins.update(dict.fromkeys(given, origin))
 
     def check(self, row: Row) -> Entry | list[Problem]:
         """The entry, or every problem of the row that was not told before."""
         own = _given(row.fields)
-        check = _RowCheck(self, _over(self._shared, own) if self._shared else own)
+        check = _RowCheck(self, over(self._shared, own) if self._shared else own)
         entry = check.entry(row.number)
         if not check.findings:
             return entry
@@ -116,9 +118,9 @@ class EntryChecker:
             if key in self._told:
                 return None
             self._told.add(key)
-        return Problem(
-            manifest=self.manifest, place=place, field=finding.field, what=finding.what, remedy=finding.remedy
-        )
+        # A key of the row's own may stand in it.
+        named = printable(finding.field[:LONGEST_FIELD])
+        return Problem(manifest=self.manifest, place=place, field=named, what=finding.what, remedy=finding.remedy)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in fields.items() if value is not None and value != ""}
 
 
-def _over(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def over(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """``own`` before ``shared``; workspace and workspace_id are one thing, so that either replaces both."""
     merged = shared | own
     if "workspace" in own or "workspace_id" in own:
@@ -273,6 +275,8 @@ class _RowCheck:
             return None if wrong else given
         if "framework" in self._values:
             return None
+        if not path:
+            return None  # said already; there is nothing that could say the framework
         extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
         found = FRAMEWORK_OF_EXTENSION.get(extension)
         if found is None:

@@ -96,12 +96,12 @@ def _schema_of_file(source: str, path: str) -> str:
 
     remedy = "name an Arrow IPC file, or write the columns out"
     try:
-        # A pipe would be waited for without end.
-        if not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116
-            raise SchemaProblem(f"{shown(path)} is no regular file", remedy)
+        mode = os.stat(source).st_mode  # noqa: PTH116
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SchemaProblem(f"{shown(path)} cannot be read ({reason})", remedy) from None
+    if not stat.S_ISREG(mode):  # a pipe would be waited for without end
+        raise SchemaProblem(f"{shown(path)} is no regular file", remedy)
     for opened in (pa.ipc.open_file, pa.ipc.open_stream):
         try:
             # Only what describes the columns is read, however much data follows.

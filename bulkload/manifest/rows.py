@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bulkload.core.frameworks import did_you_mean, shown
+from bulkload.core.frameworks import did_you_mean, printable, shown
 from bulkload.core.records import Problem
 
 FIELDS = (
@@ -23,10 +23,11 @@ _KNOWN = frozenset(FIELDS)
 
 # A line longer than this is no entry: it is refused instead of being held in memory.
 LONGEST_LINE_BYTES = 4 * 2**20
-# JSON, YAML and TOML are read whole: past this they would break the bound on memory. (About 300,000 short entries.)
-LARGEST_DOCUMENT_BYTES = 32 * 2**20
+# JSON, YAML and TOML are read whole, at up to twenty times their size: past this the bound on memory would not hold.
+LARGEST_DOCUMENT_BYTES = 16 * 2**20
 # One row may hold a whole wrong document; nobody reads more unknown fields than these.
 MOST_UNKNOWN_FIELDS = 20
+LONGEST_WHAT = 500
 
 BOM = b"\xef\xbb\xbf"
 NOT_UTF8 = "is not UTF-8"
@@ -72,7 +73,10 @@ class Reader(ABC):
 
     def problem(self, place: str, what: str, remedy: str, field: str = "") -> Problem:
         """Something wrong, where and what to do."""
-        return Problem(manifest=self.manifest, place=place, field=field, what=what, remedy=remedy)
+        # Libraries put what they found into their errors as it is.
+        return Problem(
+            manifest=self.manifest, place=place, field=field, what=printable(what[:LONGEST_WHAT]), remedy=remedy
+        )
 
     def row(self, number: int, place: str, fields: object) -> Iterator[Found]:
         """A row, after what is unknown in it."""

@@ -23,7 +23,7 @@ def written(value: object) -> str | Unreadable:
         except ValueError:
             return Unreadable("is a number without end", "put it in quotes")
     quoted = f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else shown(value)
-    return Unreadable(f"{shown(value)} is no text", f'write it as text, in quotes: "{quoted}"')
+    return Unreadable(f"{shown(value)} is no text", f"write it as text, in quotes: {shown(quoted)}")
 
 
 def unsendable(where: str, value: object, depth: int) -> Iterator[Finding]:  # noqa: PLR0912, C901 - a table of kinds

@@ -6,6 +6,7 @@ and ``null`` mean what they mean in JSON (YAML 1.1 reads ``1e-3`` as text and ``
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +24,8 @@ VALUES_A_BYTE = 4
 VALUES_AT_LEAST = 100_000
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# The same for those who look with ``match``.
+WHOLE_NUMBER = re.compile(f"(?:{_NUMBER.pattern})$")
 _NULLS = ("", "~", "null", "Null", "NULL")
 _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAG = "tag:yaml.org,2002:"
@@ -192,7 +195,7 @@ class Builder:
                         raise YamlProblem(_line(inner), "<< takes an object", "write <<: *anchor")
                     merged = {**source, **merged}
                 continue
-            name = str(key)
+            name = sys.intern(str(key))  # the same few in every row
             if name in own:
                 value = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
             own[name] = value

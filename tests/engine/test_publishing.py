@@ -6,16 +6,18 @@ from typing import Any
 import anyio
 import pytest
 
+from bulkload.core.bounds import FailureLimit
 from bulkload.core.errors import ExitCode, NotAuthorised, RegistryUnavailable
 from bulkload.core.polling import PollInterval
 from bulkload.core.settings import Credentials, Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RunSummary
-from bulkload.engine.run import Progress, Stop
+from bulkload.engine.run import Progress
 from bulkload.engine.runner import publish
+from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reading import RESULT_COLUMNS
-from bulkload.sandbox import Sandbox, SandboxSettings
+from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 SMALL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -365,3 +367,73 @@ async def test_retry_failed_publishes_an_error_entry_anew(sandbox_with, write_ma
         assert again.requests.upload == 1
         assert len(sandbox.versions()) == 2
         assert rows_of(settings)[0]["version_id"] == sandbox.versions()[-1].id
+
+
+async def test_max_failures_stops_the_run_and_the_rest_stays_planned(sandbox_with, write_manifest, settings_for):
+    """Exit 7, the cause in the message; nothing new is begun."""
+    async with sandbox_with("upload:400") as sandbox:
+        stop = Stop()
+        limit = FailureLimit(count=2)
+        settings = settings_for(write_manifest(models(SMALL, 30)), sandbox, concurrency=1, max_failures=limit)
+        summary = await publish(settings, stop=stop)
+        assert summary.exit_code == ExitCode.TOO_MANY_FAILURES
+        assert "3 of 3 entries failed, --max-failures is 2" in str(stop.error)
+        assert summary.states["failed"] == uploads(sandbox) == 3
+        assert summary.states["planned"] == 27
+
+
+async def test_max_converting_is_never_exceeded(tmp_path, write_manifest, settings_for):
+    """The registry's own times say how many versions were converting at once; models that are ready at once pass."""
+    schema = {"x": "float32"}
+    slow = {"framework": "xgboost", "input_schema": schema, "output_schema": schema}
+    rows = [{"name": f"s{n}", "content": b"N." + bytes([n]), **slow} for n in range(9)] + models(SMALL, 3)
+    data = tmp_path / "registry"
+    async with Sandbox(SandboxSettings(data=data, time_scale=0.01, converters=2)) as sandbox:
+        interval = PollInterval(0.02, 0.05)
+        settings = settings_for(write_manifest(rows), sandbox, max_converting=3, poll_interval=interval)
+        assert (await run(settings)).states["ready"] == 12
+        log = sandbox.requests()
+        converting, most = set[int](), 0
+        for record in log:
+            if "upload_and_convert" in record.path and record.version_id is not None:
+                converting.add(record.version_id)
+                most = max(most, len(converting))
+            elif record.version_id in converting and is_last_poll(record, log):
+                converting.discard(record.version_id)
+        assert most <= 3
+
+
+def is_last_poll(record: LogRecord, log: list[LogRecord]) -> bool:
+    def polls(other: LogRecord) -> bool:
+        return other.version_id == record.version_id and "get_version_by_id" in other.path
+
+    return polls(record) and not any(later.seq > record.seq and polls(later) for later in log)
+
+
+async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(
+    sandbox_with, write_manifest, settings_for, tmp_path
+):
+    """What was in doubt about it is settled; a version that never landed is not made."""
+    rows = models(SMALL, 2)
+    async with sandbox_with("upload:refuse@9", "upload:stall@1") as sandbox:
+        stop, progress = Stop(), Progress()
+        settings = settings_for(write_manifest(rows), sandbox, concurrency=1)
+
+        async def interrupt() -> None:
+            while not uploads_begun(progress):  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+            stop.ask(signal=15)
+            stop.cut()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(interrupt)
+            await publish(settings, progress=progress, stop=stop)
+        sandbox.end_waits()
+        (left,) = [row for row in rows_of(settings) if row["state"] == "uploading"]
+        kept = [row for row in rows if row["name"] != left["name"]]
+        summary = await run(settings_for(write_manifest(kept), sandbox))
+        assert summary.entries == 1
+        sent = uploads(sandbox)
+        await run(settings_for(write_manifest(kept), sandbox))
+        assert uploads(sandbox) == sent
+        assert len(sandbox.versions(name=left["name"])) <= 1
