@@ -20,7 +20,7 @@ MANIFEST = "quickstart.yaml"
 @option("--verbose", "-v", is_flag=True, help="Log what happens.")
 def command(folder: Path, verbose: bool) -> int:
     """Publish the sample models to a private sandbox in FOLDER. Run it again: nothing is sent twice."""
-    from bulkload.cli.options import SANDBOX_LEDGER, sandbox_folder
+    from bulkload.cli.options import REGISTRY_FOLDER, SANDBOX_LEDGER, sandbox_folder
     from bulkload.cli.running import run_job
     from bulkload.cli.sandboxes import private_sandbox
     from bulkload.core.settings import Credentials, Settings
@@ -33,7 +33,7 @@ def command(folder: Path, verbose: bool) -> int:
     ledger = home / SANDBOX_LEDGER
     click.echo(f"Publishing the sample models of {manifest} to a private sandbox.\n")
     with ExitStack() as stack:
-        sandbox = stack.enter_context(private_sandbox(home / "registry"))
+        sandbox = stack.enter_context(private_sandbox(home / REGISTRY_FOLDER))
         settings = Settings(
             manifest=str(manifest),
             endpoint=sandbox.endpoint,

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import click
 
 from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,23 +115,6 @@ def output_options(command: F) -> F:
     return command
 
 
-def credentials(token: str | None, token_file: Path | None, token_command: str | None) -> Credentials:
-    """Where the token comes from. Raises ``UsageError`` when that is said twice, or not at all."""
-    given = [
-        name
-        for name, value in (
-            ("--token-file", token_file),
-            ("--token-command", token_command),
-        )
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)}: give one of them")
-    if not given and not token:
-        raise UsageError("no token; set BULKLOAD_TOKEN, or give --token-file or --token-command")
-    return Credentials(token=None if given else token, token_file=token_file, token_command=token_command)
-
-
 def existing_ledger(path: Path) -> Path:
     """A ledger that is there. A manifest's path stands for its ledger."""
     beside = default_ledger(str(path))
@@ -152,7 +134,9 @@ def program() -> str:
     return os.path.relpath(called)
 
 
+# What a private sandbox's folder holds: the ledger, and the registry's own data.
 SANDBOX_LEDGER = "ledger.db"
+REGISTRY_FOLDER = "registry"
 
 
 def default_ledger(manifest: str) -> Path:

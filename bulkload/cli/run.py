@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.options import (
     SANDBOX_LEDGER,
     connection_options,
-    credentials,
     default_ledger,
     option,
     output_options,
@@ -23,7 +22,7 @@ from bulkload.cli.options import (
 from bulkload.core.bounds import parse_failure_limit
 from bulkload.core.errors import UsageError
 from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, OnExisting, Route, Settings
+from bulkload.core.settings import OnExisting, Route, Settings
 from bulkload.core.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
 
 
@@ -179,8 +178,6 @@ def resume_command(flags: dict[str, Any]) -> str:
 
 def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -> Settings:
     """The flags of ``run`` and ``plan`` as settings; starts the private sandbox that they ask for."""
-    import os
-
     from bulkload.manifest import parse_overrides
 
     manifest = flags["manifest"]
@@ -197,14 +194,20 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
     )
     if settings.max_converting is not None and not settings.wait:
         raise UsageError("--max-converting and --no-wait: who does not poll cannot know when a conversion ends")
-    if flags["sandbox"]:
-        return _in_sandbox(ctx, settings, flags, stack)
-    if flags["endpoint"] is None:
-        raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or try it with --sandbox")
     if manifest == "-" and flags["ledger"] is None:
         raise UsageError("a manifest on standard input has no place of its own; name the ledger with --ledger PATH")
-    token = os.environ.get("BULKLOAD_TOKEN")
-    return replace(settings, credentials=credentials(token, flags["token_file"], flags["token_command"]))
+    sandbox = None
+    if flags["sandbox"]:
+        refuse_registry_with_sandbox(ctx)
+        sandbox = sandbox_folder(manifest if flags["ledger"] is None else str(flags["ledger"]))
+        settings = replace(
+            settings,
+            ledger=flags["ledger"] or sandbox / SANDBOX_LEDGER,
+            create_workspace=True,
+            default_workspace=settings.workspace is None,
+        )
+    endpoint, access = stack.enter_context(registry_access(flags, sandbox=sandbox))
+    return replace(settings, endpoint=endpoint, credentials=access)
 
 
 def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
@@ -217,24 +220,3 @@ def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
     if "route" in flags:
         found["route"] = Route(flags["route"])
     return found
-
-
-def _in_sandbox(ctx: click.Context, settings: Settings, flags: dict[str, Any], stack: ExitStack) -> Settings:
-    from bulkload.cli.sandboxes import private_sandbox
-
-    for name in ("endpoint", "token_file", "token_command"):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--sandbox and --{name.replace('_', '-')}: give one of them")
-    if settings.manifest == "-" and flags["ledger"] is None:
-        raise UsageError("a manifest on standard input has no place of its own; name the ledger with --ledger PATH")
-    folder = sandbox_folder(settings.manifest if flags["ledger"] is None else str(flags["ledger"]))
-    ledger = flags["ledger"] or folder / SANDBOX_LEDGER
-    sandbox = stack.enter_context(private_sandbox(folder / "registry"))
-    return replace(
-        settings,
-        endpoint=sandbox.endpoint,
-        credentials=Credentials(token=sandbox.token),
-        ledger=ledger,
-        create_workspace=True,
-        default_workspace=settings.workspace is None,
-    )

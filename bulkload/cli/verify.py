@@ -1,14 +1,13 @@
 """``bulkload verify``: compare ledger and registry."""
 
-import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkload.cli.options import connection_options, credentials, existing_ledger, option
-from bulkload.core.errors import ExitCode, UsageError
+from bulkload.cli.access import registry_access
+from bulkload.cli.options import connection_options, existing_ledger, option
+from bulkload.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from bulkload.core.verification import PublishedVersion
@@ -27,7 +26,6 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
     import msgspec
 
     from bulkload.cli.running import attended_loop
-    from bulkload.core.settings import Credentials
     from bulkload.engine.verifying import verify
     from bulkload.ledger import LedgerReader
 
@@ -38,21 +36,12 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
             line = f"line {published.line}: " if published.line is not None else ""
             click.echo(f"{line}{published.name} version {published.version_id}: {'; '.join(wrong)}")
 
-    with ExitStack() as stack:
-        reader = stack.enter_context(LedgerReader(existing_ledger(ledger)))
-        endpoint = flags["endpoint"] or reader.endpoint
-        if flags["sandbox"]:
-            from bulkload.cli.sandboxes import private_sandbox
-
-            sandbox = stack.enter_context(private_sandbox(reader.path.parent / "registry"))
-            endpoint, access = sandbox.endpoint, Credentials(token=sandbox.token)
-        else:
-            access = credentials(os.environ.get("BULKLOAD_TOKEN"), flags["token_file"], flags["token_command"])
-        if endpoint is None:
-            raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT)")
-        found = attended_loop(
-            lambda progress, stop: verify(reader, endpoint, access, progress=progress, stop=stop, tell=tell)
-        )
+    with LedgerReader(existing_ledger(ledger)) as reader:
+        sandbox = reader.path.parent if flags["sandbox"] else None
+        with registry_access(flags, sandbox=sandbox, endpoint=reader.endpoint) as (endpoint, access):
+            found = attended_loop(
+                lambda progress, stop: verify(reader, endpoint, access, progress=progress, stop=stop, tell=tell)
+            )
     if as_json:
         click.echo(msgspec.json.encode({"versions": found.versions, "differing": found.differing}).decode())
     else:

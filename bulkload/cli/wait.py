@@ -1,16 +1,14 @@
 """``bulkload wait``: only poll what is uploaded."""
 
-import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bulkload.cli.options import connection_options, credentials, existing_ledger, option, output_options, program
+from bulkload.cli.access import registry_access
+from bulkload.cli.options import connection_options, existing_ledger, option, output_options, program
 from bulkload.cli.run import poll_options
-from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials, Settings
+from bulkload.core.settings import Settings
 
 
 @click.command(short_help="Only poll what is uploaded.")
@@ -27,17 +25,9 @@ def command(**flags: Any) -> int:
 
     ledger = existing_ledger(flags["ledger"])
     with LedgerReader(ledger) as reader:
-        manifest, endpoint = reader.manifest or "", flags["endpoint"] or reader.endpoint
-    with ExitStack() as stack:
-        if flags["sandbox"]:
-            from bulkload.cli.sandboxes import private_sandbox
-
-            sandbox = stack.enter_context(private_sandbox(ledger.parent / "registry"))
-            endpoint, access = sandbox.endpoint, Credentials(token=sandbox.token)
-        else:
-            access = credentials(os.environ.get("BULKLOAD_TOKEN"), flags["token_file"], flags["token_command"])
-        if endpoint is None:
-            raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT)")
+        manifest, published_to = reader.manifest or "", reader.endpoint
+    sandbox = ledger.parent if flags["sandbox"] else None
+    with registry_access(flags, sandbox=sandbox, endpoint=published_to) as (endpoint, access):
         settings = Settings(
             manifest=manifest,
             endpoint=endpoint,

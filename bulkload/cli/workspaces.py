@@ -1,17 +1,15 @@
 """``bulkload workspaces``: list and create; and what all commands that look into a registry share."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
-from bulkload.cli.options import connection_options, credentials, option, parsed, sandbox_folder
+from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
+from bulkload.cli.options import REGISTRY_FOLDER, connection_options, option, parsed, sandbox_folder
 from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials
 
 if TYPE_CHECKING:
     from bulkload.engine.browsing import Browser
@@ -54,7 +52,8 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
     from bulkload.engine.stopping import Stop
     from bulkload.registry import Registry
 
-    with _access(ctx, flags) as (endpoint, held):
+    sandbox = _sandbox_folder(ctx, flags["sandbox_of"])
+    with registry_access(flags, sandbox=sandbox) as (endpoint, held):
 
         async def look(progress: Progress, stop: Stop) -> T:
             async def asked() -> T:
@@ -67,28 +66,15 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
         return attended_loop(look, quiet=flags["as_json"] and sys.stdout.isatty())
 
 
-@contextmanager
-def _access(ctx: click.Context, flags: dict[str, Any]) -> Iterator[tuple[str, Credentials]]:
-    import os
-
-    from bulkload.cli.sandboxes import private_sandbox
-
-    manifest = flags["sandbox_of"]
+def _sandbox_folder(ctx: click.Context, manifest: str | None) -> Path | None:
+    """The folder of the private sandbox to look into. Looking makes none."""
     if manifest is None:
-        if flags["endpoint"] is None:
-            raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or --sandbox MANIFEST")
-        token = os.environ.get("BULKLOAD_TOKEN")
-        yield flags["endpoint"], credentials(token, flags["token_file"], flags["token_command"])
-        return
-    for name in ("endpoint", "token_file", "token_command"):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--sandbox and --{name.replace('_', '-')}: give one of them")
-    data: Path = sandbox_folder(manifest) / "registry"
-    if not data.is_dir():
-        # Looking makes nothing.
+        return None
+    refuse_registry_with_sandbox(ctx)
+    folder = sandbox_folder(manifest)
+    if not (folder / REGISTRY_FOLDER).is_dir():
         raise UsageError(f"{manifest} has no sandbox; `bulkload run {manifest} --sandbox` makes one")
-    with private_sandbox(data) as sandbox:
-        yield sandbox.endpoint, Credentials(token=sandbox.token)
+    return folder
 
 
 @click.group(cls=RegistryGroup, short_help="Workspaces of a registry: list, create.")

@@ -1,11 +1,10 @@
 """Models where something was sent again are listed once more: a version that nobody claims is a duplicate."""
 
-from bulkload.core.equality import content_of_entry
 from bulkload.core.reconcile import twins
 from bulkload.engine.listing import versions_now
+from bulkload.engine.reconciling import what_was_sent
 from bulkload.engine.run import Run, log
 from bulkload.ledger.records import LedgerEntry
-from bulkload.registry.form import sent_file_name
 
 ENTRIES_A_PAGE = 256
 
@@ -27,15 +26,8 @@ async def audit(run: Run) -> None:
 async def _audit_entry(run: Run, item: LedgerEntry) -> None:
     candidates = await versions_now(run, item)
     claimed = await run.ledger.call(lambda store: store.claimed(item))
-    found = twins(
-        content_of_entry(item.entry, item.workspace_id, run.default_arch),
-        item.sha256 or "",
-        sent_file_name(item.entry.source),
-        item.fence,
-        candidates,
-        claimed.keys() | ({item.version_id} if item.version_id is not None else set()),
-        run.default_arch,
-    )
+    known = claimed.keys() | ({item.version_id} if item.version_id is not None else set())
+    found = twins(*what_was_sent(run, item), candidates, known, run.default_arch)
     note = None
     if found:
         run.duplicates += len(found)

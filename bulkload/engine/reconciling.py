@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from bulkload.core.equality import content_of_entry
+from bulkload.core.equality import Content, content_of_entry
 from bulkload.core.reconcile import Reconciliation, reconcile, settle_seconds
 from bulkload.core.states import State
 from bulkload.engine.listing import versions_now
@@ -21,6 +21,12 @@ class Reconciled:
     version_id: int | None = None
 
 
+def what_was_sent(run: Run, item: LedgerEntry) -> tuple[Content, str, str, frozenset[int]]:
+    """By what a version can be told to be this entry's: content, digest, file name, fence."""
+    content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
+    return content, item.sha256 or "", sent_file_name(item.entry.source), item.fence
+
+
 async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconciled:
     """Settle, ask, decide and write it down.
 
@@ -35,15 +41,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
         return Reconciled(State.IN_DOUBT)
     candidates = await versions_now(run, item)
     claimed = await run.ledger.call(lambda store: store.claimed(item))
-    decision = reconcile(
-        content_of_entry(item.entry, item.workspace_id, run.default_arch),
-        item.sha256 or "",
-        sent_file_name(item.entry.source),
-        item.fence,
-        candidates,
-        claimed.keys(),
-        run.default_arch,
-    )
+    decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys(), run.default_arch)
     log.info("reconciled", entry=item.entry.name, outcome=decision.outcome.value, note=decision.note)
     if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
         run.adopted += 1
