@@ -65,7 +65,8 @@ def cli(ctx: click.Context, config: str | None) -> None:
     Resume:     the same command again
 
     Exit codes: 0 all published or already there, 2 usage, 3 some failed, 4 manifest invalid, 5 not authorised,
-    6 registry unreachable, 11 ledger in use, 12 still converting or in doubt, 130/143 interrupted, 1 internal error.
+    6 registry unreachable, 7 stopped by --max-failures, 11 ledger in use, 12 still converting or in doubt,
+    130/143 interrupted, 1 internal error.
     """
     from bulkload.cli.options import load_config
 
