@@ -15,11 +15,12 @@ from bulkload.engine.reconciling import reconcile_entry
 from bulkload.engine.run import Run, log, utc_now
 from bulkload.engine.sending import FoundEqual, Sending, Stopped, WrongDigest
 from bulkload.ledger.records import LedgerEntry, Outcome
-from bulkload.ledger.store import VersionTaken
+from bulkload.ledger.store import Store, VersionTaken
 from bulkload.source import SourceChanged
 
 NATIVE_CALL = "models/upload"
 CONVERT_CALL = "models/upload_and_convert"
+OUT_OF_ORDER = "out of order: a later version of this model was published before this one"
 
 
 class Upload:
@@ -117,13 +118,19 @@ class Upload:
     async def _uploaded(self, version_id: int, seconds: float) -> None:
         """The answer's id is written down before anything else happens to this model."""
         outcome = Outcome(version_id=version_id, owned=True, uploaded_at=utc_now(), upload_seconds=seconds)
+
+        def arrive(store: Store) -> None:
+            message = OUT_OF_ORDER if store.later_published(self._item) else None
+            store.move(self._item.id, State.UPLOADED, msgspec.structs.replace(outcome, message=message))
+
         try:
-            await self._move(State.UPLOADED, outcome)
+            await self._run.ledger.call(arrive)
         except VersionTaken:
             # The registry answers with the newest version of the model, which may be another upload's.
             await self._doubt(f"the answer named version {version_id}, which is another entry's")
             return
-        self.version_id = version_id
+        self._run.count(self._item, self.state, State.UPLOADED)
+        self.state, self.version_id = State.UPLOADED, version_id
         log.info("uploaded", entry=self._item.entry.name, version_id=version_id, seconds=seconds)
 
     # What a failure means.

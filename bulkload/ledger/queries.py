@@ -69,6 +69,14 @@ class Queries:
             raise KeyError(id_)
         return found[0]
 
+    def later_published(self, entry: LedgerEntry) -> bool:
+        """Whether this ledger made a version of a later entry of the same model already."""
+        row = self._one(
+            "SELECT 1 FROM entries WHERE workspace_id = ? AND name = ? AND line > ? AND owned = 1 LIMIT 1",
+            (*entry.model, entry.entry.line),
+        )
+        return row is not None
+
     # What belongs to whom.
 
     def claimed(self, entry: LedgerEntry) -> dict[int, str | None]:

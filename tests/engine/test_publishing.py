@@ -437,3 +437,21 @@ async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(
         await run(settings_for(write_manifest(kept), sandbox))
         assert uploads(sandbox) == sent
         assert len(sandbox.versions(name=left["name"])) <= 1
+
+
+async def test_a_version_that_succeeds_after_a_later_one_says_out_of_order(
+    sandbox_with, write_manifest, settings_for, tmp_path
+):
+    """An earlier version that failed holds back no later one; when it comes after all, its message says so."""
+    rows = [{"name": "a", "version": str(n), "content": SMALL + bytes([n])} for n in range(3)]
+    wrong = rows[0] | {"sha256": "0" * 64}
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest([wrong, *rows[1:]]), sandbox)
+        first = await run(settings)
+        assert first.states["failed"] == 1
+        assert first.states["ready"] == 2
+        write_manifest(rows)
+        assert (await run(settings)).states["ready"] == 3
+        messages = [row["message"] for row in rows_of(settings)]
+        assert "out of order" in messages[0]
+        assert messages[1:] == [None, None]
