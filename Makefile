@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check format lint types samples docs lock clean
+.PHONY: demo test crash check format lint types samples docs lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
 
 test: $(STAMP)  ## All tests, in parallel
 	$(BIN)/pytest -n auto -q
+
+KILLS ?= 100
+crash: $(STAMP)  ## KILLS kills of runs against a registry that loses answers (about 2 s each on two cores)
+	KILLS=$(KILLS) $(BIN)/pytest -n auto -q -m crash
 
 check: lint types test  ## Everything a change must pass
 
