@@ -24,7 +24,7 @@ async def audit(run: Run) -> None:
 
 
 async def _audit_entry(run: Run, item: LedgerEntry) -> None:
-    candidates = await versions_now(run, item)
+    candidates = await versions_now(run, item, item.sha256)
     claimed = await run.ledger.call(lambda store: store.claimed(item))
     known = claimed.keys() | ({item.version_id} if item.version_id is not None else set())
     found = twins(*what_was_sent(run, item), candidates, known, run.default_arch)

@@ -45,8 +45,8 @@ async def _list_workspace(run: Run, workspace_id: int) -> None:
     await keep()
 
 
-async def versions_now(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
-    """The versions of one model as the registry holds them now.
+async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -> list[RegistryVersion]:
+    """The versions of one model as the registry holds them now; with ``sha256`` those that may have these bytes.
 
     By ``list_versions_for_model`` where the registry has it, else by ``list_versions``, which matches the name in all
     workspaces and of all owners: its rows are filtered, and each survivor is confirmed by its id.
@@ -59,7 +59,7 @@ async def versions_now(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
         found = [
             await read(run, run.poll_pacer, lambda: run.registry.version(row.version_id))  # noqa: B023
             for row in rows
-            if row.name == name and row.sha256 in (None, item.sha256)
+            if row.name == name and (sha256 is None or row.sha256 in (None, sha256))
         ]
     return [version for version in found if (version.workspace_id, version.name) == item.model]
 

@@ -55,8 +55,6 @@ class Poller:
         self._in_flight = 0
         self._closed = False
         self._places = anyio.Semaphore(POLLS_IN_FLIGHT)
-        # Versions that are still converting after the longest wait.
-        self.given_up = 0
         # Versions that turned out to be another's.
         self.lost = 0
 
@@ -141,7 +139,6 @@ class Poller:
         """Ask again in a while; False when the version was waited for long enough."""
         now = anyio.current_time()
         if now - watch.since >= self._run.settings.wait_timeout:
-            self.given_up += 1
             log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
             return False
         watch.polls += 1
@@ -234,7 +231,7 @@ class Poller:
 
     async def _other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> bool:
         """The id leads to other bytes: another upload's version, when ours is there too; else ours, damaged."""
-        for other in await versions_now(self._run, item):
+        for other in await versions_now(self._run, item, item.sha256):
             if other.sha256 == item.sha256 and other.version_id not in item.fence:
                 await self._lose(item, f"version {version.version_id} is another upload's")
                 return True

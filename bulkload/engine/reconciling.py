@@ -39,7 +39,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
         await run.stop.wait()
     if run.stop.asked:
         return Reconciled(State.IN_DOUBT)
-    candidates = await versions_now(run, item)
+    candidates = await versions_now(run, item, item.sha256)
     claimed = await run.ledger.call(lambda store: store.claimed(item))
     decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys(), run.default_arch)
     log.info("reconciled", entry=item.entry.name, outcome=decision.outcome.value, note=decision.note)

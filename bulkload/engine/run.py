@@ -4,7 +4,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import anyio
 import structlog
@@ -23,8 +22,6 @@ from bulkload.registry import Registry
 
 log = structlog.get_logger("bulkload")
 
-T = TypeVar("T")
-
 
 def utc_now() -> str:
     """The wall clock, for people and records only: no decision looks at it."""
@@ -42,9 +39,6 @@ class Progress:
     # Entries of the manifest in each state; empty before planning.
     states: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
-    uploads_in_flight: int = 0
-    # Why nothing moves, when nothing moves.
-    waiting: str = ""
 
 
 class Run:
@@ -60,7 +54,6 @@ class Run:
         default_arch: str | None,
         progress: Progress,
         stop: Stop,
-        seed: int | None = None,
     ) -> None:
         self.settings = settings
         self.run_id = run_id
@@ -69,7 +62,7 @@ class Run:
         self.default_arch = default_arch
         self.progress = progress
         self.stop = stop
-        self.random = random.Random(seed)  # noqa: S311 - jitter, no secret
+        self.random = random.Random()  # noqa: S311 - jitter, no secret
         # Rows of an earlier process settle from here on, on the monotonic clock.
         self.started = anyio.current_time()
         # Budgets by kind of call.

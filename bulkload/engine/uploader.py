@@ -80,11 +80,7 @@ class Upload:
         sending = Sending(self._run, self._item)
         try:
             async with self._slots:
-                self._run.progress.uploads_in_flight += 1
-                try:
-                    await self._send(sending)
-                finally:
-                    self._run.progress.uploads_in_flight -= 1
+                await self._send(sending)
         except FoundEqual as found:
             outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
             await self._move(found.decision.state, outcome)

@@ -1,5 +1,8 @@
 """One run against a real sandbox in this process: what a lost answer, a refusal or a stop does to entries."""
 
+import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,16 @@ import pytest
 from bulkload.core.bounds import FailureLimit
 from bulkload.core.errors import ExitCode, NotAuthorised, RegistryUnavailable
 from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, Settings
+from bulkload.core.settings import Credentials, OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RunSummary
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.engine.run import Progress
 from bulkload.engine.runner import publish
 from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.registry import Registry
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
@@ -244,45 +249,44 @@ async def test_a_poll_that_fails_is_asked_again(fault, sandbox_with, write_manif
         assert summary.requests.poll >= 3
 
 
+async def when(happened: Callable[[], bool], act: Callable[[], object]) -> None:
+    """Do something as soon as a display would see that something happened; displays are told nothing, they look."""
+    while not happened():  # noqa: ASYNC110
+        await anyio.sleep(0.001)
+    act()
+
+
 async def test_a_file_that_changes_between_check_and_send_is_sent_as_it_is_now(
     sandbox_with, write_manifest, settings_for, tmp_path
 ):
     """What is published is what lies there when it is read."""
-    manifest = write_manifest(models(SMALL, 2))
-    async with sandbox_with("upload:slow=0.2@1") as sandbox:
+    manifest, progress, edited = write_manifest(models(SMALL, 2)), Progress(), SMALL + b"edited meanwhile"
+    async with sandbox_with("upload:slow=0.3@1") as sandbox:
         settings = settings_for(manifest, sandbox, concurrency=1)
         async with anyio.create_task_group() as group:
-            group.start_soon(run, settings)
-            with anyio.fail_after(10):
-                while not uploads(sandbox) and not sandbox.versions():  # noqa: ASYNC110
-                    await anyio.sleep(0.005)
-            (tmp_path / "m1-0.onnx").write_bytes(SMALL + b"edited meanwhile")
-        stored = {version.name: version.size for version in sandbox.versions()}
-        assert stored["m1"] in (len(SMALL) + 1, len(SMALL) + 16)
-        assert all(row["state"] == "ready" for row in rows_of(settings))
-        assert {row["size"] for row in rows_of(settings)} == set(stored.values())
+            # The first upload is under way and slow: the second file was not read yet.
+            edit = partial((tmp_path / "m1-0.onnx").write_bytes, edited)
+            group.start_soon(when, lambda: progress.bytes_sent > 0, edit)
+            summary = await publish(settings, progress=progress)
+        assert summary.states["ready"] == 2
+        assert [version.size for version in sandbox.versions(name="m1")] == [len(edited)]
+        assert rows_of(settings)[1]["sha256"] == hashlib.sha256(edited).hexdigest()
 
 
 async def test_a_file_that_vanished_is_failed_and_the_rest_goes_on(
     sandbox_with, write_manifest, settings_for, tmp_path
 ):
     """The next run takes it again."""
-    manifest = write_manifest(models(SMALL, 3))
-    async with sandbox_with() as sandbox:
-        progress = Progress()
-        settings = settings_for(manifest, sandbox, upload_rate=20.0)
+    manifest, progress = write_manifest(models(SMALL, 3)), Progress()
+    async with sandbox_with("upload:slow=0.3@1") as sandbox:
+        settings = settings_for(manifest, sandbox, concurrency=1)
         async with anyio.create_task_group() as group:
-
-            async def vanish() -> None:
-                while progress.phase != "publishing":  # noqa: ASYNC110 - a display looks at it, it tells nobody
-                    await anyio.sleep(0.001)
-                (tmp_path / "m2-0.onnx").unlink()
-
-            group.start_soon(vanish)
+            group.start_soon(when, lambda: progress.bytes_sent > 0, (tmp_path / "m2-0.onnx").unlink)
             await publish(settings, progress=progress)
-        states = [row["state"] for row in rows_of(settings)]
-        assert states[:2] == ["ready", "ready"]
-        assert states[2] in ("failed", "ready")
+        assert [row["state"] for row in rows_of(settings)] == ["ready", "ready", "failed"]
+        assert rows_of(settings)[2]["cause"] == "unreadable"
+        write_manifest(models(SMALL, 3))
+        assert (await run(settings)).states["ready"] == len(sandbox.versions()) == 3
 
 
 async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_with, write_manifest, settings_for):
@@ -292,13 +296,11 @@ async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_w
         stop, progress = Stop(), Progress()
         settings = settings_for(manifest, sandbox, concurrency=2)
 
-        async def interrupt() -> None:
-            while progress.states[State.READY] + progress.states[State.UPLOADED] < 3:  # noqa: ASYNC110
-                await anyio.sleep(0.005)
-            stop.ask(signal=2)
+        def three_are_there() -> bool:
+            return progress.states[State.READY] + progress.states[State.UPLOADED] >= 3
 
         async with anyio.create_task_group() as group:
-            group.start_soon(interrupt)
+            group.start_soon(when, three_are_there, partial(stop.ask, signal=2))
             summary = await publish(settings, progress=progress, stop=stop)
         assert summary.exit_code == ExitCode.INTERRUPTED
         assert summary.states["planned"] >= 10
@@ -314,24 +316,18 @@ async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings
         stop, progress = Stop(), Progress()
         settings = settings_for(manifest, sandbox)
 
-        async def interrupt() -> None:
-            while not uploads_begun(progress):  # noqa: ASYNC110
-                await anyio.sleep(0.005)
+        def twice() -> None:
             stop.ask(signal=15)
             stop.cut()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(interrupt)
+            group.start_soon(when, lambda: progress.states[State.UPLOADING] > 0 and progress.bytes_sent > 0, twice)
             with anyio.fail_after(5):
                 summary = await publish(settings, progress=progress, stop=stop)
         assert summary.exit_code == ExitCode.TERMINATED
         assert summary.states["uploading"] == 1
         sandbox.end_waits()
         assert (await run(settings)).states["ready"] == len(sandbox.versions()) == 1
-
-
-def uploads_begun(progress: Progress) -> bool:
-    return progress.states[State.UPLOADING] > 0 and progress.bytes_sent > 0
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
@@ -410,33 +406,43 @@ def is_last_poll(record: LogRecord, log: list[LogRecord]) -> bool:
     return polls(record) and not any(later.seq > record.seq and polls(later) for later in log)
 
 
-async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(
-    sandbox_with, write_manifest, settings_for, tmp_path
-):
-    """What was in doubt about it is settled; a version that never landed is not made."""
+async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(sandbox_with, write_manifest, settings_for):
+    """What was in doubt about it is settled; an upload that never landed is not sent again."""
     rows = models(SMALL, 2)
-    async with sandbox_with("upload:refuse@9", "upload:stall@1") as sandbox:
+    async with sandbox_with("upload:500@1") as sandbox:
         stop, progress = Stop(), Progress()
-        settings = settings_for(write_manifest(rows), sandbox, concurrency=1)
-
-        async def interrupt() -> None:
-            while not uploads_begun(progress):  # noqa: ASYNC110
-                await anyio.sleep(0.005)
-            stop.ask(signal=15)
-            stop.cut()
-
+        settings = settings_for(write_manifest(rows), sandbox, concurrency=1, settle=30)
         async with anyio.create_task_group() as group:
-            group.start_soon(interrupt)
+            in_doubt = partial(progress.states.__getitem__, State.IN_DOUBT)
+            group.start_soon(when, lambda: in_doubt() > 0, partial(stop.ask, signal=15))
             await publish(settings, progress=progress, stop=stop)
-        sandbox.end_waits()
-        (left,) = [row for row in rows_of(settings) if row["state"] == "uploading"]
-        kept = [row for row in rows if row["name"] != left["name"]]
-        summary = await run(settings_for(write_manifest(kept), sandbox))
-        assert summary.entries == 1
-        sent = uploads(sandbox)
-        await run(settings_for(write_manifest(kept), sandbox))
-        assert uploads(sandbox) == sent
-        assert len(sandbox.versions(name=left["name"])) <= 1
+        (left,) = [row for row in rows_of(settings) if row["state"] == "in_doubt"]
+        kept = settings_for(write_manifest([row for row in rows if row["name"] != left["name"]]), sandbox)
+        for _ in range(2):
+            summary = await run(kept)
+            assert summary.exit_code == ExitCode.OK
+            assert summary.entries == summary.states["ready"] == 1
+        assert sandbox.versions(name=left["name"]) == []
+        assert uploads(sandbox) == 2
+
+
+async def test_the_fence_holds_on_a_registry_that_lists_by_name_only(
+    sandbox_with, write_manifest, settings_for, monkeypatch
+):
+    """An equal version was there before: the one that is adopted after a lost answer is the new one."""
+
+    async def not_there(*_: object) -> None:
+        raise CallFailed(Failure(call="list_versions_for_model", kind=FailureKind.STATUS, status=404, message=""))
+
+    monkeypatch.setattr(Registry, "list_versions_for_model", not_there)
+    manifest = write_manifest(models(SMALL, 1))
+    async with sandbox_with("upload:lost-answer@2") as sandbox:
+        assert (await run(settings_for(manifest, sandbox))).states["ready"] == 1
+        settings = settings_for(manifest, sandbox, ledger=manifest.with_name("2.db"), on_existing=OnExisting.UPLOAD)
+        summary = await run(settings)
+        assert summary.adopted == 1
+        old, new = sandbox.versions()
+        assert rows_of(settings)[0]["version_id"] == new.id != old.id
 
 
 async def test_a_version_that_succeeds_after_a_later_one_says_out_of_order(
