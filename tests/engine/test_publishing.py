@@ -126,17 +126,40 @@ async def test_versions_of_a_model_are_uploaded_in_manifest_order_one_at_a_time(
         assert stored == [row["sha256"] for row in rows_of(settings)[:5]]
 
 
-async def test_the_same_content_twice_without_labels_is_one_version(sandbox_with, write_manifest, settings_for):
-    """Two files with the same bytes are one content; with two labels they are two versions, because that was asked."""
+async def test_the_same_content_under_another_path_is_skipped_once_it_is_ready(
+    sandbox_with, write_manifest, settings_for
+):
+    """Two files with the same bytes are one content: the second was never sent; its row says whose version it is."""
     same = [{"name": "a", "path": "1.onnx", "content": SMALL}, {"name": "a", "path": "2.onnx", "content": SMALL}]
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(same[:1]), sandbox)
+        assert (await run(settings)).states["ready"] == 1
+        write_manifest(same)
+        summary = await run(settings)
+        assert summary.states["ready"] == summary.states["skipped"] == 1
+        assert len(sandbox.versions()) == uploads(sandbox) == 1
+        assert rows_of(settings)[0]["version_id"] == rows_of(settings)[1]["version_id"]
+
+
+async def test_the_same_content_under_another_path_is_polled_while_it_converts(tmp_path, write_manifest, settings_for):
+    """Nobody says that it is there before the registry does; still one version, sent once."""
+    schema = {"x": "float32"}
+    row = {"name": "a", "content": b"N.", "framework": "xgboost", "input_schema": schema, "output_schema": schema}
+    manifest = write_manifest([row | {"path": "1.pkl"}, row | {"path": "2.pkl"}])
+    # Ten seconds of the real registry are one here: the second entry is looked at long before.
+    async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.1)) as sandbox:
+        settings = settings_for(manifest, sandbox, poll_interval=PollInterval(0.05, 0.1))
+        assert (await run(settings)).states["ready"] == 2
+        assert len(sandbox.versions()) == uploads(sandbox) == 1
+        assert rows_of(settings)[0]["version_id"] == rows_of(settings)[1]["version_id"]
+
+
+async def test_the_same_content_with_two_labels_is_two_versions(sandbox_with, write_manifest, settings_for):
+    """Because that was asked for."""
     labelled = [{"name": "b", "version": label, "content": SMALL} for label in ("1", "2")]
     async with sandbox_with() as sandbox:
-        settings = settings_for(write_manifest(same + labelled), sandbox)
-        summary = await run(settings)
-        assert summary.states["ready"] == 3
-        assert summary.states["skipped"] == 1
-        assert len(sandbox.versions(name="a")) == 1
-        assert len(sandbox.versions(name="b")) == 2
+        settings = settings_for(write_manifest(labelled), sandbox)
+        assert (await run(settings)).states["ready"] == len(sandbox.versions()) == 2
 
 
 async def test_a_registry_that_stays_down_ends_the_run_with_6_and_keeps_the_rest(
