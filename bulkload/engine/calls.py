@@ -10,7 +10,6 @@ from bulkload.core.pacing import Pacer
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
 from bulkload.engine.run import Run, log
-from bulkload.registry import Registry
 
 T = TypeVar("T")
 
@@ -30,11 +29,10 @@ async def read(run: Run, pacer: Pacer, operation: Callable[[], Awaitable[T]]) ->
         if failure.retry_after:
             run.hold_back(failure.retry_after)
 
-    return await repeat(run.registry, paced, run.budget, run.random.random, on_retry=note)
+    return await repeat(paced, run.budget, run.random.random, on_retry=note)
 
 
 async def repeat(
-    registry: Registry,
     operation: Callable[[], Awaitable[T]],
     budget: RetryBudget,
     chance: Callable[[], float],
@@ -44,14 +42,14 @@ async def repeat(
     attempt, renewed = 0, False
     while True:
         attempt += 1
-        token = await registry.token()
         try:
             result = await operation()
         except CallFailed as failed:
             failure = failed.failure
             verdict = read_verdict(failure)
             if verdict is Verdict.UNAUTHORISED:
-                if renewed or not await registry.renew_token(token):
+                # The next request carries another token, or says that there is none.
+                if renewed:
                     raise NotAuthorised(not_authorised_message(failure)) from None
                 renewed = True
                 continue
@@ -60,7 +58,7 @@ async def repeat(
             seconds = pause_seconds(failure, attempt, chance())
             if attempt >= ATTEMPTS_PER_ENTRY or not budget.spend():
                 ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
-                raise ending(unavailable_message(failure)) from None
+                raise ending(unavailable_message(failure)) from failed
             on_retry(failure)
             await anyio.sleep(seconds)
         else:
@@ -93,4 +91,7 @@ def unavailable_message(failure: Failure) -> str:
     """What to do about a registry that cannot be reached or refuses for now."""
     if failure.kind is FailureKind.UNREADABLE:
         return f"{failure}; is the endpoint the address of a Wallaroo registry?"
+    if failure.kind is FailureKind.NO_CONNECTION and failure.status is None:
+        # Its message says what to mend.
+        return f"{failure}; then run again"
     return f"{failure}; check the endpoint and run again"

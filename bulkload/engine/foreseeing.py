@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
-from bulkload.engine.listing import digest_to_compare, find_existing, list_models
+from bulkload.engine.listing import digest_to_compare, find_existing, list_models, listed_versions
 from bulkload.engine.preparing import Instance, check_offline, check_online
 from bulkload.engine.run import Progress, Run
 from bulkload.engine.runner import open_registry, opened_run, plan_into_ledger
@@ -134,7 +134,7 @@ async def _step(run: Run, item: LedgerEntry) -> Step:
 async def _planned_step(run: Run, item: LedgerEntry) -> Step:
     if run.settings.on_existing is OnExisting.UPLOAD:
         return Step(item, Action.UPLOAD)
-    listed = await run.ledger.call(lambda store: store.listed(item.model))
+    listed = await listed_versions(run, item)
     try:
         stat = item.stat or stat_of(item.entry.source)
         sha256 = await digest_to_compare(run, item, stat, listed)

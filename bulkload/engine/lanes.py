@@ -22,9 +22,11 @@ HEADS_A_PAGE = 256
 class Lanes:
     """Uploads everything that is planned or in doubt."""
 
-    def __init__(self, run: Run, poller: Poller) -> None:
+    def __init__(self, run: Run, poller: Poller, lost_at: float) -> None:
+        """``lost_at``: no connection of what is in doubt by now was lost later, on the monotonic clock."""
         self._run = run
         self._poller = poller
+        self._lost_at = lost_at
         self._slots = anyio.CapacityLimiter(run.settings.concurrency)
         self._places = anyio.Semaphore(run.settings.concurrency + WAITING_LANES)
         # Models with a lane: what the ledger shows as planned may be in a lane's hands.
@@ -84,7 +86,7 @@ class Lanes:
         current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
             return  # an earlier lane of this model was quicker than the page it was read from
-        upload = Upload(self._run, current, self._slots)
+        upload = Upload(self._run, current, self._slots, self._lost_at)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
             if not upload.native and not upload.holds_place:

@@ -1,14 +1,18 @@
-"""What the registry holds of this manifest's models: asked once for a run, and afresh for one model."""
+"""What the registry holds of this manifest's models: asked once for a run, and afresh for one model.
+
+A workspace is listed whole, in one call; where that is refused, or too slow, each model is asked for by itself, when
+its turn comes.
+"""
 
 from collections.abc import Iterable
 from contextlib import aclosing
 
 from bulkload.core.equality import content_of_entry
-from bulkload.core.errors import ForeignAnswer
+from bulkload.core.errors import ForeignAnswer, RegistryUnavailable
 from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
 from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
-from bulkload.core.verdicts import CallFailed
+from bulkload.core.verdicts import CallFailed, FailureKind
 from bulkload.engine.calls import read
 from bulkload.engine.run import Run, log
 from bulkload.ledger.records import LedgerEntry
@@ -24,8 +28,23 @@ async def list_models(run: Run) -> None:
     run.progress.phase, run.progress.done = "listing", 0
     await run.ledger.call(lambda store: store.clear_listing())
     for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
-        await read(run, run.list_pacer, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
-        log.info("listed", workspace_id=workspace_id, versions=run.progress.done)
+        try:
+            await read(run, run.list_pacer, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
+        except (CallFailed, RegistryUnavailable) as error:
+            if _is_down(error):
+                raise
+            run.unlisted.add(workspace_id)
+            log.warning("not_listed", workspace_id=workspace_id, reason=str(error))
+        else:
+            log.info("listed", workspace_id=workspace_id, versions=run.progress.done)
+
+
+def _is_down(error: CallFailed | RegistryUnavailable) -> bool:
+    """Whether the registry cannot be reached or wants to be left alone, rather than fail at this one call."""
+    failed = error if isinstance(error, CallFailed) else error.__cause__
+    if not isinstance(failed, CallFailed):
+        return True
+    return failed.failure.kind is FailureKind.NO_CONNECTION or failed.failure.status in (429, 503)
 
 
 async def _list_workspace(run: Run, workspace_id: int) -> None:
@@ -43,6 +62,14 @@ async def _list_workspace(run: Run, workspace_id: int) -> None:
             if len(batch) >= VERSIONS_A_COMMIT:
                 await keep()
     await keep()
+
+
+async def listed_versions(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
+    """The versions of one model as this run's listing has them."""
+    if item.workspace_id in run.unlisted:
+        versions = await versions_now(run, item)
+        await run.ledger.call(lambda store: store.add_to_listing(versions))
+    return await run.ledger.call(lambda store: store.listed(item.model))
 
 
 async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -> list[RegistryVersion]:

@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bulkload.core.arrival import Arrival, judge_arrival
-from bulkload.core.errors import BulkloadError
+from bulkload.core.errors import BulkloadError, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.pacing import Pacer
 from bulkload.core.records import RegistryVersion
@@ -17,6 +17,7 @@ from bulkload.engine.calls import read
 from bulkload.engine.listing import versions_now
 from bulkload.engine.run import Run, log, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
+from bulkload.registry.form import sent_file_name
 
 # Polls under way at a time: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16
@@ -62,8 +63,7 @@ class Poller:
         """Watch a version. ``at_once``: may be ready already; ``converting``: holds a place until it is judged."""
         now = anyio.current_time()
         due = now if at_once else now + self._run.settings.poll_interval.first
-        heapq.heappush(self._first, _Watch(due, entry_id, version_id, since=now, converting=converting))
-        self._tell()
+        self._watch(_Watch(due, entry_id, version_id, since=now, converting=converting))
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
@@ -76,7 +76,9 @@ class Poller:
                     converting = not FRAMEWORKS[item.entry.conversion.framework].native_route
                     if converting:
                         self._run.conversions.hold()
-                    self.add(item.id, item.version_id, at_once=True, converting=converting)
+                    # Waited for since this run began, also where this is not its first look at it.
+                    since = self._run.started
+                    self._watch(_Watch(anyio.current_time(), item.id, item.version_id, since, converting))
             after = page[-1].id
 
     def close(self) -> None:
@@ -93,6 +95,10 @@ class Poller:
                 polls.start_soon(self._serve, self._again, self._run.poll_pacer, polls)
             waker.cancel_scope.cancel()
 
+    def _watch(self, watch: _Watch) -> None:
+        heapq.heappush(self._first, watch)
+        self._tell()
+
     @property
     def _done(self) -> bool:
         return self._closed and not (self._first or self._again or self._in_flight)
@@ -103,18 +109,40 @@ class Poller:
 
     async def _serve(self, queue: list[_Watch], pacer: Pacer, polls: TaskGroup) -> None:
         """Take what is due from one queue, never faster than its pacer."""
+        # Since when nothing was taken but last polls, at the end of a version's wait.
+        late_since: float | None = None
         while not self._done and not self._run.stop.asked:
             now = anyio.current_time()
             if not queue or queue[0].due > now:
-                news = self._news
+                late_since, news = None, self._news
                 with anyio.move_on_after(queue[0].due - now if queue else None):
                     await news.wait()
                 continue
             watch = heapq.heappop(queue)
+            late_since = (late_since or now) if self._is_late(watch, now) else None
+            if late_since is not None and now - late_since > self._run.settings.poll_interval.longest:
+                # Too many wait for their last turn.
+                self._end_wait(watch)
+                self._tell()
+                continue
             self._in_flight += 1
-            await self._run.pace(pacer)
-            await self._places.acquire()
+            if not await self._take_turn(pacer):
+                return
             polls.start_soon(self._poll, watch)
+
+    async def _take_turn(self, pacer: Pacer) -> bool:
+        """Wait for the pacer's leave and a place; False when the run stops meanwhile."""
+        delay = pacer.reserve(anyio.current_time())
+        if delay > 0:
+            with anyio.move_on_after(delay):
+                await self._run.stop.wait()
+        if not self._run.stop.asked:
+            await self._places.acquire()
+        return not self._run.stop.asked
+
+    def _is_late(self, watch: _Watch, now: float) -> bool:
+        """Whether a version was asked about, and its wait is over."""
+        return watch.polls > 0 and now - watch.since >= self._run.settings.wait_timeout
 
     async def _wake_when_stopped(self) -> None:
         await self._run.stop.wait()
@@ -122,14 +150,21 @@ class Poller:
 
     async def _poll(self, watch: _Watch) -> None:
         try:
-            if await self._is_done(watch) or not self._again_later(watch):
+            if await self._is_done(watch):
                 self._free_place(watch)
+            elif not self._again_later(watch):
+                self._end_wait(watch)
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
             self._in_flight -= 1
             self._places.release()
             self._tell()
+
+    def _end_wait(self, watch: _Watch) -> None:
+        """It was waited for long enough: it stays uploaded, and the next run goes on."""
+        log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
+        self._free_place(watch)
 
     def _free_place(self, watch: _Watch) -> None:
         if watch.converting:
@@ -139,7 +174,6 @@ class Poller:
         """Ask again in a while; False when the version was waited for long enough."""
         now = anyio.current_time()
         if now - watch.since >= self._run.settings.wait_timeout:
-            log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
             return False
         watch.polls += 1
         wait = self._run.settings.poll_interval.wait_seconds(watch.polls - 1, self._run.random.random())
@@ -149,28 +183,51 @@ class Poller:
 
     async def _is_done(self, watch: _Watch) -> bool:
         """Ask once; True when there is nothing more to ask."""
-        try:
-            # Paced by the queue; a retry is paced by its back-off.
-            version = await read(self._run, Pacer(None), lambda: self._run.registry.version(watch.version_id))
-        except CallFailed as failed:
-            if failed.failure.status != 404:
-                raise
-            return await self._not_found(watch)
+        version = await self._version(watch)
+        return await (self._not_found(watch) if version is None else self._judge(watch, version))
+
+    async def _judge(self, watch: _Watch, version: RegistryVersion) -> bool:
+        """Whether it is ours, and whether it has ended."""
         watch.not_found = 0
         item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        fence = item.fence if item.owned else frozenset[int]()
-        arrival = judge_arrival(*item.model, item.sha256, fence, version)
-        if arrival is Arrival.NOT_OURS:
-            await self._lose(item, f"version {version.version_id} is not the one that was sent")
-            return True
-        if arrival is Arrival.OTHER_BYTES:
-            return await self._other_bytes(item, version)
+        given_up = await self._given_up(watch, item, version)
+        if given_up is not None:
+            return given_up
         verdict = REGISTRY_TERMINAL.get(version.status or "")
         if verdict is None:
             await self._note_status(watch, version)
             return False
         await self._settle(watch, item, version, verdict)
         return True
+
+    async def _given_up(self, watch: _Watch, item: LedgerEntry, version: RegistryVersion) -> bool | None:
+        """Whether an id that leads to something else is done with (False: not yet); None where the version is ours."""
+        file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
+        arrival = judge_arrival(*item.model, item.sha256, file_name, fence, version)
+        if arrival is Arrival.OURS:
+            return None
+        if arrival is Arrival.NOT_OURS:
+            await self._lose(item, f"version {version.version_id} is not the one that was sent")
+            return True
+        if anyio.current_time() < watch.since + self._run.settings.settle:
+            return False  # listings may not show ours yet
+        if await self._ours_is_there_too(item, version, file_name if arrival is Arrival.OTHER_FILE else None):
+            await self._lose(item, f"version {version.version_id} is another upload's")
+            return True
+        if arrival is Arrival.OTHER_FILE:
+            return None
+        await self._fail_for_other_bytes(item, version)
+        return True
+
+    async def _ours_is_there_too(self, item: LedgerEntry, version: RegistryVersion, file_name: str | None) -> bool:
+        """Whether the model has another version that ours may be. ``file_name``: where given, ours has that one."""
+        return any(
+            other.version_id != version.version_id
+            and other.version_id not in item.fence
+            and other.sha256 == item.sha256
+            and file_name in (None, other.file_name)
+            for other in await versions_now(self._run, item, item.sha256)
+        )
 
     async def _note_status(self, watch: _Watch, version: RegistryVersion) -> None:
         if version.status != watch.status:
@@ -220,6 +277,27 @@ class Poller:
             logs="\n".join(lines) or None,
         )
 
+    async def _version(self, watch: _Watch) -> RegistryVersion | None:
+        """The version as the registry shows it; None where it does not have it, or not yet."""
+        try:
+            # Paced by the queue; a retry is paced by its back-off.
+            return await read(self._run, Pacer(None), lambda: self._run.registry.version(watch.version_id))
+        except CallFailed as failed:
+            if failed.failure.status != 404:
+                raise
+        except RegistryUnavailable as error:
+            if not await self._is_missing(watch, error):
+                raise
+        return None
+
+    async def _is_missing(self, watch: _Watch, error: RegistryUnavailable) -> bool:
+        """Whether a 500 that does not pass means that there is no such version: the listing tells it from an outage."""
+        failed = error.__cause__
+        if not isinstance(failed, CallFailed) or failed.failure.status != 500:
+            return False
+        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
+        return all(version.version_id != watch.version_id for version in await versions_now(self._run, item))
+
     async def _not_found(self, watch: _Watch) -> bool:
         watch.not_found += 1
         if watch.not_found < TIMES_NOT_FOUND:
@@ -229,12 +307,8 @@ class Poller:
         await self._run.move(item, State.FAILED, Outcome(cause="version_gone", message=message, finished_at=utc_now()))
         return True
 
-    async def _other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> bool:
-        """The id leads to other bytes: another upload's version, when ours is there too; else ours, damaged."""
-        for other in await versions_now(self._run, item, item.sha256):
-            if other.sha256 == item.sha256 and other.version_id not in item.fence:
-                await self._lose(item, f"version {version.version_id} is another upload's")
-                return True
+    async def _fail_for_other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> None:
+        """What was sent is damaged there."""
         message = f"the registry holds sha256 {version.sha256}, {item.sha256} was sent"
         outcome = Outcome(
             status=version.status,
@@ -245,7 +319,6 @@ class Poller:
         )
         log.warning("wrong_digest", entry=version.name, version_id=version.version_id)
         await self._run.move(item, State.FAILED, outcome)
-        return True
 
     async def _lose(self, item: LedgerEntry, reason: str) -> None:
         """The answer's id was another's: a lost answer, to be reconciled."""

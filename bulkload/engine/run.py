@@ -75,6 +75,8 @@ class Run:
         self.conversions = Conversions(settings.max_converting)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.
         self.route = settings.route
+        # Workspaces that cannot be listed whole: their models are asked for one by one.
+        self.unlisted: set[int] = set()
         self.retries = 0
         self.adopted = 0
         # Entries that this run saw through, and those of them that failed.

@@ -8,25 +8,23 @@ from contextlib import asynccontextmanager, closing
 import anyio
 import msgspec
 
-from bulkload.core.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LedgerError
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
-from bulkload.core.verdicts import CallFailed
 from bulkload.engine.auditing import audit
 from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
 from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
 from bulkload.engine.run import Progress, Run, log, utc_now
-from bulkload.engine.stopping import Stop, lone_errors
+from bulkload.engine.stopping import GRACE_SECONDS, Stop, lone_errors
 from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
 from bulkload.ledger.store import Store
 from bulkload.registry import Registry
 from bulkload.source import SourceChanged, digest_of
 
-# How long uploads under way may take to finish once a run is to stop.
-GRACE_SECONDS = 10.0
 SUSPECTS_A_PAGE = 256
 
 
@@ -69,7 +67,9 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
 
 def open_registry(settings: Settings) -> Registry:
     """The registry of a run; not connected yet."""
-    return Registry(settings.endpoint, settings.credentials, answer_timeout=settings.answer_timeout)
+    return Registry(
+        settings.endpoint, settings.credentials, settings.connection, answer_timeout=settings.answer_timeout
+    )
 
 
 @asynccontextmanager
@@ -79,6 +79,7 @@ async def opened_run(
     """A run on its open ledger."""
     started_at = utc_now()
     run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+    progress.phase = "opening the ledger"
     async with Ledger(settings.ledger, started_at) as ledger:
         yield Run(settings, run_id, registry, ledger, default_arch=instance.default_arch, progress=progress, stop=stop)
 
@@ -135,18 +136,23 @@ async def _work(run: Run) -> None:
     if not await run.ledger.call(lambda store: store.count_open()):
         return
     try:
-        await _with_grace(run, lambda: _send_and_poll(run))
-        await run.stop.or_end(audit(run))
+        with lone_errors():
+            await _with_grace(run, lambda: _send_and_poll(run))
+            # A run that was stopped leaves the audit to the next one.
+            if not run.stop.asked:
+                await run.stop.or_end(audit(run))
     except Interrupted:
         return
-    except (RegistryUnavailable, NotAuthorised, CallFailed) as error:
+    except BulkloadError as error:
+        # The registry, or the ledger's disk: whatever it is, there is a summary of what was done until then.
         run.stop.ask(error=error)
 
 
 async def _send_and_poll(run: Run) -> None:
     """Uploads and polls beside each other; once more when a poll found that an upload is in doubt after all."""
-    again = True
-    while again and not run.stop.asked:
+    # An earlier process lost its connections before this one began.
+    lost_at = run.started
+    for _ in range(ATTEMPTS_PER_ENTRY):
         # What fence and skip compare with; for a second pass it must be as fresh as for the first.
         if await run.ledger.call(lambda store: store.workspaces_to_list()):
             await run.stop.or_end(list_models(run))
@@ -156,9 +162,11 @@ async def _send_and_poll(run: Run) -> None:
             if run.settings.wait:
                 await poller.add_from_ledger()
                 group.start_soon(poller.work)
-            await Lanes(run, poller).work()
+            await Lanes(run, poller, lost_at).work()
             poller.close()
-        again = poller.lost > 0
+        if run.stop.asked or not poller.lost:
+            return
+        lost_at = anyio.current_time()
 
 
 async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
@@ -196,7 +204,12 @@ async def _summarise(run: Run) -> RunSummary:
         failures=failures,
     )
     text = msgspec.json.encode(summary).decode()
-    await run.ledger.call(lambda store: store.end_run(utc_now(), summary.exit_code, text))
+    try:
+        await run.ledger.call(lambda store: store.end_run(utc_now(), summary.exit_code, text))
+    except LedgerError as error:
+        # A full disk is no reason to keep from people what they can still be told.
+        run.stop.ask(error=error)
+        summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
     log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
     return summary
 

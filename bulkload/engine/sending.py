@@ -13,7 +13,7 @@ from bulkload.core.reconcile import ExistingDecision
 from bulkload.core.records import SourceStat
 from bulkload.core.settings import OnExisting
 from bulkload.core.states import State
-from bulkload.engine.listing import digest_to_compare, find_existing, versions_now
+from bulkload.engine.listing import digest_to_compare, find_existing, listed_versions, versions_now
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry.form import Form, upload_form, upload_metadata
@@ -60,7 +60,7 @@ class Sending:
             # An equal version may be there already: only an exact fence tells it from ours.
             listed = await versions_now(run, self._item)
         else:
-            listed = await run.ledger.call(lambda store: store.listed(self._item.model))
+            listed = await listed_versions(run, self._item)
         fence = frozenset(version.version_id for version in listed)
         form = upload_form(upload_metadata(entry, self._item.workspace_id), PurePath(entry.source).name)
         if stat.size <= SMALL_FILE_BYTES:

@@ -10,6 +10,9 @@ from bulkload.core.errors import BulkloadError, Interrupted
 
 T = TypeVar("T")
 
+# How long uploads under way may take to finish once a run is to stop.
+GRACE_SECONDS = 10.0
+
 
 @contextmanager
 def lone_errors() -> Iterator[None]:

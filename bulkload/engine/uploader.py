@@ -26,7 +26,7 @@ OUT_OF_ORDER = "out of order: a later version of this model was published before
 class Upload:
     """One entry on its way. ``state`` is where it stands now, as the ledger has it."""
 
-    def __init__(self, run: Run, item: LedgerEntry, slots: anyio.CapacityLimiter) -> None:
+    def __init__(self, run: Run, item: LedgerEntry, slots: anyio.CapacityLimiter, lost_at: float) -> None:
         self.state = item.state
         self.version_id = item.version_id
         # Whether models/upload took it, which makes it ready at once.
@@ -40,8 +40,8 @@ class Upload:
         self._renewed = False
         # Why the last try did not succeed.
         self._failure: Failure | None = None
-        # When the connection of an upload in doubt was lost; an earlier process lost it before this one began.
-        self._lost_at = run.started
+        # When the connection of an upload in doubt was lost.
+        self._lost_at = lost_at
 
     async def finish(self) -> None:
         """Send, settle and send again until nothing is left to do for now, or the run stops."""
@@ -94,9 +94,13 @@ class Upload:
         except OSError as error:
             await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
         except CallFailed as failed:
-            await self._judge(failed.failure, sealed=sending.sealed)
+            if sending.intended:
+                await self._judge(failed.failure, sealed=sending.sealed)
+            else:
+                # Refused was a question before the upload, which says nothing about this entry.
+                self._run.stop.ask(error=failed)
         except BulkloadError as error:
-            self._run.stop.ask(error=error)
+            await self._end_run(error)
 
     async def _send(self, sending: Sending) -> None:
         if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
@@ -144,16 +148,13 @@ class Upload:
             self._pause(failure)
         elif verdict is Verdict.UNAUTHORISED:
             await self._not_accepted(failure)
-            await self._renew_token(failure)
+            if self._renewed:
+                self._run.stop.ask(error=NotAuthorised(not_authorised_message(failure)))
+            # The next try carries another token, or says that there is none.
+            self._renewed = True
         else:
             await self._not_accepted(failure)
             await self._back_off(failure)
-
-    async def _renew_token(self, failure: Failure) -> None:
-        refused = await self._run.registry.token()
-        if self._renewed or not await self._run.registry.renew_token(refused):
-            self._run.stop.ask(error=NotAuthorised(not_authorised_message(failure)))
-        self._renewed = True
 
     async def _back_off(self, failure: Failure) -> None:
         seconds = self._pause(failure)
@@ -179,6 +180,12 @@ class Upload:
             return False
         note_retry(self._run, failure)
         return True
+
+    async def _end_run(self, error: BulkloadError) -> None:
+        self._run.stop.ask(error=error)
+        # There was no token for it: nothing of it was sent.
+        if isinstance(error, NotAuthorised) and self.state is State.UPLOADING:
+            await self._move(State.PLANNED, Outcome(message=str(error)))
 
     # Where the entry goes.
 

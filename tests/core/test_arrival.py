@@ -18,7 +18,9 @@ FENCE = frozenset({1, 2})
         ({}, Arrival.OURS),
         # A registry that shows no digest leaves "unverified" in the message, no doubt.
         ({"sha256": None}, Arrival.OURS),
-        ({"file_name": "other"}, Arrival.OURS),
+        ({"file_name": None}, Arrival.OURS),
+        ({"file_name": "other.onnx"}, Arrival.OTHER_FILE),
+        ({"file_name": "other.onnx", "sha256": "cd" * 32}, Arrival.OTHER_BYTES),
         ({"name": "other"}, Arrival.NOT_OURS),
         ({"workspace_id": 8}, Arrival.NOT_OURS),
         ({"version_id": 2}, Arrival.NOT_OURS),
@@ -33,12 +35,17 @@ def test_what_an_id_leads_to(
     shown: dict[str, Any], arrival: Arrival, make_version: Callable[..., RegistryVersion]
 ) -> None:
     version = make_version(**({"version_id": 5} | shown))
-    assert judge_arrival(7, "model", SHA256, FENCE, version) is arrival
+    assert judge_arrival(7, "model", SHA256, "model.onnx", FENCE, version) is arrival
+
+
+def test_a_version_that_was_found_may_be_another_files(make_version: Callable[..., RegistryVersion]) -> None:
+    version = make_version(5, file_name="other.onnx")
+    assert judge_arrival(7, "model", SHA256, None, frozenset(), version) is Arrival.OURS
 
 
 def test_a_version_that_was_found_is_not_fenced_off(make_version: Callable[..., RegistryVersion]) -> None:
-    assert judge_arrival(7, "model", SHA256, frozenset(), make_version(2)) is Arrival.OURS
+    assert judge_arrival(7, "model", SHA256, None, frozenset(), make_version(2)) is Arrival.OURS
 
 
 def test_without_a_digest_of_our_own_nothing_is_claimed_wrong(make_version: Callable[..., RegistryVersion]) -> None:
-    assert judge_arrival(7, "model", None, FENCE, make_version(5)) is Arrival.OURS
+    assert judge_arrival(7, "model", None, "model.onnx", FENCE, make_version(5)) is Arrival.OURS

@@ -1,0 +1,239 @@
+"""R7 to the end: a ledger without room, without its last commits, or gone; what the registry holds is the judge.
+
+Without the ledger, G2 rests on the registry alone: an equal version is found there and not sent again, provided that
+it has landed (``--settle``) and that equal versions are skipped (``--on-existing skip``).
+"""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from bulkload.core.errors import ExitCode, LedgerError
+from bulkload.core.polling import PollInterval
+from bulkload.core.settings import Settings
+from bulkload.core.states import State
+from bulkload.engine.run import Progress
+from bulkload.engine.runner import publish
+from bulkload.engine.stopping import Stop
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.store import Store
+from bulkload.sandbox import Sandbox, SandboxSettings
+
+# The smallest ONNX model, up to the value of its model_version: one more byte completes it.
+ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
+LARGE = bytes(range(256)) * 4096 * 2
+MODELS = 12
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings_for(settings_for: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Versions are ready at once here: no pause between two polls."""
+    return partial(settings_for, poll_interval=PollInterval(0.01, 0.02))
+
+
+@pytest.fixture
+def sandbox_with(tmp_path: Path) -> Callable[..., Sandbox]:
+    """A sandbox whose conversions take no time, with some faults."""
+
+    def make(*faults: str) -> Sandbox:
+        return Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0, faults=faults))
+
+    return make
+
+
+def twelve_models(content: bytes = ONNX) -> list[dict[str, Any]]:
+    return [{"name": f"m{number}", "content": content + bytes([number])} for number in range(MODELS)]
+
+
+def rows_of(settings: Settings) -> list[dict[str, Any]]:
+    with LedgerReader(settings.ledger) as reader:
+        return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results()]
+
+
+def uploads(sandbox: Sandbox) -> int:
+    return sum("/models/upload" in record.path for record in sandbox.requests())
+
+
+async def run(settings: Settings, **attendants: Any) -> Any:
+    with anyio.fail_after(30):
+        return await publish(settings, **attendants)
+
+
+async def assert_all_there_once(settings: Settings, sandbox: Sandbox) -> None:
+    """One run more, and the registry holds each entry's content once."""
+    summary = await run(settings)
+    assert summary.exit_code == ExitCode.OK
+    assert summary.states["ready"] + summary.states["skipped"] == MODELS
+    assert summary.duplicates == 0
+    held = sorted((version.name, version.sha256) for version in sandbox.versions())
+    assert held == sorted((row["name"], row["sha256"]) for row in rows_of(settings))
+
+
+# No room
+
+
+@pytest.fixture
+def full_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """The ledger's disk is full from the k-th call of one of its messages on."""
+
+    def fill(message: str, number: int) -> None:
+        really, count = getattr(Store, message), 0
+
+        def with_less_room(store: Store, *arguments: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count >= number:
+                # Not a page more, and none to spare in those that are there.
+                pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
+                store.connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+                store.connection.execute("INSERT INTO meta VALUES ('filler', hex(zeroblob(50000)))")
+            return really(store, *arguments)
+
+        monkeypatch.setattr(Store, message, with_less_room)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("size", "message", "number"),
+    # A small file's seal is its intent.
+    [("small", "intend", 1), ("small", "intend", 5), ("small", "move", 1), ("small", "move", 6)]
+    + [("large", message, number) for message in ("intend", "seal", "move") for number in (1, 4)],
+)
+async def test_a_full_disk_stops_the_sending_at_once(
+    size, message, number, sandbox_with, write_manifest, settings_for, full_at, monkeypatch
+):
+    """Exit 1 and the reason; nothing is sent without an intent on the disk; with room again, all is there once."""
+    manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))
+    async with sandbox_with() as sandbox:
+        settings, stop = settings_for(manifest, sandbox, concurrency=2), Stop()
+        full_at(message, number)
+        summary = await run(settings, stop=stop)
+        assert summary.exit_code == ExitCode.INTERNAL
+        assert isinstance(stop.error, LedgerError)
+        assert str(stop.error).startswith(str(settings.ledger))
+        assert "database or disk is full; free space" in str(stop.error)
+        assert summary.requests.upload == uploads(sandbox)
+        # What the registry holds was intended and sealed: none of it can be forgotten.
+        stored = {version.name for version in sandbox.versions()}
+        assert len(stored) < MODELS
+        for row in rows_of(settings):
+            if row["name"] in stored:
+                assert row["state"] in (State.UPLOADING, State.UPLOADED, State.READY)
+        monkeypatch.undo()
+        await assert_all_there_once(settings, sandbox)
+
+
+async def test_a_disk_that_is_full_at_the_end_still_has_a_summary(
+    sandbox_with, write_manifest, settings_for, full_at, monkeypatch
+):
+    """What was done is said, and that the ledger does not know that the run has ended."""
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(twelve_models()), sandbox)
+        full_at("end_run", 1)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.INTERNAL
+        assert summary.states["ready"] == summary.requests.upload == MODELS
+        monkeypatch.undo()
+        again = await run(settings)
+        assert (again.exit_code, again.requests.upload) == (ExitCode.OK, 0)
+
+
+async def test_a_disk_that_is_full_while_planning_leaves_the_ledger_as_it_was(
+    sandbox_with, write_manifest, settings_for, full_at, monkeypatch
+):
+    """Nothing is sent of a plan that is not on the disk."""
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(twelve_models()), sandbox)
+        full_at("begin_run", 1)
+        with pytest.raises(LedgerError, match="full; free space"):
+            await run(settings)
+        assert uploads(sandbox) == 0
+        monkeypatch.undo()
+        await assert_all_there_once(settings, sandbox)
+
+
+# Its last commits are gone, or all of it
+
+
+async def cut_when(settings: Settings, done: Callable[[Progress], bool]) -> None:
+    """Run, cut it as soon as so much was done, and keep its files as a kill leaves them there."""
+    stop, progress = Stop(), Progress()
+    log = settings.ledger.with_name(settings.ledger.name + "-wal")
+    files: dict[Path, bytes] = {}
+
+    async def cut() -> None:
+        while not done(progress):  # noqa: ASYNC110 - displays are told nothing, they look
+            await anyio.sleep(0.001)
+        for path in (settings.ledger, log):
+            files[path] = path.read_bytes()
+        stop.ask(signal=15)
+        stop.cut()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cut)
+        await run(settings, progress=progress, stop=stop)
+    for path, content in files.items():
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_log_that_lost_its_end_makes_no_duplicate(seed, size, sandbox_with, write_manifest, settings_for):
+    """Intents, seals and ids are lost with it; the registry still knows what it holds."""
+    chance = random.Random(seed)
+    manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))
+    async with sandbox_with("upload:slow=0.02", "upload:stall@9") as sandbox:
+        settings, arrived = settings_for(manifest, sandbox, concurrency=3), chance.randrange(1, 8)
+        await cut_when(settings, lambda p: p.states[State.UPLOADED] + p.states[State.READY] >= arrived)
+        sandbox.end_waits()
+        log = settings.ledger.with_name(settings.ledger.name + "-wal")
+        kept = chance.randrange(log.stat().st_size)
+        log.write_bytes(log.read_bytes()[:kept])
+        before = len(sandbox.versions())
+        assert before >= arrived, f"seed {seed}"
+        # Whoever lost a ledger waits until what was under way has landed.
+        await anyio.sleep(settings.settle)
+        await assert_all_there_once(settings, sandbox)
+
+
+@pytest.mark.parametrize("fault", ["upload:late=0.3", "upload:lost-answer", "upload:stall"])
+@pytest.mark.parametrize("size", ["small", "large"])
+async def test_a_deleted_ledger_is_rebuilt_from_the_registry(fault, size, sandbox_with, write_manifest, settings_for):
+    """Cut in mid-upload, ledger deleted, late landings waited for: 0 duplicates, and every entry has its version."""
+    manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))
+    async with sandbox_with(f"{fault}@2", f"{fault}@5", "upload:slow=0.02") as sandbox:
+        settings = settings_for(manifest, sandbox, concurrency=3, settle=0.5)
+        await cut_when(settings, lambda p: p.states[State.UPLOADED] + p.states[State.READY] >= 3)
+        sandbox.end_waits()
+        for path in settings.ledger.parent.glob(settings.ledger.name + "*"):
+            path.unlink()
+        await anyio.sleep(settings.settle)
+        await assert_all_there_once(settings, sandbox)
+        assert all(row["version_id"] for row in rows_of(settings))
+
+
+async def test_a_damaged_ledger_sends_nothing_and_says_how_to_go_on(sandbox_with, write_manifest, settings_for):
+    """Moved away as the message says: rebuilt, 0 duplicates."""
+    async with sandbox_with() as sandbox:
+        settings = settings_for(write_manifest(twelve_models()), sandbox)
+        await run(settings)
+        content = bytearray(settings.ledger.read_bytes())
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+        settings.ledger.write_bytes(content)
+        asked = len(sandbox.requests())
+        with pytest.raises(LedgerError, match=r"the ledger is damaged .*; move it away, wait .*, and run again"):
+            await run(settings)
+        assert not any("/models/" in record.path for record in sandbox.requests()[asked:])
+        assert settings.ledger.read_bytes() == bytes(content)
+        settings.ledger.rename(settings.ledger.with_name("damaged.db"))
+        await assert_all_there_once(settings, sandbox)
+        assert uploads(sandbox) == MODELS

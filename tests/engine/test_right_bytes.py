@@ -1,0 +1,461 @@
+"""G3: whatever happens to a file, `ready` means that the registry holds the bytes that were sent, all of one state.
+
+The registry's stored versions are the judge: each has the digest of one whole state of the file, never of a mixture.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from bulkload.core.errors import ExitCode
+from bulkload.core.polling import PollInterval
+from bulkload.core.settings import Settings
+from bulkload.core.states import State
+from bulkload.core.summary import RunSummary
+from bulkload.engine import sending
+from bulkload.engine.run import Progress
+from bulkload.engine.runner import publish
+from bulkload.engine.stopping import Stop
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.sandbox import Sandbox, SandboxSettings
+from bulkload.source import LocalFile, local
+from bulkload.source.local import PIECE_SIZE_BYTES, SmallFile
+
+# The smallest ONNX model, up to the value of its model_version: one more byte completes it.
+SMALL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
+# Four pieces, no two of them equal.
+LARGE = b"".join(number.to_bytes(4, "big") for number in range(3 * PIECE_SIZE_BYTES // 4 + 100))
+CONTENTS = {"small": SMALL, "large": LARGE}
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings_for(settings_for: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Versions are ready at once here: no pause between two polls."""
+    return partial(settings_for, poll_interval=PollInterval(0.01, 0.02))
+
+
+# What happens to files
+
+
+def edit(path: Path) -> None:
+    """Its last byte is another one: what was read before is of the old file, what comes of the new one."""
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x02")
+
+
+def edit_the_beginning(path: Path) -> None:
+    """What was read before is no longer there."""
+    with path.open("r+b") as file:
+        file.write(b"\x08\x07")
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 5)
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(bytes(1000))
+
+
+def grow_large(path: Path) -> None:
+    """Beyond what is sent in one piece."""
+    with path.open("ab") as file:
+        file.write(bytes(2 * PIECE_SIZE_BYTES))
+
+
+def replace(path: Path) -> None:
+    """Another file takes its name, as tools do that save safely."""
+    other = path.with_suffix(".new")
+    other.write_bytes(path.read_bytes()[::-1])
+    other.replace(path)
+
+
+def replace_by_its_like(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+CHANGES = [edit, edit_the_beginning, truncate, grow, grow_large, replace, replace_by_its_like]
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+LOSSES = [delete, become_a_folder]
+
+
+class Once:
+    """Changes a file the first time only, and keeps all contents that it had."""
+
+    def __init__(self, change: Callable[[Path], object], path: Path) -> None:
+        self._change = change
+        self._path = path
+        self.happened = False
+        self.contents = {path.read_bytes()}
+
+    def __call__(self) -> None:
+        if not self.happened:
+            self.happened = True
+            self._change(self._path)
+            if self._path.is_file():
+                self.contents.add(self._path.read_bytes())
+
+
+# The run and its judge
+
+
+@pytest.fixture
+def sandbox_with(tmp_path: Path) -> Callable[..., Sandbox]:
+    """A sandbox whose conversions take no time, with some faults."""
+
+    def make(*faults: str) -> Sandbox:
+        return Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0, faults=faults))
+
+    return make
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The one entry's file."""
+    return tmp_path / "m.onnx"
+
+
+async def run(settings: Settings) -> RunSummary:
+    with anyio.fail_after(30):
+        return await publish(settings)
+
+
+def row_of(settings: Settings) -> dict[str, Any]:
+    with LedgerReader(settings.ledger) as reader:
+        (row,) = (dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results())
+    return row
+
+
+def judge(sandbox: Sandbox, settings: Settings, contents: set[bytes]) -> dict[str, Any]:
+    """Every version is one whole state of the file, once; what is `ready` is what the row says. The row."""
+    digests = {hashlib.sha256(content).hexdigest() for content in contents}
+    stored = {version.id: version.sha256 for version in sandbox.versions()}
+    assert set(stored.values()) <= digests
+    assert len(set(stored.values())) == len(stored), "published twice"
+    row = row_of(settings)
+    if row["state"] == State.READY:
+        assert stored[row["version_id"]] == row["sha256"]
+    return row
+
+
+@pytest.fixture
+def at_piece(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
+    """Does something just before the k-th piece of a file is asked for, whoever reads it; -1: after the last one."""
+
+    def hook(number: int, act: Callable[[], None]) -> None:
+        really = LocalFile.pieces
+
+        async def pieces(self: LocalFile) -> AsyncGenerator[bytes]:
+            count = 0
+            source = really(self)
+            try:
+                while True:
+                    if count == number:
+                        act()
+                    try:
+                        piece = await anext(source)
+                    except StopAsyncIteration:
+                        break
+                    count += 1
+                    yield piece
+                if number == -1:
+                    act()
+            finally:
+                await source.aclose()
+
+        monkeypatch.setattr(LocalFile, "pieces", pieces)
+
+    return hook
+
+
+# While it is sent
+
+
+@pytest.mark.parametrize("piece", [0, 1, 2, 3])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_large_file_that_changes_while_it_is_sent_is_sent_anew(
+    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """No version is made of the first attempt; the second one sends what lies there now."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
+    once = Once(change, model)
+    at_piece(piece, once)
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        assert (await run(settings)).exit_code == ExitCode.OK
+        assert once.happened
+        row = judge(sandbox, settings, once.contents)
+        assert row["state"] == State.READY
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert len(sandbox.versions()) == 1
+
+
+async def test_a_large_file_that_changes_after_its_last_piece_is_what_it_was(
+    sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """Sealed is sealed. The next run publishes what has come since, as a new version."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
+    once = Once(edit, model)
+    at_piece(-1, once)
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        await run(settings)
+        assert judge(sandbox, settings, once.contents)["sha256"] == hashlib.sha256(LARGE).hexdigest()
+        await run(settings)
+        row = judge(sandbox, settings, once.contents)
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert len(sandbox.versions()) == 2
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "after it was read"])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_small_file_is_sent_as_it_was_at_one_moment(
+    change, moment, sandbox_with, write_manifest, settings_for, model, monkeypatch
+):
+    """It is read in one go; a change that comes later is the next run's."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": SMALL}])
+    once, read = Once(change, model), local.read_small
+
+    async def read_small(path: str) -> SmallFile:
+        if moment == "before it is read":
+            once()
+            return await read(path)
+        file = await read(path)
+        once()
+        return file
+
+    monkeypatch.setattr(sending, "read_small", read_small)
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        for _ in range(2):
+            assert (await run(settings)).states["ready"] == 1
+            row = judge(sandbox, settings, once.contents)
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("piece", [0, 2, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_large_file_that_is_lost_while_it_is_sent_makes_no_version(
+    loss, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """The entry says so, and the next run takes it again when the file is back."""
+    rows = [{"name": "m", "path": model.name, "content": LARGE}]
+    manifest = write_manifest(rows)
+    at_piece(piece, Once(loss, model))
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        assert (await run(settings)).exit_code == ExitCode.SOME_FAILED
+        row = judge(sandbox, settings, set())
+        assert (row["state"], row["cause"]) == (State.FAILED, "unreadable")
+        if model.is_dir():
+            model.rmdir()
+        write_manifest(rows)
+        await run(settings)
+        assert judge(sandbox, settings, {LARGE})["state"] == State.READY
+
+
+@pytest.mark.parametrize("size", CONTENTS)
+async def test_a_file_that_can_no_longer_be_read_makes_no_version(
+    size, sandbox_with, write_manifest, settings_for, model, monkeypatch
+):
+    """Somebody took the right to read it between check and send, or its disk fails."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": CONTENTS[size]}])
+    really = os.read
+
+    def read(descriptor: int, length: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), model.stat()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(descriptor, length)
+
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "read", read)
+            await run(settings)
+        row = judge(sandbox, settings, set())
+        assert (row["state"], row["cause"]) == (State.FAILED, "unreadable")
+        assert os.strerror(errno.EIO) in row["message"]
+        await run(settings)
+        assert judge(sandbox, settings, {CONTENTS[size]})["state"] == State.READY
+
+
+async def test_a_file_that_never_holds_still_makes_no_version(
+    sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """A log file, or a copy still being made: failed, with that reason, and not tried for ever."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
+    at_piece(2, partial(grow, model))
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        assert (await run(settings)).states["failed"] == 1
+        row = judge(sandbox, settings, set())
+        assert row["cause"] == "source_changed"
+        assert "changes while it is read" in row["message"]
+
+
+@pytest.mark.parametrize("piece", [1, 3])
+@pytest.mark.parametrize("change", [edit, truncate, grow, replace])
+async def test_a_declared_digest_holds_however_the_file_changes(
+    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """The manifest says which bytes are meant; others never become a version, neither a mixture nor the new file."""
+    declared = hashlib.sha256(LARGE).hexdigest()
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE, "sha256": declared}])
+    at_piece(piece, Once(change, model))
+    async with sandbox_with() as sandbox:
+        settings = settings_for(manifest, sandbox)
+        await run(settings)
+        row = judge(sandbox, settings, set())
+        assert (row["state"], row["cause"]) == (State.FAILED, "wrong_digest")
+        model.write_bytes(LARGE)
+        await run(settings)
+        assert judge(sandbox, settings, {LARGE})["state"] == State.READY
+
+
+# While it is compared with what is there
+
+
+@pytest.mark.parametrize("piece", [0, 1, 3, -1])
+@pytest.mark.parametrize("change", [edit, edit_the_beginning, truncate, grow, replace])
+async def test_a_file_that_changes_while_it_is_compared_is_never_taken_for_another(
+    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+):
+    """A version of the same size is there, so the file is hashed before it is sent.
+
+    Skipped is only what was equal when it was read; the next run sees that the file is another one since.
+    """
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
+    async with sandbox_with() as sandbox:
+        await run(settings_for(manifest, sandbox, ledger=model.with_name("first.db")))
+        once = Once(change, model)
+        at_piece(piece, once)
+        settings = settings_for(manifest, sandbox)
+        await run(settings)
+        assert once.happened
+        first = judge(sandbox, settings, once.contents)
+        assert first["state"] == (State.SKIPPED if piece == -1 else State.READY)
+        assert first["sha256"] == hashlib.sha256(LARGE if piece == -1 else model.read_bytes()).hexdigest()
+        await run(settings)
+        row = judge(sandbox, settings, once.contents)
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert len(sandbox.versions()) == 2
+
+
+# Between crash and resume
+
+
+async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Progress], bool]) -> None:
+    """Run until something happened, and cut it there; what it left under way is what a crash leaves."""
+    stop, progress = Stop(), Progress()
+
+    async def cut() -> None:
+        while not happened(progress):  # noqa: ASYNC110 - displays are told nothing, they look
+            await anyio.sleep(0.001)
+        stop.ask(signal=15)
+        stop.cut()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cut)
+        with anyio.fail_after(20):
+            await publish(settings, progress=progress, stop=stop)
+    assert row_of(settings)["state"] == State.UPLOADING
+    sandbox.end_waits()
+
+
+@pytest.mark.parametrize("size", CONTENTS)
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_file_that_changes_after_it_was_sealed_is_published_beside_what_landed(
+    change, size, sandbox_with, write_manifest, settings_for, model
+):
+    """The version that landed is found by the digest that was sealed; the file as it is now is a new one."""
+    content = CONTENTS[size]
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": content}])
+    async with sandbox_with("upload:stall@1") as sandbox:
+        settings = settings_for(manifest, sandbox)
+        await cut_when(settings, sandbox, lambda progress: progress.bytes_sent >= len(content))
+        once = Once(change, model)
+        once()
+        for _ in range(2):
+            assert (await run(settings)).states["ready"] == 1
+            row = judge(sandbox, settings, once.contents)
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert {version.sha256 for version in sandbox.versions()} == {
+            hashlib.sha256(state).hexdigest() for state in once.contents
+        }
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_file_that_changes_before_it_was_sealed_is_sent_as_it_is_now(
+    change, sandbox_with, write_manifest, settings_for, model
+):
+    """What was sent of it was not accepted for sure: one version, of the new file."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
+    async with sandbox_with() as sandbox:
+        slow = settings_for(manifest, sandbox, bandwidth=float(PIECE_SIZE_BYTES * 4))
+        await cut_when(slow, sandbox, lambda progress: progress.bytes_sent > 0)
+        once = Once(change, model)
+        once()
+        settings = settings_for(manifest, sandbox)
+        assert (await run(settings)).states["ready"] == 1
+        row = judge(sandbox, settings, {model.read_bytes()})
+        assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+# On the server
+
+
+@pytest.mark.parametrize("size", CONTENTS)
+async def test_a_registry_that_holds_other_bytes_never_has_them_ready(
+    size, sandbox_with, write_manifest, settings_for, model
+):
+    """A bit that flipped on its disk: failed, with both digests."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": CONTENTS[size]}])
+    async with sandbox_with("upload:wrong-digest@1") as sandbox:
+        settings = settings_for(manifest, sandbox)
+        assert (await run(settings)).exit_code == ExitCode.SOME_FAILED
+        row = row_of(settings)
+        assert (row["state"], row["cause"]) == (State.FAILED, "wrong_digest")
+        assert row["sha256"] == hashlib.sha256(CONTENTS[size]).hexdigest()
+        assert row["sha256"] in row["message"]
+        # Again, and nothing is sent: another version is made only by --retry-failed.
+        assert (await run(settings)).requests.upload == 0
+        assert len(sandbox.versions()) == 1
+
+
+async def test_a_registry_that_contradicts_itself_never_has_an_entry_ready(
+    sandbox_with, write_manifest, settings_for, model
+):
+    """Asked for the version it shows other bytes than in its list: that is said, and nothing is sent again."""
+    manifest = write_manifest([{"name": "m", "path": model.name, "content": SMALL}])
+    async with sandbox_with("poll:wrong-digest") as sandbox:
+        settings = settings_for(manifest, sandbox)
+        for _ in range(2):
+            summary = await run(settings)
+            assert summary.exit_code in (ExitCode.SOME_FAILED, ExitCode.STILL_OPEN)
+            assert summary.states["ready"] == 0
+            judge(sandbox, settings, {SMALL})
+        assert len(sandbox.versions()) == 1

@@ -1,0 +1,83 @@
+"""A crash before and after every effect, alone and in pairs, with every fate of an upload: one version per entry.
+
+``make crash`` runs the pairs and every single point; ``make test`` the points that leave something new behind.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkload.core.errors import ExitCode
+from bulkload.core.states import State
+from tests.guarantees.registry_model import Fate
+from tests.guarantees.scenarios import (
+    LARGE,
+    SCENARIOS,
+    Found,
+    Scenario,
+    entry,
+    foreign_version,
+    paired_crashes,
+    single_crashes,
+    stopped_anywhere,
+)
+
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+
+
+@every_scenario
+def test_a_crash_at_any_point_loses_and_doubles_nothing(scenario: Scenario, folders: Iterator[Path]) -> None:
+    """At each point that leaves something new behind, with each fate of the first two uploads."""
+    found = Found()
+    single_crashes(scenario, folders, found)
+    assert found.violations == []
+    assert found.histories > 10
+
+
+either_stop = pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut"])
+
+
+@every_scenario
+@either_stop
+def test_a_stop_at_any_point_loses_and_doubles_nothing(scenario: Scenario, cut: bool, folders: Iterator[Path]) -> None:
+    """A first signal, or a second one on its heels, at every fifth effect; then the same command again."""
+    found = Found()
+    stopped_anywhere(scenario, folders, found, cut=cut)
+    assert found.violations == []
+
+
+@pytest.mark.crash
+@every_scenario
+@either_stop
+def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[Path]) -> None:
+    """The same at every single effect."""
+    found = Found()
+    stopped_anywhere(scenario, folders, found, cut=cut, every=True)
+    assert found.violations == []
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1800)
+@every_scenario
+def test_two_crashes_at_any_points_lose_and_double_nothing(scenario: Scenario, folders: Iterator[Path]) -> None:
+    """Every pair of points, in the first process and in the one that resumes; and every single point there is."""
+    found = Found()
+    single_crashes(scenario, folders, found, every=True)
+    paired_crashes(scenario, folders, found)
+    assert found.violations == []
+
+
+def test_what_cannot_be_decided_is_left_to_a_person(folders: Iterator[Path]) -> None:
+    """Two versions may be ours or not: nothing is sent, exit 12 says so, until --resend-in-doubt."""
+    registry = {"rewrites": True, "during_upload": lambda registry: foreign_version(registry, "m", LARGE, "m-0.onnx")}
+    scenario = Scenario("two that may be ours", (entry(),), registry=registry)
+    world = scenario.world(next(folders), (Fate.LOST,))
+    for _ in range(2):
+        life = world.live()
+        assert life.summary is not None
+        assert life.summary.exit_code == ExitCode.STILL_OPEN
+        assert life.summary.states[State.IN_DOUBT] == 1
+        assert len(world.registry.began) == 1
+    world.live_to_the_end(resend_in_doubt=True)
+    assert len(world.registry.began) == 2

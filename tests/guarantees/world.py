@@ -1,0 +1,379 @@
+"""Processes that die: the real engine and the real ledger, on virtual time, against a registry in memory.
+
+Every effect (a commit, a request, a piece of a body, an answer) can be the last thing that a process does. What it had
+committed and what the registry had received stays; the next process goes on from there.
+"""
+
+import asyncio
+import itertools
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import anyio
+import msgspec
+import structlog
+
+from bulkload.core.errors import BulkloadError
+from bulkload.core.records import RegistryVersion, Workspace
+from bulkload.core.settings import Settings
+from bulkload.core.states import OPEN
+from bulkload.core.summary import RunSummary
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+from bulkload.engine.run import Progress
+from bulkload.engine.runner import publish
+from bulkload.engine.stopping import Stop
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.store import Store
+from bulkload.ledger.writer import Call, Writer
+from bulkload.registry.answers import ListedVersion
+from bulkload.registry.form import Form
+from tests.guarantees.registry_model import WORKSPACE, Fate, RegistryModel
+from tests.guarantees.virtual_time import VirtualLoop, in_this_thread
+
+# Files up to here are one body, larger ones are streamed in pieces of this size.
+PIECE_BYTES = 8
+# How long a dead process stays dead.
+RESTART_SECONDS = 1.0
+# Far more than any life here needs: one that has so many goes in circles.
+MOST_EFFECTS = 20_000
+MOST_LIVES = 12
+
+Row = dict[str, Any]
+
+
+class Crash(BaseException):
+    """The process is dead: nothing that it does from here on has an effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What one process did."""
+
+    # None where it died, or ended with an error of its own.
+    summary: RunSummary | None
+    error: BulkloadError | None
+    died: bool
+    # For each effect, the state of everything that outlives the process, just before it.
+    points: tuple[object, ...]
+
+
+@dataclass(slots=True)
+class World:
+    """A folder with a manifest, a registry, and one process after the other."""
+
+    folder: Path
+    rows: Sequence[Row]
+    registry: RegistryModel
+    changes: dict[str, Any] = field(default_factory=dict)
+    now: float = 0.0
+    seed: int = 0
+
+    lives: list[Life] = field(default_factory=list)
+    _loop: VirtualLoop | None = None
+    _stop: Stop = field(default_factory=Stop)
+    _dead: bool = False
+    _points: list[object] = field(default_factory=list)
+    _crash_at: int | None = None
+    _asked_at: int | None = None
+    _cut: bool = False
+    _ledger_changes: int = 0
+
+    def __post_init__(self) -> None:
+        self.registry.clock = self.time
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write(self.rows)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write the manifest and its files. A row's ``content`` is its file."""
+        lines = []
+        for row in rows:
+            fields = {"framework": "onnx", "workspace": str(WORKSPACE), **row}
+            content = fields.pop("content")
+            fields.setdefault("path", f"{row['name']}-{row.get('version', '0')}.onnx")
+            file = self.folder / fields["path"]
+            if not file.exists() or file.read_bytes() != content:
+                file.write_bytes(content)
+            lines.append(json.dumps(fields))
+        self.rows = rows
+        (self.folder / "models.jsonl").write_text("\n".join(lines) + "\n")
+
+    @property
+    def ledger(self) -> Path:
+        """Where the runs keep their ledger."""
+        return self.folder / "ledger.db"
+
+    def time(self) -> float:
+        """Seconds, through all lives."""
+        return self._loop.time() if self._loop is not None else self.now
+
+    def effect(self) -> None:
+        """Something that outlives the process is about to happen, or has just happened."""
+        if self._dead:
+            raise Crash
+        self._points.append((self._ledger_changes, self.registry.changes))
+        number = len(self._points)
+        if number > MOST_EFFECTS:
+            raise AssertionError("this run goes in circles")
+        if number == self._asked_at:
+            self._stop.ask(signal=2)
+            if self._cut:
+                self._stop.cut()
+        if number == self._crash_at:
+            self.die()
+            raise Crash
+
+    def die(self) -> None:
+        """Nothing has an effect from here on, and time stands still."""
+        self._dead = True
+        self.now = self.time()
+
+    def live(
+        self, *, crash_at: int | None = None, asked_at: int | None = None, cut: bool = False, **changes: Any
+    ) -> Life:
+        """One process from its start to its end, or to the effect (from 1) at which it dies or is asked to stop."""
+        self._stop, self._dead, self._points, self._ledger_changes = Stop(), False, [], 0
+        self._crash_at, self._asked_at, self._cut = crash_at, asked_at, cut
+        summary, failure = None, None
+        self._loop = VirtualLoop(self.now)
+        with self._everything_in_memory(), asyncio.Runner(loop_factory=lambda: self._loop or VirtualLoop()) as runner:
+            try:
+                settings = self._settings(**changes)
+                summary = runner.run(publish(settings, progress=Progress(), stop=self._stop))
+            except BulkloadError as error:
+                failure = error
+            except BaseException:
+                if not self._dead:
+                    raise
+            if not self._dead:
+                self.now = self._loop.time()
+        self._loop = None
+        self.registry.lose_connections()
+        self.now += RESTART_SECONDS
+        life = Life(None if self._dead else summary, failure, self._dead, tuple(self._points))
+        self.lives.append(life)
+        return life
+
+    def live_to_the_end(self, **changes: Any) -> Life:
+        """Run again and again, as cron would, until a run leaves nothing open."""
+        for _ in range(MOST_LIVES):
+            life = self.live(**changes)
+            if life.summary is not None and not any(life.summary.states[state] for state in OPEN):
+                return life
+        raise AssertionError(f"still open after {MOST_LIVES} runs: {life.summary or life.error}")
+
+    def results(self) -> list[dict[str, Any]]:
+        """The ledger's rows, in manifest order."""
+        with LedgerReader(self.ledger) as reader:
+            return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results()]
+
+    def _settings(self, **changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "manifest": str(self.folder / "models.jsonl"),
+            "endpoint": "http://registry.invalid",
+            "ledger": self.ledger,
+            "settle": self.registry.settle,
+        }
+        return Settings(**(values | self.changes | changes))
+
+    @contextmanager
+    def _everything_in_memory(self) -> Iterator[None]:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        chance = SimpleNamespace(Random=lambda: random.Random(self.seed))
+        try:
+            with (
+                mock.patch("bulkload.engine.runner.Registry", lambda *_, answer_timeout: Client(self, answer_timeout)),
+                mock.patch("bulkload.ledger.ledger.Writer", lambda open_store: _WriterHere(self, open_store)),
+                mock.patch("bulkload.engine.run.random", chance),
+                mock.patch("bulkload.engine.sending.SMALL_FILE_BYTES", PIECE_BYTES),
+                mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
+                mock.patch("bulkload.source.local.PIECE_SIZE_BYTES", PIECE_BYTES),
+                mock.patch("anyio.to_thread.run_sync", in_this_thread),
+            ):
+                yield
+        finally:
+            structlog.reset_defaults()
+
+    def committed(self, store: Store) -> None:
+        """The ledger has committed."""
+        self._ledger_changes = store.connection.total_changes
+
+
+class _WriterHere(Writer):
+    """The ledger's writer with its group commit and its shields, in this thread; a commit is an effect."""
+
+    def __init__(self, world: World, open_store: Callable[[], Store]) -> None:
+        super().__init__(open_store)
+        self._world = world
+        self._store: Store | None = None
+        self._calls: list[Call] = []
+        self._queue = SimpleNamespace(put=self._put)  # type: ignore[assignment]
+
+    async def start(self) -> None:
+        self._store = self._open_store()
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._store is not None:
+            self._store.close()
+
+    def _put(self, call: Call | None) -> None:
+        if call is None:
+            return
+        if not self._calls:
+            self._loop.call_soon(self._work_here)
+        self._calls.append(call)
+
+    def _work_here(self) -> None:
+        group, self._calls = self._calls, []
+        assert self._store is not None
+        try:
+            self._world.effect()
+            outcomes = self._commit(self._store, group)
+            self._world.committed(self._store)
+            self._world.effect()
+        except Crash as crash:
+            outcomes = [(future, None, crash) for _, future in group]
+        self._tell(outcomes)
+
+
+class Client:
+    """What ``bulkload.registry.Registry`` is to the engine: a method a call, one typed error."""
+
+    endpoint = "http://registry.invalid"
+
+    def __init__(self, world: World, answer_timeout: float) -> None:
+        self.requests: Counter[str] = Counter()
+        self._answer_timeout = answer_timeout
+        self._world = world
+        self._registry = world.registry
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def answered_at(self) -> datetime:
+        return self._registry.date
+
+    async def token(self) -> str:
+        return "token"
+
+    async def renew_token(self, refused: str) -> bool:
+        return False
+
+    async def config(self) -> dict[str, Any]:
+        return {"default_arch": "x86"}
+
+    async def workspaces(self) -> list[Workspace]:
+        return [Workspace(workspace_id=WORKSPACE, name="w")]
+
+    async def version(self, version_id: int) -> RegistryVersion:
+        await self._send("poll")
+        found = self._registry.version(version_id)
+        if found is None:
+            raise CallFailed(Failure(call="version", kind=FailureKind.STATUS, status=404, message="no such version"))
+        return found
+
+    async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
+        await self._send("list")
+        yield self._registry.listed()
+
+    async def list_versions_for_model(self, name: str, workspace_id: int) -> list[RegistryVersion]:
+        await self._send("list")
+        return self._registry.listed(name)
+
+    async def list_versions(self, name: str) -> list[ListedVersion]:
+        raise AssertionError("this registry has list_versions_for_model")
+
+    async def upload_logs(self, version_id: int, lines: int | None = None) -> list[str]:
+        await self._send("other")
+        return []
+
+    async def upload(self, call: str, form: Form, file_size: int, body: bytes | AsyncIterator[bytes]) -> int:
+        registry = self._registry
+        self.requests["upload"] += 1
+        self._world.effect()
+        fate = registry.next_fate()
+        data = await self._receive(call, body, form.content_length(file_size), fate)
+        if fate is Fate.THROTTLED:
+            pause = registry.throttle()
+            words = "too many requests"
+            raise CallFailed(Failure(call=call, kind=FailureKind.STATUS, status=429, message=words, retry_after=pause))
+        registry.during_upload(registry)
+        stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
+        self._world.effect()
+        await anyio.sleep(min(registry.answer_seconds, self._answer_timeout))
+        if fate is not Fate.ANSWERED or stored is None or registry.answer_seconds > self._answer_timeout:
+            raise _cut(call)
+        self._world.effect()
+        return registry.answer_to(stored)
+
+    async def _receive(self, call: str, body: bytes | AsyncIterator[bytes], length: int, fate: Fate) -> bytes:
+        """The whole body, a piece at a time; what breaks it off reaches the caller."""
+        data = bytearray()
+        async with aclosing(_pieces(body)) as pieces:
+            async for piece in pieces:
+                data += piece
+                await anyio.sleep(self._registry.piece_seconds)
+                self._world.effect()
+                if fate is Fate.BROKEN:
+                    raise _cut(call)
+        assert len(data) == length
+        return bytes(data)
+
+    async def _send(self, kind: str) -> None:
+        self.requests[kind] += 1
+        self._world.effect()
+        await anyio.sleep(0.01)
+        self._world.effect()
+
+
+def parsed(form: Form, data: bytes) -> tuple[dict[str, Any], str, bytes]:
+    """Metadata, file name and bytes of an upload's form."""
+    assert data.startswith(form.head)
+    assert data.endswith(form.tail)
+    head = form.head.decode()
+    metadata = msgspec.json.decode(head.split("\r\n\r\n", 1)[1].split("\r\n--", 1)[0])
+    file_name = head.rsplit('filename="', 1)[1].split('"', 1)[0]
+    return metadata, file_name, data[len(form.head) : len(data) - len(form.tail)]
+
+
+async def _pieces(body: bytes | AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """The body in pieces; it is closed with this."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    try:
+        async for piece in body:
+            yield piece
+    finally:
+        await body.aclose()  # type: ignore[attr-defined]
+
+
+def _cut(call: str) -> CallFailed:
+    return CallFailed(Failure(call=call, kind=FailureKind.CUT, message="connection lost"))
+
+
+def distinct(points: Sequence[object]) -> list[int]:
+    """The effects (from 1) at which a crash leaves something else behind than a crash at the effect before."""
+    return [
+        number for number, (one, before) in enumerate(zip(points, [None, *points], strict=False), 1) if one != before
+    ]
+
+
+def products(fates: Sequence[Fate], uploads: int) -> Iterator[tuple[Fate, ...]]:
+    """Every way in which the first uploads may go."""
+    return itertools.product(fates, repeat=uploads)
