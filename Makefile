@@ -12,8 +12,11 @@ test: $(STAMP)  ## All tests, in parallel
 	$(BIN)/pytest -n auto -q
 
 KILLS ?= 100
-crash: $(STAMP)  ## KILLS kills of runs against a registry that loses answers (about 2 s each on two cores)
-	KILLS=$(KILLS) $(BIN)/pytest -n auto -q -m crash
+SEED ?= 100
+# A history mostly waits: two of them keep a core busy.
+crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
+	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) -q -m crash tests/cli/test_killed.py
+	$(BIN)/pytest -n auto -q -m crash tests/guarantees
 
 check: lint types test  ## Everything a change must pass
 

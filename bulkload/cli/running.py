@@ -1,6 +1,5 @@
 """Running the engine from the command line: event loop, signals, progress, summary."""
 
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +10,9 @@ import click
 import msgspec
 
 from bulkload.cli import show_error
-from bulkload.core.errors import BulkloadError, ExitCode
+from bulkload.cli.signals import LastResort, interrupted_by, obey_signals
+from bulkload.cli.streams import leave_stream
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
@@ -20,7 +21,7 @@ from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import set_up_logs
 from bulkload.report.progress import show_progress
-from bulkload.report.summary import MOST_TROUBLES, resumable, summary_lines, trouble_lines
+from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
 
 Job = Callable[..., Awaitable[RunSummary]]
 T = TypeVar("T")
@@ -36,7 +37,7 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
         return await job(settings, progress=progress, stop=stop), stop.error
 
     summary: RunSummary
-    error: BulkloadError | None
+    error: BulkloadError | None = None
     try:
         summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
     except BulkloadError as before_the_first_upload:
@@ -44,12 +45,15 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
     if error is not None:
         show_error(error)
     if not quiet and not as_json and summary.run_id:
-        for line in (*summary_lines(summary), *_troubles(summary)):
+        for line in (*summary_lines(summary), *_troubles(summary), *(_converting(summary) if settings.wait else ())):
             click.echo(line, err=True)
-        if resumable(summary):
-            click.echo(f"go on with: {command}", err=True)
+    if not quiet and (isinstance(error, Interrupted) or (summary.run_id and resumable(summary))):
+        click.echo(f"go on with: {command}", err=True)
     if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
+        try:
+            click.echo(msgspec.json.encode(summary).decode())
+        except OSError:
+            leave_stream(sys.stdout)
     return int(summary.exit_code)
 
 
@@ -81,32 +85,37 @@ def _troubles(summary: RunSummary) -> list[str]:
         return trouble_lines(reader.troubles(MOST_TROUBLES), total)
 
 
+def _converting(summary: RunSummary) -> list[str]:
+    if not summary.states[State.UPLOADED]:
+        return []
+    with LedgerReader(Path(summary.ledger)) as reader:
+        return converting_lines(reader.converting(MOST_TROUBLES))
+
+
 def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:
-    """Run ``work(progress, stop)`` on a loop of its own: signals obeyed, progress shown, logs where asked for."""
+    """Run ``work(progress, stop)`` on a loop of its own: signals obeyed, progress shown, logs where asked for.
+
+    Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
+    """
     set_up_logs(int(verbose))
-    progress, stop = Progress(), Stop()
+    progress, stop, last_resort = Progress(), Stop(), LastResort()
 
     async def attended() -> T:
         async with anyio.create_task_group() as attendants:
-            attendants.start_soon(_obey_signals, stop)
+            attendants.start_soon(obey_signals, stop, last_resort)
             if not quiet:
                 attendants.start_soon(show_progress, progress, sys.stderr)
             result = await work(progress, stop)
             attendants.cancel_scope.cancel()
         return result
 
-    result: T = run_loop(attended)
+    try:
+        result: T = run_loop(attended)
+    except KeyboardInterrupt as interrupt:
+        raise interrupted_by(interrupt) from None
+    finally:
+        last_resort.cancel()
     return result
-
-
-async def _obey_signals(stop: Stop) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for number in signals:
-            if stop.signal is None:
-                click.echo("\nstopping; once more to cut what is under way", err=True)
-                stop.ask(signal=number)
-            else:
-                stop.cut()
 
 
 def _early_summary(settings: Settings, error: BulkloadError) -> RunSummary:

@@ -1,15 +1,13 @@
 """Reading a ledger without disturbing its writer: ``status``, ``results``, also in mid-run."""
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
 from bulkload.core.verification import PublishedVersion
-from bulkload.ledger.connection import open_for_reading
+from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error, open_for_reading
 from bulkload.ledger.lock import Holder, holder_of
 from bulkload.ledger.queries import Queries
 
@@ -93,6 +91,16 @@ class LedgerReader:
             )
             return list(rows)
 
+    def converting(self, most: int) -> list[tuple[str, str, str]]:
+        """The first ``most`` entries of the manifest that the registry has not judged: (status, framework, name)."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT coalesce(status, ''), framework, name FROM entries"
+                " WHERE state = 'uploaded' AND line IS NOT NULL ORDER BY line LIMIT ?",
+                (most,),
+            )
+            return list(rows)
+
     def workspaces(self) -> list[int]:
         """The workspaces that hold a version of this ledger."""
         with self._reading():
@@ -118,5 +126,5 @@ class LedgerReader:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: cannot be read ({error})") from None
+        except SQLITE_ERRORS as error:
+            raise ledger_error(self.path, error, f"cannot be read ({error})") from None

@@ -1,5 +1,6 @@
 """What the ledger takes in and gives out."""
 
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -54,8 +55,21 @@ _decode_entry = msgspec.json.Decoder(Entry).decode
 _decode_fence = msgspec.json.Decoder(frozenset[int]).decode
 
 
+class DamagedRow(sqlite3.DatabaseError):
+    """A row holds what no writer ever put there."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 def ledger_entry(row: tuple[Any, ...]) -> LedgerEntry:
-    """A row of ``COLUMNS`` as a record."""
+    """A row of ``COLUMNS`` as a record. Raises ``DamagedRow``."""
+    try:
+        return _decode_row(row)
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        raise DamagedRow(f"entry {row[0]}: {error}") from None
+
+
+def _decode_row(row: tuple[Any, ...]) -> LedgerEntry:
     id_, workspace_id, spec, state, size, inode, mtime, ctime, sha256, fence, sealed, version_id, *flags, line = row
     owned, retaken = flags
     stat = None if inode is None else SourceStat(size=size, inode=inode, mtime_ns=mtime, ctime_ns=ctime)

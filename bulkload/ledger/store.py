@@ -50,8 +50,9 @@ class Store(Queries):
     """All messages of the engine. Times come in as UTC ISO 8601 text."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the ledger at ``path``. Raises ``LedgerError`` where it is no ledger, or a newer one."""
+        """Open or make the ledger at ``path``. Raises ``LedgerError`` where it is none, a newer or a damaged one."""
         super().__init__(open_for_writing(path))
+        self.path = path
         self.run_id = ""
 
     def close(self) -> None:

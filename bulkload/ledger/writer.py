@@ -7,14 +7,13 @@ callers go on: durable when the call returns, and cheap when many call at once. 
 import asyncio
 import contextlib
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import anyio
 
-from bulkload.core.errors import LedgerError
+from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error
 from bulkload.ledger.store import Store
 
 T = TypeVar("T")
@@ -100,7 +99,7 @@ class Writer:
             store.commit()
         except Exception as error:  # noqa: BLE001 - it belongs to all callers of this group
             store.roll_back()
-            return [(future, None, _named(error)) for _, future in group]
+            return [(future, None, _named(error, store)) for _, future in group]
         return outcomes
 
     def _attempt(self, store: Store, operation: Operation, future: "asyncio.Future[Any]") -> Outcome:
@@ -110,7 +109,7 @@ class Writer:
             if not store.in_transaction:
                 # SQLite gave up the whole group: what its other callers wrote is gone as well.
                 raise
-            return future, None, _named(error)
+            return future, None, _named(error, store)
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         # The loop may be gone when a run was torn down; what was committed stays committed.
@@ -128,8 +127,9 @@ def _resolve(outcomes: list[Outcome]) -> None:
             future.set_result(result)
 
 
-def _named(error: Exception) -> Exception:
+def _named(error: Exception, store: Store) -> Exception:
     """SQLite's own words (a full disk, a damaged file) as a ledger error; anything else as it is."""
-    if isinstance(error, sqlite3.Error):
-        return LedgerError(f"the ledger cannot be written: {error}; free space or mend the disk, then run again")
+    if isinstance(error, SQLITE_ERRORS):
+        remedy = f"the ledger cannot be written: {error}; free space or mend the disk, then run again"
+        return ledger_error(store.path, error, remedy)
     return error

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import stat as file_kinds
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, Self, TypeVar
@@ -18,7 +19,8 @@ from bulkload.core.records import SourceStat
 PIECE_SIZE_BYTES = 1 << 20
 # Up to here a file is one read and one body.
 SMALL_FILE_BYTES = PIECE_SIZE_BYTES
-
+# A file system's clock may stand still for so long: a file that is changed twice meanwhile shows one and the same time.
+CLOCK_TICK_SECONDS = 0.02
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -169,6 +171,10 @@ def _open(path: str) -> tuple[int, SourceStat]:
         found = os.fstat(descriptor)
         if not file_kinds.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", path)
+        age = time.time() - found.st_ctime
+        if 0 <= age < CLOCK_TICK_SECONDS:
+            # Just written: from the next tick on, every change shows.
+            time.sleep(CLOCK_TICK_SECONDS - age)
     except BaseException:
         os.close(descriptor)
         raise

@@ -1,12 +1,14 @@
-"""Folders for worlds."""
+"""Folders for worlds, and what was gone through in them, as a line at the end of the tests."""
 
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.guarantees.scenarios import Found
 
 MEMORY = Path("/dev/shm")
 
@@ -17,3 +19,27 @@ def folders() -> Iterator[Iterator[Path]]:
     root = Path(tempfile.mkdtemp(prefix="bulkload-test-", dir=MEMORY if MEMORY.is_dir() else None))
     yield (root / str(number) for number in itertools.count())
     shutil.rmtree(root)
+
+
+@pytest.fixture
+def found(record_property: Callable[[str, object], None]) -> Iterator[Found]:
+    """What a test goes through."""
+    found = Found()
+    yield found
+    record_property("histories", [found.histories, found.lives, len(found.violations)])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Sum up what the tests went through; under xdist their reports come from all processes."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    counts = [
+        value
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, value in report.user_properties
+        if name == "histories"
+    ]
+    if counts:
+        histories, lives, violations = map(sum, zip(*counts, strict=True))
+        terminalreporter.section("crash points")
+        terminalreporter.write_line(f"{histories:,} histories of {lives:,} processes, {violations:,} violations")

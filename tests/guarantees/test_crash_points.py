@@ -27,9 +27,10 @@ every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scena
 
 
 @every_scenario
-def test_a_crash_at_any_point_loses_and_doubles_nothing(scenario: Scenario, folders: Iterator[Path]) -> None:
+def test_a_crash_at_any_point_loses_and_doubles_nothing(
+    scenario: Scenario, folders: Iterator[Path], found: Found
+) -> None:
     """At each point that leaves something new behind, with each fate of the first two uploads."""
-    found = Found()
     single_crashes(scenario, folders, found)
     assert found.violations == []
     assert found.histories > 10
@@ -40,9 +41,10 @@ either_stop = pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut
 
 @every_scenario
 @either_stop
-def test_a_stop_at_any_point_loses_and_doubles_nothing(scenario: Scenario, cut: bool, folders: Iterator[Path]) -> None:
+def test_a_stop_at_any_point_loses_and_doubles_nothing(
+    scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found
+) -> None:
     """A first signal, or a second one on its heels, at every fifth effect; then the same command again."""
-    found = Found()
     stopped_anywhere(scenario, folders, found, cut=cut)
     assert found.violations == []
 
@@ -50,9 +52,8 @@ def test_a_stop_at_any_point_loses_and_doubles_nothing(scenario: Scenario, cut: 
 @pytest.mark.crash
 @every_scenario
 @either_stop
-def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[Path]) -> None:
+def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found) -> None:
     """The same at every single effect."""
-    found = Found()
     stopped_anywhere(scenario, folders, found, cut=cut, every=True)
     assert found.violations == []
 
@@ -60,9 +61,10 @@ def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[
 @pytest.mark.crash
 @pytest.mark.timeout(1800)
 @every_scenario
-def test_two_crashes_at_any_points_lose_and_double_nothing(scenario: Scenario, folders: Iterator[Path]) -> None:
+def test_two_crashes_at_any_points_lose_and_double_nothing(
+    scenario: Scenario, folders: Iterator[Path], found: Found
+) -> None:
     """Every pair of points, in the first process and in the one that resumes; and every single point there is."""
-    found = Found()
     single_crashes(scenario, folders, found, every=True)
     paired_crashes(scenario, folders, found)
     assert found.violations == []

@@ -271,9 +271,6 @@ class Client:
     async def token(self) -> str:
         return "token"
 
-    async def renew_token(self, refused: str) -> bool:
-        return False
-
     async def config(self) -> dict[str, Any]:
         return {"default_arch": "x86"}
 

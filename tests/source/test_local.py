@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -250,6 +251,41 @@ def test_a_stat_tells_one_state_of_a_file_from_another(write: Callable[[int], Pa
     for change in (edit, grow, replace):
         change(path)
         assert stat_of(str(path)) != before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("read", [read_small, digest_of])
+async def test_a_file_just_written_is_read_when_every_change_to_it_shows(
+    read: Callable[[str], Awaitable[object]], write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within one tick of the file system's clock, a change after the first read would leave the times as they are."""
+    path = write(PIECE)
+    changed_at, really_read, first_reads = path.stat().st_ctime, os.read, []
+
+    def watched(descriptor: int, size: int) -> bytes:
+        first_reads.append(time.time())
+        return really_read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", watched)
+    await read(str(path))
+    assert first_reads[0] - changed_at >= local.CLOCK_TICK_SECONDS - 1e-6
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("age", [2 * local.CLOCK_TICK_SECONDS, 1e9, -1e9])
+async def test_an_older_file_is_not_waited_for(
+    age: float, write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one from the future, where file system and machine disagree about the time."""
+    path = write(PIECE)
+    now = path.stat().st_ctime + age
+
+    def never(seconds: float) -> None:
+        raise AssertionError(seconds)
+
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(time, "sleep", never)
+    assert (await read_small(str(path))).data == content_of(PIECE)
 
 
 # What is no readable file
