@@ -268,7 +268,7 @@ class Client:
     def answered_at(self) -> datetime:
         return self._registry.date
 
-    async def token(self) -> str:
+    async def token(self, *, large: bool = False) -> str:
         return "token"
 
     async def config(self) -> dict[str, Any]:
