@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+CONFORMANCE := .venv-conformance
 
-.PHONY: demo test crash check format lint types samples docs lock clean
+.PHONY: demo test crash conformance check format lint types samples docs lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -17,6 +18,9 @@ SEED ?= 100
 crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) -q -m crash tests/cli/test_killed.py
 	$(BIN)/pytest -n auto -q -m crash tests/guarantees
+
+conformance: $(STAMP) $(CONFORMANCE)/.installed  ## The vendor's SDK, its generated client, curl and requests as witnesses
+	BULKLOAD=$(CURDIR)/$(BIN)/bulkload $(CONFORMANCE)/bin/pytest -q -c tests/conformance/pytest.ini tests/conformance
 
 check: lint types test  ## Everything a change must pass
 
@@ -49,5 +53,11 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e . --group dev
 	touch $(STAMP)
 
+# Apart: the SDK pins libraries that bulkload needs newer. It wants Python 3.11 or 3.12.
+$(CONFORMANCE)/.installed: tests/conformance/requirements.txt tests/conformance/constraints.txt
+	$(PYTHON) -m venv $(CONFORMANCE)
+	$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -c tests/conformance/constraints.txt -r tests/conformance/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache bulkload-demo
+	rm -rf .venv $(CONFORMANCE) .mypy_cache .pytest_cache .ruff_cache bulkload-demo

@@ -143,6 +143,17 @@ def listed_model(
     }
 
 
+def user_answer(user: Row) -> dict[str, Any]:
+    """A user as Keycloak describes one; `createdTimestamp` is in milliseconds."""
+    return {
+        "id": user["id"],
+        "username": user["email"],
+        "email": user["email"],
+        "enabled": True,
+        "createdTimestamp": int(user["created_at"] * 1000),
+    }
+
+
 def workspace_answer(workspace: Row, models_pk_ids: list[int]) -> dict[str, Any]:
     """One item of workspaces/list."""
     return {

@@ -62,11 +62,16 @@ def error_reply(status: int, message: str) -> Reply:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request with what the sandbox knows of it. `version_id` is noted for the request log."""
+    """A request with what the sandbox knows of it. `version_id` is noted for the request log.
+
+    `path_values` are the parts of the path that its route leaves open.
+    """
 
     request: web.BaseRequest
     fault: Fault | None
     version_id: int | None = None
+    leave_given: bool = False
+    path_values: dict[str, str] = field(default_factory=dict)
 
     def meets(self, name: str) -> bool:
         """Whether this request meets the fault of that name."""
@@ -88,6 +93,7 @@ class Exchange:
         """The body as it arrives. Raises ClientGoneError, and InterruptedExchangeError where a fault cuts it."""
         cut_at = self._cut_at()
         content, arrived = self.request.content, 0
+        await self._give_leave()
         while True:
             if cut_at is not None and arrived >= cut_at:
                 raise InterruptedExchangeError(Delivery.RESET if self.meets("reset") else Delivery.STALL)
@@ -116,6 +122,20 @@ class Exchange:
             return msgspec.json.decode(await self.body() or b"{}", type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise bad_request(str(error)) from None
+
+    async def _give_leave(self) -> None:
+        """100 Continue for whoever asked before sending a body: aiohttp's low-level server leaves that to its handler.
+
+        Only now that the body is wanted: who is refused before, by a wrong token, need not send it.
+        """
+        if self.request.headers.get("Expect", "").lower() == "100-continue" and not self.leave_given:
+            self.leave_given = True
+            try:
+                await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except ConnectionError as error:
+                raise ClientGoneError from error
+            # The answer's own head has not been written.
+            self.request.writer.output_size = 0
 
     async def drain(self) -> None:
         """Read the body to its end and forget it."""

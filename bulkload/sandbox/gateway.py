@@ -9,24 +9,35 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from bulkload.sandbox.accounts import REALM_PATH, TokenError, check_authorization
-from bulkload.sandbox.exchange import ClientGoneError, Delivery, Exchange, InterruptedExchangeError, Reply, error_reply
+from bulkload.sandbox import paths
+from bulkload.sandbox.accounts import TokenError, check_authorization
+from bulkload.sandbox.exchange import (
+    ClientGoneError,
+    Delivery,
+    Exchange,
+    InterruptedExchangeError,
+    Reply,
+    error_reply,
+    json_reply,
+)
 from bulkload.sandbox.faults import Fault
+from bulkload.sandbox.graphql import GraphQL
 from bulkload.sandbox.limits import RequestLimits
+from bulkload.sandbox.logins import Logins
 from bulkload.sandbox.metadata import RefusalError
+from bulkload.sandbox.openapi import docs_document, docs_page
 from bulkload.sandbox.registry import Registry
 from bulkload.sandbox.request_log import RequestLog
 from bulkload.sandbox.routes import Routes
 from bulkload.sandbox.uploads import SLOW_SECONDS, Uploads
+from bulkload.sandbox.workspaces import Workspaces
 
 Handler = Callable[[Exchange], Awaitable[Reply]]
-API = "/v1/api"
-TOKEN_PATH = f"{REALM_PATH}/protocol/openid-connect/token"
-WITHOUT_TOKEN = frozenset({f"{API}/config", TOKEN_PATH})
 STALL_SECONDS = 600.0
 DISCONNECTION_CHECK_SECONDS = 0.05
 DEFAULT_HTML_STATUS = 502
 BODY = "body:"
+NO_CONTENT = 204
 GARBAGE = b'{"insert_models":{"ret\x00\xff'
 INSUFFICIENT_MEMORY = (
     "Internal Server Error: Insufficient memory available for model upload. Try again later or contact your Wallaroo "
@@ -35,8 +46,9 @@ INSUFFICIENT_MEMORY = (
 logger = logging.getLogger(__name__)
 
 
-def routing_table(routes: Routes, uploads: Uploads) -> dict[tuple[str, str], tuple[str, Handler]]:
-    """(method, path) -> the call that limits and faults know it by, and its handler."""
+def routing_table(registry: Registry) -> dict[tuple[str, str], tuple[str, Handler]]:
+    """(method, path) -> the call that limits and faults know it by, and its handler. `{...}` leaves a part open."""
+    routes, uploads, workspaces, logins = Routes(registry), Uploads(registry), Workspaces(registry), Logins(registry)
     posts: dict[str, tuple[str, Handler]] = {
         "models/upload_and_convert": ("upload", uploads.convert),
         "models/upload": ("upload", uploads.plain),
@@ -53,13 +65,30 @@ def routing_table(routes: Routes, uploads: Uploads) -> dict[tuple[str, str], tup
         "models/get_by_id": ("other", routes.model_with_config),
         "models/delete_model": ("other", routes.delete_model),
         "models/delete_model_versions": ("other", routes.delete_versions),
-        "workspaces/list": ("other", routes.workspaces),
-        "workspaces/create": ("other", routes.create_workspace),
+        "workspaces/list": ("other", workspaces.list),
+        "workspaces/create": ("other", workspaces.create),
+        "workspaces/add_user": ("other", workspaces.add_user),
+        "workspaces/list_users": ("other", workspaces.list_users),
+        "workspaces/remove_user": ("other", workspaces.remove_user),
+        "users/query": ("other", workspaces.users),
+        "users/invite": ("other", workspaces.invite),
         "features/list": ("other", routes.features),
     }
-    table = {("POST", f"{API}/{path}"): route for path, route in posts.items()}
-    table["GET", f"{API}/config"] = ("other", routes.instance_config)
-    table["POST", TOKEN_PATH] = ("token", routes.token)
+    table = {("POST", f"{paths.API}/{path}"): route for path, route in posts.items()}
+    others: dict[tuple[str, str], Handler] = {
+        ("GET", f"{paths.API}/config"): routes.instance_config,
+        ("GET", paths.DOCS): docs_page,
+        ("GET", paths.OPENAPI): docs_document,
+        ("POST", paths.GRAPHQL): GraphQL(registry).answer,
+        ("POST", paths.DEVICE): logins.device,
+        ("POST", paths.LOGOUT): logins.log_out,
+        ("GET", paths.DEVICE_PAGE): logins.device_page,
+        ("GET", paths.USERS): logins.users,
+        ("GET", paths.USER): logins.user,
+        ("PUT", paths.PASSWORD): logins.reset_password,
+    }
+    table.update({place: ("other", handler) for place, handler in others.items()})
+    table["POST", paths.TOKEN] = ("token", logins.token)
     return table
 
 
@@ -70,16 +99,17 @@ class Gateway:
         self._registry = registry
         self._limits = limits
         self._log = log
-        self._table = routing_table(Routes(registry), Uploads(registry))
+        self._table = routing_table(registry)
         self._known_paths = {path for _, path in self._table}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request: exactly one line in the log, before the answer leaves."""
         arrived_at = self._registry.clock.now()
-        call, handler = self._table.get((request.method, request.path), ("other", None))
+        path, path_values = paths.known_path(request.path)
+        call, handler = self._table.get((request.method, path), ("other", None))
         wait_seconds = self._limits.admit(call, arrived_at)
         fault = None if wait_seconds is not None else self._registry.plan.next(call)
-        exchange = Exchange(request, fault)
+        exchange = Exchange(request, fault, path_values=path_values)
         delivery, reply, fate = Delivery.ANSWER, None, "answered" if fault is None else fault.name
         try:
             if wait_seconds is not None:
@@ -112,16 +142,16 @@ class Gateway:
             await exchange.drain()
             return Delivery.ANSWER, gateway_page(fault) if fault.name == "html" else status_reply(fault, exchange)
         reply = await self._answer(exchange, handler)
-        if fault.name == "slow" and not exchange.request.path.startswith(f"{API}/models/upload"):
+        if fault.name == "slow" and not exchange.request.path.startswith(f"{paths.API}/models/upload"):
             await self._registry.wait(fault.number(SLOW_SECONDS))  # uploads wait between the insert and its answer
         return spoiled(fault, reply)
 
     async def _answer(self, exchange: Exchange, handler: Handler | None) -> Reply:
         request = exchange.request
         if handler is None:
-            return Reply(405 if request.path in self._known_paths else 404, b"", "text/plain")
+            return Reply(405 if paths.known_path(request.path)[0] in self._known_paths else 404, b"", "text/plain")
         try:
-            if request.path not in WITHOUT_TOKEN:
+            if request.path not in paths.WITHOUT_TOKEN:
                 now = self._registry.clock.now()
                 check_authorization(request.headers.get("Authorization"), self._registry.account, now)
             return await handler(exchange)
@@ -149,7 +179,7 @@ class Gateway:
             status=reply.status,
             body=reply.body,
             headers={
-                "Content-Type": reply.content_type,
+                **({} if reply.status == NO_CONTENT else {"Content-Type": reply.content_type}),
                 "Server": "opscenter-https",
                 "x-envoy-upstream-service-time": str(milliseconds),
                 **reply.headers,
@@ -203,7 +233,12 @@ def status_reply(fault: Fault, exchange: Exchange) -> Reply:
         return Reply(status, text.encode(), "application/json" if text[:1] in {"{", "["} else "text/plain")
     if status == 500 and argument == "memory":
         return error_reply(500, INSUFFICIENT_MEMORY)
-    reply = error_reply(status, f"{'Internal Server Error' if status >= 500 else 'Bad request'}: a fault was asked for")
+    if exchange.request.path.startswith(f"{paths.REALM}/"):
+        error = "invalid_grant" if status < 500 else "server_error"
+        reply = json_reply({"error": error, "error_description": "a fault was asked for"}, status)
+    else:
+        category = "Internal Server Error" if status >= 500 else "Bad request"
+        reply = error_reply(status, f"{category}: a fault was asked for")
     if 300 <= status < 400:
         return Reply(status, reply.body, reply.content_type, {"Location": argument or exchange.request.path_qs})
     if argument is None:

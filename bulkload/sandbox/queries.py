@@ -1,7 +1,8 @@
 """Reading the registry's SQLite file: rows in, records out. Works on any connection, also of another process.
 
-Tables of `registry.db` in the data folder: `workspaces`, `models` (a name in a workspace), `versions` (one upload
-each), `configs` (of versions). Their ids are separate sequences with overlapping values, as in the real registry.
+Tables of `registry.db` in the data folder: `workspaces`, `users`, `workspace_users`, `models` (a name in a workspace),
+`versions` (one upload each), `configs` (of versions). Ids of workspaces, models, versions and configs are separate
+sequences with overlapping values, as in the real registry.
 """
 
 import sqlite3
@@ -25,6 +26,17 @@ CREATE TABLE IF NOT EXISTS workspaces (
     name TEXT NOT NULL UNIQUE,
     created_at REAL NOT NULL,
     created_by TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS users (
+    id TEXT PRIMARY KEY,             -- Keycloak's UUID
+    email TEXT NOT NULL UNIQUE,
+    created_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS workspace_users (
+    workspace_id INTEGER NOT NULL REFERENCES workspaces,
+    user_id TEXT NOT NULL REFERENCES users,
+    user_type TEXT NOT NULL,         -- OWNER, COLLABORATOR
+    PRIMARY KEY (workspace_id, user_id)
 );
 CREATE TABLE IF NOT EXISTS models (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -155,6 +167,19 @@ def find_workspace(connection: sqlite3.Connection, workspace_id: int) -> sqlite3
     return row
 
 
+def find_users(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All rows of `users`, the account first."""
+    return connection.execute("SELECT * FROM users ORDER BY rowid").fetchall()
+
+
+def workspace_users(connection: sqlite3.Connection) -> dict[int, list[sqlite3.Row]]:
+    """The rows of `workspace_users` by workspace id, oldest first."""
+    users: dict[int, list[sqlite3.Row]] = {}
+    for row in connection.execute("SELECT * FROM workspace_users ORDER BY rowid"):
+        users.setdefault(row["workspace_id"], []).append(row)
+    return users
+
+
 def file_path(data: Path, uuid: str) -> Path:
     """Where the bytes of a version are. Spread over 256 folders: some file systems dislike 100,000 files in one."""
     return data / FILES / uuid[:2] / uuid
@@ -171,12 +196,13 @@ def stored_versions(
     with closing(connect(data)) as connection:
         return [
             _stored(data, version, moment)
-            for version in _all_versions(connection)
+            for version in all_versions(connection)
             if name in {None, version.name} and workspace_id in {None, version.workspace_id}
         ]
 
 
-def _all_versions(connection: sqlite3.Connection) -> Iterator[Version]:
+def all_versions(connection: sqlite3.Connection) -> Iterator[Version]:
+    """Every version, oldest first."""
     for row in connection.execute(f"{SELECT_VERSIONS} ORDER BY versions.id"):
         yield version_of_row(row)
 

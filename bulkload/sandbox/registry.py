@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
-from bulkload.sandbox.accounts import Account
+from bulkload.sandbox.accounts import Account, save_account
 from bulkload.sandbox.conversion import ConversionQueue
 from bulkload.sandbox.faults import FaultPlan
+from bulkload.sandbox.keycloak import Keycloak
 from bulkload.sandbox.request_log import SteadyClock
 from bulkload.sandbox.settings import SandboxSettings
 from bulkload.sandbox.store import Store
@@ -28,6 +30,15 @@ class Registry:
     tasks: TaskGroup
     clock: SteadyClock = field(default_factory=SteadyClock)
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    keycloak: Keycloak = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keycloak = Keycloak(lambda: self.account, self.settings.lives())
+
+    def change_password(self, password: str) -> None:
+        """From now on the account has this password, also after a restart. Tokens given out before still serve."""
+        self.account = msgspec.structs.replace(self.account, password=password)
+        save_account(self.store.data, self.account)
 
     async def wait(self, seconds: float) -> None:
         """Wait that long, or until the sandbox stops."""

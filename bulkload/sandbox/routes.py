@@ -4,14 +4,12 @@ import sqlite3
 from asyncio import wrap_future
 from contextlib import closing
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from bulkload.sandbox import answers, queries
-from bulkload.sandbox.accounts import REALM_PATH, GrantError, TokenEndpoint
-from bulkload.sandbox.exchange import Exchange, Reply, error_reply, json_reply
-from bulkload.sandbox.metadata import RefusalError, bad_request
+from bulkload.sandbox.exchange import Exchange, Reply, json_reply
+from bulkload.sandbox.metadata import RefusalError
 from bulkload.sandbox.records import Traits, Version, is_listed, shown_status
 from bulkload.sandbox.registry import Registry
 
@@ -50,10 +48,6 @@ class ModelQuery(msgspec.Struct, frozen=True):
     id: int  # the model pk
 
 
-class NewWorkspace(msgspec.Struct, frozen=True):
-    workspace_name: str
-
-
 class NewConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     model_version_id: int
     tensor_fields: list[str] | None = None
@@ -71,12 +65,6 @@ class Routes:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        settings = registry.settings
-        self._tokens = TokenEndpoint(
-            registry.account,
-            token_seconds=settings.token_seconds,
-            refresh_token_seconds=settings.refresh_token_seconds,
-        )
 
     async def instance_config(self, _: Exchange) -> Reply:
         """GET /v1/api/config, without a token. `sandbox_id` is the sandbox's own addition: a registry's identity."""
@@ -85,19 +73,6 @@ class Routes:
     async def features(self, _: Exchange) -> Reply:
         """POST features/list."""
         return json_reply({"features": {}, "name": "bulkload sandbox", "is_auth_enabled": True})
-
-    async def token(self, exchange: Exchange) -> Reply:
-        """Keycloak's token endpoint."""
-        request = exchange.request
-        form = dict(parse_qsl((await exchange.body()).decode("utf-8", "replace")))
-        issuer = f"{request.scheme}://{request.host}{REALM_PATH}"
-        try:
-            answer = self._tokens.grant(
-                form, request.headers.get("Authorization"), issuer=issuer, now=self._registry.clock.now()
-            )
-        except GrantError as error:
-            return json_reply({"error": error.error, "error_description": error.description}, error.status)
-        return json_reply(answer)
 
     async def version(self, exchange: Exchange) -> Reply:
         """POST models/get_version_by_id, and the generated client's get_model_version_by_id."""
@@ -164,9 +139,11 @@ class Routes:
         workspace = queries.find_workspace(connection, model["workspace_id"])
         shown = answers.model_fields(model)
         del shown["workspace_id"]
-        shown["models"] = [
+        versions = [
             answers.flat_version_answer(version, now) for version in queries.versions_of_model(connection, model["id"])
         ]
+        # The contract has no status here.
+        shown["models"] = [{key: value for key, value in version.items() if key != "status"} for version in versions]
         shown["workspace"] = None if workspace is None else {"id": workspace["id"], "name": workspace["name"]}
         return json_reply(shown)
 
@@ -193,35 +170,6 @@ class Routes:
         query = await exchange.json(DeleteVersionsQuery)
         doomed = queries.versions_by_uuid(self._registry.store.connection, query.model_versions)
         return self._delete(doomed, confirmed=query.confirm_delete is True)
-
-    async def workspaces(self, exchange: Exchange) -> Reply:
-        """POST workspaces/list."""
-        await exchange.json(dict)
-        connection = self._registry.store.connection
-        models: dict[int, list[int]] = {}
-        for model in queries.find_models(connection):
-            models.setdefault(model["workspace_id"], []).append(model["id"])
-        listed = [
-            answers.workspace_answer(row, models.get(row["id"], [])) for row in queries.find_workspaces(connection)
-        ]
-        return json_reply({"workspaces": listed})
-
-    async def create_workspace(self, exchange: Exchange) -> Reply:
-        """POST workspaces/create: names are unique over the whole instance."""
-        query = await exchange.json(NewWorkspace)
-        if not query.workspace_name:
-            raise bad_request("workspace_name must not be empty")
-        registry = self._registry
-        try:
-            workspace_id = registry.store.add_workspace(
-                query.workspace_name, created_at=registry.clock.now(), created_by=registry.account.email
-            )
-        except sqlite3.IntegrityError:
-            status = registry.settings.duplicate_workspace_status
-            category = "Internal Server Error" if status >= 500 else "Bad request"
-            reason = 'duplicate key value violates unique constraint "workspace_name_key"'
-            return error_reply(status, f"{category}: {reason}")
-        return json_reply({"workspace_id": workspace_id})
 
     def _version(self, exchange: Exchange, version_id: int) -> Version:
         exchange.version_id = version_id

@@ -12,12 +12,12 @@ from bulkload.sandbox.accounts import Account, open_account
 from bulkload.sandbox.faults import FaultPlan
 from bulkload.sandbox.gateway import Gateway
 from bulkload.sandbox.limits import RequestLimits
-from bulkload.sandbox.queries import find_workspaces, stored_versions
+from bulkload.sandbox.queries import find_users, find_workspaces, stored_versions
 from bulkload.sandbox.records import StoredVersion
 from bulkload.sandbox.registry import Registry
 from bulkload.sandbox.request_log import LogRecord, RequestLog, read_request_log
-from bulkload.sandbox.settings import HOST, SandboxSettings
-from bulkload.sandbox.store import Store
+from bulkload.sandbox.settings import SandboxSettings
+from bulkload.sandbox.store import OWNER, Store
 
 THREADS = 8
 READ_BUFFER_BYTES = 1024 * 1024
@@ -36,7 +36,6 @@ class Sandbox:
         self.settings = settings
         self.endpoint = ""
         self.workspace_id = 0
-        self._account: Account | None = None
         self._registry: Registry | None = None
         self._stack: AsyncExitStack | None = None
 
@@ -48,9 +47,9 @@ class Sandbox:
     @property
     def account(self) -> Account:
         """The one account. Raises RuntimeError before the sandbox was started."""
-        if self._account is None:
+        if self._registry is None:
             raise RuntimeError("the sandbox was not started: use `async with Sandbox(settings) as sandbox`")
-        return self._account
+        return self._registry.account
 
     @property
     def token(self) -> str:
@@ -107,7 +106,7 @@ class Sandbox:
         settings = self.settings
         store = Store(settings.data)
         stack.callback(store.close)
-        self._account = open_account(settings.data)
+        account = open_account(settings.data)
         log = RequestLog(settings.request_log_path)
         stack.callback(log.close)
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox"))
@@ -115,7 +114,7 @@ class Sandbox:
         registry = Registry(
             settings=settings,
             store=store,
-            account=self._account,
+            account=account,
             queue=store.conversion_queue(settings.converters),
             plan=FaultPlan(settings.parsed_faults(), settings.seed),
             executor=executor,
@@ -128,8 +127,9 @@ class Sandbox:
         runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(self._stop, runner, registry)
-        await web.TCPSite(runner, HOST, settings.port).start()
-        self.endpoint = f"http://{HOST}:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.endpoint = f"http://{host}:{runner.addresses[0][1]}"
 
     async def _stop(self, runner: web.ServerRunner, registry: Registry) -> None:
         registry.stopping.set()
@@ -137,10 +137,14 @@ class Sandbox:
             await runner.cleanup()
 
     def _default_workspace(self, registry: Registry) -> int:
+        account, now = registry.account, registry.clock.now()
         workspaces = find_workspaces(registry.store.connection)
+        if not find_users(registry.store.connection):
+            registry.store.add_user(account.user_id, account.email, created_at=now)
+            for workspace in workspaces:  # of a data folder from before there were users
+                registry.store.add_workspace_user(workspace["id"], account.user_id, OWNER)
         if workspaces:
             return int(workspaces[0]["id"])
-        email = registry.account.email
         return registry.store.add_workspace(
-            f"{email} - Default Workspace", created_at=registry.clock.now(), created_by=email
+            f"{account.email} - Default Workspace", created_at=now, created_by=account.email, owner_id=account.user_id
         )

@@ -18,6 +18,8 @@ from bulkload.sandbox.queries import DATABASE, FILES, FIRST_IDS, SCHEMA, file_pa
 from bulkload.sandbox.records import NewVersion
 
 INCOMING = "incoming"
+OWNER = "OWNER"
+COLLABORATOR = "COLLABORATOR"
 INSERT_VERSION = """
 INSERT INTO versions (uuid, models_pk_id, name, workspace_id, visibility, framework, conversion, file_name, size,
     sha256, created_at, created_by, owner_id, task_id, phases, outcome, busy_until, runtime_at_first,
@@ -71,7 +73,9 @@ class Store:
     def add_version(self, version: NewVersion, *, owner: str, owner_id: str) -> tuple[int, int]:
         """Move the file into its place and insert the version with its configuration. Returns model pk, version id."""
         metadata, file = version.metadata, version.file
-        (self.data / INCOMING / file.uuid).rename(file_path(self.data, file.uuid))
+        place = file_path(self.data, file.uuid)
+        place.parent.mkdir(exist_ok=True)
+        (self.data / INCOMING / file.uuid).rename(place)
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -95,12 +99,35 @@ class Store:
         )
         return int(cursor.lastrowid or 0)
 
-    def add_workspace(self, name: str, *, created_at: float, created_by: str) -> int:
-        """Insert a workspace. Raises sqlite3.IntegrityError when the name is taken."""
+    def add_workspace(self, name: str, *, created_at: float, created_by: str, owner_id: str) -> int:
+        """Insert a workspace with its owner. Raises sqlite3.IntegrityError when the name is taken."""
         cursor = self.connection.execute(
             "INSERT INTO workspaces (name, created_at, created_by) VALUES (?, ?, ?)", (name, created_at, created_by)
         )
-        return int(cursor.lastrowid or 0)
+        workspace_id = int(cursor.lastrowid or 0)
+        self.add_workspace_user(workspace_id, owner_id, OWNER)
+        return workspace_id
+
+    def add_user(self, user_id: str, email: str, *, created_at: float) -> None:
+        """Insert a user. Raises sqlite3.IntegrityError when the e-mail address is taken."""
+        self.connection.execute(
+            "INSERT INTO users (id, email, created_at) VALUES (?, ?, ?)", (user_id, email, created_at)
+        )
+
+    def add_workspace_user(self, workspace_id: int, user_id: str, user_type: str) -> None:
+        """Put a user into a workspace, or change the type of one that is in it."""
+        self.connection.execute(
+            "INSERT INTO workspace_users (workspace_id, user_id, user_type) VALUES (?, ?, ?) "
+            "ON CONFLICT (workspace_id, user_id) DO UPDATE SET user_type = excluded.user_type",
+            (workspace_id, user_id, user_type),
+        )
+
+    def remove_workspace_user(self, workspace_id: int, user_id: str) -> int:
+        """Take a user out of a workspace. Returns how many rows that were."""
+        cursor = self.connection.execute(
+            "DELETE FROM workspace_users WHERE workspace_id = ? AND user_id = ?", (workspace_id, user_id)
+        )
+        return cursor.rowcount
 
     def delete_versions(self, versions: Iterable[tuple[int, str]]) -> None:
         """Delete versions, given as (id, uuid), with configurations and files, and models that have none left."""
@@ -122,8 +149,7 @@ class Store:
                 self.connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, first - 1))
 
     def _prepare_folders(self) -> None:
-        for number in range(256):
-            (self.data / FILES / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        (self.data / FILES).mkdir(exist_ok=True)
         incoming = self.data / INCOMING
         incoming.mkdir(exist_ok=True)
         # What a killed sandbox was receiving never became a version.

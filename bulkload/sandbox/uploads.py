@@ -1,6 +1,7 @@
 """The upload endpoints: a body that streams to the disk, checks, one insert, one id."""
 
 import errno
+import shutil
 from asyncio import wrap_future
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,13 +24,22 @@ from bulkload.sandbox.conversion import (
 )
 from bulkload.sandbox.exchange import Delivery, Exchange, InterruptedExchangeError, Reply, json_reply
 from bulkload.sandbox.incoming import IncomingFile
-from bulkload.sandbox.metadata import NAME_PATTERN, RefusalError, UploadMetadata, bad_request, read_metadata
+from bulkload.sandbox.metadata import (
+    NAME_PATTERN,
+    VISIBILITIES,
+    RefusalError,
+    UploadMetadata,
+    bad_request,
+    read_metadata,
+)
 from bulkload.sandbox.multipart import MultipartError, MultipartParser, PartBegin, PartData, boundary_of
 from bulkload.sandbox.queries import find_workspace, newest_version_id
 from bulkload.sandbox.records import NewVersion, StoredFile
 from bulkload.sandbox.registry import Registry
 
 MAX_METADATA_BYTES = 16 * 1024 * 1024
+MAX_FILE_NAME_CHARACTERS = 4096  # as long as paths can be: clients do send them
+NO_ROOM_LEFT = "Insufficient Storage: no space left for the model"
 SLOW_SECONDS = 1.0
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NEVER_TERMINAL_BY_CONVERSION = frozenset({"onnx", "tensorflow"})
@@ -54,6 +64,9 @@ class Arrival:
     traits: dict[str, float]
 
 
+Check = Callable[[Form], UploadMetadata]
+
+
 class Uploads:
     """Handlers of models/upload_and_convert, models/upload and models/upload_stream."""
 
@@ -71,10 +84,11 @@ class Uploads:
     async def raw(self, exchange: Exchange) -> Reply:
         """POST models/upload_stream, the legacy route: a raw body, the rest in the query; no framework, no schema."""
         query = exchange.request.query
+        visibility = query.get("visibility", "private")
         try:
             metadata = UploadMetadata(
                 name=query["name"],
-                visibility=query.get("visibility", "private"),
+                visibility=visibility,
                 workspace_id=int(query["workspace_id"]),
                 framework="onnx",
                 conversion=b'{"requirements":[],"framework":"onnx","framework_config":null}',
@@ -86,18 +100,24 @@ class Uploads:
             raise bad_request(f"missing or malformed query parameter: {error}") from None
         if NAME_PATTERN.fullmatch(metadata.name) is None:
             raise bad_request(f"invalid model name {metadata.name!r}")
+        if visibility not in VISIBILITIES:
+            raise bad_request(f"unknown visibility {visibility!r}, expected one of {', '.join(VISIBILITIES)}")
+        check_file_name(metadata.file_name)
+        self._check_workspace(metadata)
         return await self._receive(exchange, lambda incoming: self._raw_arrival(exchange, metadata, incoming))
 
     async def _raw_arrival(self, exchange: Exchange, metadata: UploadMetadata, incoming: IncomingFile) -> Arrival:
         async for piece in exchange.pieces():
             await incoming.write(piece)
-        self._check_workspace(metadata)
         return Arrival(metadata, await incoming.finish(), Verdict(), converted=False, traits=exchange.traits)
 
     async def _form_arrival(self, exchange: Exchange, incoming: IncomingFile, *, converted: bool) -> Arrival:
-        form = await receive_form(exchange, incoming)
-        metadata = read_metadata(form.metadata, form.file_name, schemas_needed=converted)
-        self._check_workspace(metadata)
+        def check(form: Form) -> UploadMetadata:
+            metadata = read_metadata(form.metadata, form.file_name, schemas_needed=converted)
+            self._check_workspace(metadata)
+            return metadata
+
+        metadata = await receive_form(exchange, incoming, check)
         file = await incoming.finish()
         # The fault is a registry that holds other bytes, not a model that these bytes have broken.
         judged = converted and not exchange.meets("wrong-digest")
@@ -105,6 +125,7 @@ class Uploads:
         return Arrival(metadata, file, verdict, converted, exchange.traits)
 
     async def _receive(self, exchange: Exchange, receive: Callable[[IncomingFile], Awaitable[Arrival]]) -> Reply:
+        self._check_room(exchange)
         incoming = self._incoming(exchange)
         accepted = False
         try:
@@ -112,7 +133,7 @@ class Uploads:
             accepted = True
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise RefusalError(507, "Insufficient Storage: no space left for the model") from error
+                raise RefusalError(507, NO_ROOM_LEFT) from error
             raise
         finally:
             if not accepted:
@@ -122,6 +143,12 @@ class Uploads:
     def _incoming(self, exchange: Exchange) -> IncomingFile:
         uuid, path = self._registry.store.incoming_path()
         return IncomingFile(uuid, path, self._registry.executor, spoil=exchange.meets("wrong-digest"))
+
+    def _check_room(self, exchange: Exchange) -> None:
+        # Said at once: a body that cannot be kept need not be sent to its end.
+        length = exchange.request.content_length
+        if length is not None and length > shutil.disk_usage(self._registry.store.data).free:
+            raise RefusalError(507, NO_ROOM_LEFT)
 
     def _check_workspace(self, metadata: UploadMetadata) -> None:
         if find_workspace(self._registry.store.connection, metadata.workspace_id) is None:
@@ -192,11 +219,17 @@ class Uploads:
 
 
 class FormReader:
-    """Takes the multipart body as it arrives, the file's bytes into `incoming`; the parts come in either order."""
+    """Takes the multipart body as it arrives, the file's bytes into `incoming`; the parts come in either order.
 
-    def __init__(self, content_type: str, incoming: IncomingFile) -> None:
+    `check` makes metadata of a form or raises RefusalError. It is asked as soon as the form is known: where the
+    metadata come first, the file of a refused upload never touches the disk. The body is read to its end all the same.
+    """
+
+    def __init__(self, content_type: str, incoming: IncomingFile, check: Check) -> None:
         self._parser = MultipartParser(boundary_of(content_type))
         self._incoming = incoming
+        self._check = check
+        self._checked: UploadMetadata | RefusalError | None = None
         self._metadata = bytearray()
         self._file_name: str | None = None
         self._seen: list[str] = []
@@ -207,22 +240,33 @@ class FormReader:
             if isinstance(event, PartBegin):
                 self._begin(event)
             elif isinstance(event, PartData) and self._seen[-1] == "file":
-                await self._incoming.write(event.data)
+                if not isinstance(self._checked, RefusalError):
+                    await self._incoming.write(event.data)
             elif isinstance(event, PartData) and self._seen[-1] == "metadata":
                 self._metadata += event.data
                 if len(self._metadata) > MAX_METADATA_BYTES:
                     raise MultipartError("the metadata is too large")
 
-    def finish(self) -> Form:
-        """The form, when it is complete. Raises MultipartError, and RefusalError for a part that is missing."""
+    def finish(self) -> UploadMetadata:
+        """The checked metadata, when the form is complete. Raises MultipartError, and RefusalError."""
         if not self._parser.complete:
             raise MultipartError("it ends before its closing boundary")
         for name in ("metadata", "file"):
             if name not in self._seen:
                 raise bad_request(f"missing part {name!r}")
-        if not self._file_name:
-            raise bad_request("part 'file' has no filename")
-        return Form(bytes(self._metadata), self._file_name)
+        checked = self._checked or self._judge()  # here when the file came first
+        if isinstance(checked, RefusalError):
+            raise checked
+        return checked
+
+    def _judge(self) -> UploadMetadata | RefusalError:
+        try:
+            if not self._file_name:
+                raise bad_request("part 'file' has no filename")
+            check_file_name(self._file_name)
+            return self._check(Form(bytes(self._metadata), self._file_name))
+        except RefusalError as refusal:
+            return refusal
 
     def _begin(self, part: PartBegin) -> None:
         if part.name in self._seen:
@@ -230,12 +274,20 @@ class FormReader:
         self._seen.append(part.name)
         if part.name == "file":
             self._file_name = part.file_name
+            if "metadata" in self._seen:
+                self._checked = self._judge()
 
 
-async def receive_form(exchange: Exchange, incoming: IncomingFile) -> Form:
+def check_file_name(file_name: str) -> None:
+    """Files are kept by UUID; names only have to be fit to be shown. Raises RefusalError (400)."""
+    if len(file_name) > MAX_FILE_NAME_CHARACTERS or "\0" in file_name:
+        raise bad_request(f"the file's name is longer than {MAX_FILE_NAME_CHARACTERS} characters or no text")
+
+
+async def receive_form(exchange: Exchange, incoming: IncomingFile, check: Check) -> UploadMetadata:
     """Receive an upload's body. Raises RefusalError (400) for one that is malformed, and what `pieces` raises."""
     try:
-        reader = FormReader(exchange.request.headers.get("Content-Type", ""), incoming)
+        reader = FormReader(exchange.request.headers.get("Content-Type", ""), incoming, check)
         async for piece in exchange.pieces():
             await reader.feed(piece)
         return reader.finish()

@@ -34,6 +34,13 @@ def settings_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SandboxSetting
         (("--strict",), {"strict": True}),
         (("--stuck-native-via-convert",), {"stuck_native_via_convert": True}),
         (("--token-life", "3", "--refresh-token-life", "0.5"), {"token_seconds": 3, "refresh_token_seconds": 0.5}),
+        (("--host", "::1"), {"host": "::1"}),
+        ((), {"host": "127.0.0.1", "device_approval_seconds": None}),
+        (("--refresh-once", "--device-life", "9"), {"refresh_once": True, "device_code_seconds": 9}),
+        (
+            ("--device-interval", "0", "--approve-device-after", "2"),
+            {"device_interval_seconds": 0, "device_approval_seconds": 2},
+        ),
         (("--fault", "list:lag=5", "--fault", "poll:503@1"), {"faults": ("list:lag=5", "poll:503@1")}),
     ],
 )
@@ -45,7 +52,9 @@ def test_a_flag_is_a_setting(
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("words", [("--token-life", "-1"), ("--fault", "poll:lag"), ("--strict=maybe",)])
+@pytest.mark.parametrize(
+    "words", [("--token-life", "-1"), ("--fault", "poll:lag"), ("--strict=maybe",), ("--host", "everywhere")]
+)
 def test_a_bad_flag_is_a_usage_error(bulkload: Callable[..., Any], words: tuple[str, ...]) -> None:
     """Exit 2, and nothing is started."""
     assert bulkload("sandbox", *words).returncode == 2

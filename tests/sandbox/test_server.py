@@ -95,6 +95,27 @@ async def test_a_killed_sandbox_keeps_all_that_it_answered(tmp_path: Path) -> No
     assert [record.fate for record in read_request_log(data / "requests.jsonl")] == ["answered"]
 
 
+async def reaches(host: str, caller: Any) -> bool:
+    """Whether the sandbox can be reached at another address of this machine."""
+    port = caller.sandbox.endpoint.rpartition(":")[2]
+    try:
+        async with caller.session.get(f"http://{host}:{port}/v1/api/config") as response:
+            return bool(response.status == 200)
+    except aiohttp.ClientConnectorError:
+        return False
+
+
+async def test_it_listens_on_the_loopback_address_unless_told_otherwise(start: Any) -> None:
+    """All addresses only where they were asked for; a name is none."""
+    async with start() as caller:
+        assert caller.sandbox.endpoint.startswith("http://127.0.0.1:")
+        assert not await reaches("127.0.0.2", caller)
+    async with start(host="0.0.0.0") as caller:
+        assert await reaches("127.0.0.1", caller)
+    with pytest.raises(ValueError, match="expected an IP address"):
+        SandboxSettings(data=Path("x"), host="localhost")
+
+
 async def test_two_sandboxes_cannot_share_a_data_folder(start: Any) -> None:
     """The second one says so; when the first has stopped it may start."""
     async with start() as caller:

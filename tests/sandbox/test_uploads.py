@@ -6,10 +6,15 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from io import FileIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
+
+from bulkload.sandbox import incoming
 
 pytestmark = pytest.mark.anyio
 
@@ -143,6 +148,66 @@ async def test_a_wrong_upload_is_refused_with_its_reason_and_leaves_nothing(
         assert answer["msg"].startswith("Bad request: ")
         assert reason in answer["msg"]
         assert nothing_left(caller)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that arriving bytes were written to."""
+    paths: list[Path] = []
+
+    class Recorder(FileIO):
+        def __init__(self, path: Path, mode: str) -> None:
+            paths.append(path)
+            super().__init__(path, mode)
+
+    monkeypatch.setattr(incoming, "FileIO", Recorder)
+    return paths
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"name": "Not-A-Name"}, {"workspace_id": 1}, {"visibility": "secret"}, {"file_name": "a" * 5000}],
+    ids=str,
+)
+async def test_the_bytes_of_a_refused_upload_never_touch_the_disk(
+    start: Any, opened: list[Path], fields: dict[str, Any]
+) -> None:
+    """Names and numbers are checked when the metadata has come; behind the file that is too late, but not undone."""
+    async with start() as caller:
+        status, _ = await caller.send(os.urandom(5_000_000), **fields)
+        assert (status, opened) == (400, [])
+        status, _ = await caller.send(os.urandom(5_000_000), file_first=True, **fields)
+        assert (status, len(opened)) == (400, 1)
+        await caller.publish()
+        assert len(opened) == 2
+        assert len(caller.sandbox.versions()) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"name": "Not-A-Name"}, {"workspace_id": "1"}, {"visibility": "secret"}, {"filename": "a" * 5000}],
+    ids=str,
+)
+async def test_the_bytes_of_a_refused_stream_never_touch_the_disk(
+    start: Any, opened: list[Path], query: dict[str, str]
+) -> None:
+    """All of it stands in the query."""
+    async with start() as caller:
+        whole = {"name": "m", "filename": "m.onnx", "workspace_id": str(caller.sandbox.workspace_id)} | query
+        url = f"{caller.sandbox.endpoint}/v1/api/models/upload_stream"
+        async with caller.session.post(url, params=whole, data=os.urandom(100_000)) as response:
+            assert (response.status, opened) == (400, [])
+
+
+async def test_a_body_larger_than_the_room_that_is_left_is_refused_at_once(
+    start: Any, opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """507, by its Content-Length alone."""
+    async with start() as caller:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100_000))
+        status, answer = await caller.send(os.urandom(200_000))
+        assert (status, answer["code"], opened) == (507, 507, [])
+        await caller.publish(os.urandom(50_000))
 
 
 async def test_a_body_that_is_no_multipart_is_refused(start: Any) -> None:
