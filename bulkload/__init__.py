@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         RegistryUnavailable,
         UsageError,
     )
-    from bulkload.core.settings import Credentials, Settings
+    from bulkload.core.settings import Connection, Credentials, Settings
     from bulkload.core.summary import RunSummary
     from bulkload.engine.foreseeing import Plan
     from bulkload.engine.foreseeing import foresee as plan
@@ -48,6 +48,7 @@ _ERRORS = (
 # Public name -> (module, its name there).
 _HOMES = {
     **{name: ("core.errors", name) for name in _ERRORS},
+    "Connection": ("core.settings", "Connection"),
     "Credentials": ("core.settings", "Credentials"),
     "Ledger": ("ledger", "Ledger"),
     "LedgerReader": ("ledger", "LedgerReader"),
@@ -64,6 +65,7 @@ _HOMES = {
 
 __all__ = [
     "BulkloadError",
+    "Connection",
     "Credentials",
     "ExitCode",
     "Interrupted",

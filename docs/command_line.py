@@ -8,8 +8,9 @@ HEAD = """# The command line
 
 Written from the code by `make docs`. Results and data go to standard output, everything else to standard error.
 Every flag is also a variable, `BULKLOAD_<FLAG>`, and a key of `bulkload.toml` in the current folder (or of the file
-that `--config` names): flag, then environment, then file, then default. The token is never a flag's value:
-`BULKLOAD_TOKEN`, `--token-file` or `--token-command`.
+that `--config` names): flag, then environment, then file, then default. Secrets are never a flag's value:
+`BULKLOAD_TOKEN`, `BULKLOAD_PASSWORD` and `BULKLOAD_CLIENT_SECRET` hold them, or files do; [registry.md](registry.md)
+has all ways to get in.
 """
 
 

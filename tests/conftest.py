@@ -83,6 +83,8 @@ class SandboxProcess:
 
     endpoint: str
     token: str
+    username: str
+    password: str
     data: Path
     process: "subprocess.Popen[bytes]"
 
@@ -106,7 +108,9 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
         process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline())
-        sandbox = SandboxProcess(facts["endpoint"], facts["token"], folder, process)
+        sandbox = SandboxProcess(
+            facts["endpoint"], facts["token"], facts["username"], facts["password"], folder, process
+        )
         started.append(sandbox)
         return sandbox
 
@@ -132,7 +136,7 @@ def bulkload(tmp_path: Path) -> Command:
         return subprocess.run(
             [sys.executable, "-m", "bulkload", *map(str, words)],
             cwd=tmp_path,
-            env=clean_environment() | (env or {}),
+            env=clean_environment() | homes(tmp_path) | (env or {}),
             input=stdin,
             capture_output=True,
             text=True,
@@ -141,6 +145,11 @@ def bulkload(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+def homes(folder: Path) -> dict[str, str]:
+    """Variables that keep stored logins and caches of this machine out of a test."""
+    return {"XDG_STATE_HOME": str(folder / "state"), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 def clean_environment() -> dict[str, str]:

@@ -8,6 +8,8 @@ from importlib import import_module
 import click
 
 from bulkload import __version__
+from bulkload.cli.signals import early_signals, interrupted_by
+from bulkload.cli.streams import lasting_streams, leave_stream
 from bulkload.core.errors import BulkloadError, ExitCode
 
 # Command -> (module below bulkload.cli, its line in --help). Modules are imported when their command is used.
@@ -21,6 +23,10 @@ COMMANDS = {
     "models": ("models", "Models of a registry: list, versions, show, config, logs."),
     "workspaces": ("workspaces", "Workspaces of a registry: list, create."),
     "verify": ("verify", "Compare ledger and registry."),
+    "doctor": ("doctor", "Can I publish from here, and what to do if not."),
+    "login": ("login", "Log in by a browser; further commands use it."),
+    "logout": ("logout", "Forget the login to a registry."),
+    "whoami": ("whoami", "Who the registry takes you for, and by what."),
     "sandbox": ("sandbox", "A local registry with the same API."),
     "demo": ("demo", "Publish sample models to a sandbox."),
 }
@@ -65,8 +71,8 @@ def cli(ctx: click.Context, config: str | None) -> None:
     Resume:     the same command again
 
     Exit codes: 0 all published or already there, 2 usage, 3 some failed, 4 manifest invalid, 5 not authorised,
-    6 registry unreachable, 7 stopped by --max-failures, 11 ledger in use, 12 still converting or in doubt,
-    130/143 interrupted, 1 internal error.
+    6 registry unreachable, 7 too many failures, 10 --max-duration is over, 11 ledger in use, 12 still converting
+    or in doubt, 130/143 interrupted, 1 internal error.
     """
     from bulkload.cli.options import load_config
 
@@ -75,19 +81,23 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 def run_command_line(words: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become one clear message on standard error."""
+    with lasting_streams(), early_signals():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
+    code: object = None
     try:
         code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("bulkload: interrupted", err=True)
-        return ExitCode.INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        return show_error(interrupted_by(interrupt))
     except BrokenPipeError:
-        # The reader (`| head`) has had enough; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        # The reader (`| head`) has had enough, which changes nothing about how a run has ended.
+        leave_stream(sys.stdout)
     except BulkloadError as error:
         return show_error(error)
     except Exception as error:  # noqa: BLE001 - never a traceback

@@ -1,26 +1,54 @@
-"""Which registry a command talks to, and how it gets in: flags and variables, or a private sandbox."""
+"""Which registry a command talks to, and how it gets in: flags and variables, or a private sandbox.
+
+The one place that knows the order of the ways in; docs/registry.md tells it to people.
+"""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from bulkload.cli.options import REGISTRY_FOLDER
 from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials
+from bulkload.core.settings import PUBLIC_CLIENT, Connection, Credentials
 
-_OF_A_REAL_REGISTRY = ("endpoint", "token_file", "token_command")
+# Flags that make no sense with a private sandbox.
+_OF_A_REAL_REGISTRY = (
+    "endpoint", "token_file", "token_command", "username", "password_file", "client_id", "client_secret_file",
+    "auth_url", "ca_file", "client_cert", "client_key",
+)  # fmt: skip
+# Of one source, one of these.
+_WAYS = {
+    "token": "BULKLOAD_TOKEN",
+    "token_file": "--token-file",
+    "token_command": "--token-command",
+    "username": "--username",
+}
+_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A registry and the way in."""
+
+    endpoint: str
+    credentials: Credentials
+    connection: Connection
+    # Where the credentials come from, for people: "BULKLOAD_TOKEN".
+    source: str
 
 
 @contextmanager
-def registry_access(
-    flags: dict[str, Any], *, sandbox: Path | None, endpoint: str | None = None
-) -> Iterator[tuple[str, Credentials]]:
-    """Endpoint and credentials, for as long as the block.
+def registry_access(flags: dict[str, Any], *, sandbox: Path | None, endpoint: str | None = None) -> Iterator[Access]:
+    """A registry and the way in, for as long as the block.
 
     ``sandbox``: the folder of a private sandbox that is to be used instead of a real registry; ``endpoint``: where the
     ledger was published to, when no flag says otherwise. Raises ``UsageError`` where something is missing.
@@ -29,24 +57,76 @@ def registry_access(
         from bulkload.cli.sandboxes import private_sandbox
 
         with private_sandbox(sandbox / REGISTRY_FOLDER) as private:
-            yield private.endpoint, Credentials(token=private.token)
+            yield Access(private.endpoint, Credentials(token=private.token), Connection(), "the private sandbox")
         return
-    endpoint = flags["endpoint"] or endpoint
+    endpoint = registry_endpoint(flags, endpoint)
+    found, source = credentials(flags, endpoint)
+    yield Access(endpoint, found, connection(flags), source)
+
+
+def registry_endpoint(flags: dict[str, Any], otherwise: str | None = None) -> str:
+    """The registry's address, normalised. Raises ``UsageError``."""
+    from bulkload.registry.endpoint import normalised_endpoint
+
+    endpoint = flags["endpoint"] or otherwise
     if endpoint is None:
         raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or try it with --sandbox")
-    yield endpoint, credentials(flags["token_file"], flags["token_command"])
+    return normalised_endpoint(endpoint)
 
 
-def credentials(token_file: Path | None, token_command: str | None) -> Credentials:
-    """Where the token comes from. Raises ``UsageError`` when that is said twice, or not at all."""
-    if token_file is not None and token_command is not None:
-        raise UsageError("--token-file and --token-command: give one of them")
-    if token_file is not None or token_command is not None:
-        return Credentials(token_file=token_file, token_command=token_command)
-    token = os.environ.get("BULKLOAD_TOKEN")
-    if not token:
-        raise UsageError("no token; set BULKLOAD_TOKEN, or give --token-file or --token-command")
-    return Credentials(token=token)
+def connection(flags: dict[str, Any]) -> Connection:
+    """How the registry's host is reached."""
+    return Connection(
+        ca_file=flags["ca_file"],
+        client_cert=flags["client_cert"],
+        client_key=flags["client_key"],
+        proxies=getproxies(),
+    )
+
+
+def credentials(flags: dict[str, Any], endpoint: str) -> tuple[Credentials, str]:
+    """The way in, and what it was taken from.
+
+    The first that is there: a flag, a variable, the config file (of each one way); the variables of the vendor's SDK;
+    the stored login of `bulkload login`; the SDK's token cache. Raises ``UsageError`` where there is none, or two.
+    """
+    from bulkload.registry.auth import HOW_TO_GET_IN
+
+    base = client(flags)
+    for source in _SOURCES:
+        given = [way for way in _WAYS if _source_of(way) is source]
+        if len(given) > 1:
+            raise UsageError(f"{_WAYS[given[0]]} and {_WAYS[given[1]]}: give one of them")
+        if given:
+            return _given(given[0], flags, base, endpoint)
+    found = (
+        _of_vendor_variables(os.environ, base, endpoint)
+        or _stored(base, endpoint, None)
+        or _of_vendor_cache(base, endpoint)
+    )
+    if found is None:
+        raise UsageError(f"no token for {endpoint}; {HOW_TO_GET_IN}")
+    return found
+
+
+def client(flags: dict[str, Any]) -> Credentials:
+    """Keycloak's address and the client that logs in there, without a user."""
+    return Credentials(
+        client_id=flags["client_id"] or PUBLIC_CLIENT,
+        client_secret=_secret("BULKLOAD_CLIENT_SECRET", "client_secret_file", flags),
+        client_secret_file=flags["client_secret_file"],
+        auth_url=flags["auth_url"],
+    )
+
+
+def is_renewable(held: Credentials) -> bool:
+    """Whether another token comes when one runs out."""
+    return held.token is None and held.sdk_cache is None
+
+
+def logins_path() -> Path:
+    """Where `bulkload login` keeps tokens."""
+    return _home("XDG_STATE_HOME", ".local/state") / "bulkload" / "logins.json"
 
 
 def refuse_registry_with_sandbox(ctx: click.Context) -> None:
@@ -54,3 +134,112 @@ def refuse_registry_with_sandbox(ctx: click.Context) -> None:
     for name in _OF_A_REAL_REGISTRY:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(f"--sandbox and --{name.replace('_', '-')}: give one of them")
+
+
+def _source_of(name: str) -> ParameterSource | None:
+    """Where a value was given; None where it was not."""
+    if name == "token":
+        return ParameterSource.ENVIRONMENT if os.environ.get("BULKLOAD_TOKEN") else None
+    ctx = click.get_current_context()
+    return ctx.get_parameter_source(name) if ctx.params.get(name) is not None else None
+
+
+def _given(way: str, flags: dict[str, Any], base: Credentials, endpoint: str) -> tuple[Credentials, str]:
+    if way == "token":
+        return replace(base, token=os.environ["BULKLOAD_TOKEN"]), "BULKLOAD_TOKEN"
+    if way != "username":
+        return replace(base, **{way: flags[way]}), _WAYS[way]
+    username = flags["username"]
+    password = _secret("BULKLOAD_PASSWORD", "password_file", flags)
+    if password is not None or flags["password_file"] is not None:
+        found = replace(base, username=username, password=password, password_file=flags["password_file"])
+        return found, f"the password of {username}"
+    stored = _stored(base, endpoint, username)
+    if stored is None:
+        raise UsageError(
+            f"no password for {username}, who is not logged in to {endpoint} either; set BULKLOAD_PASSWORD, give"
+            " --password-file, or run `bulkload login`"
+        )
+    return stored
+
+
+def _secret(variable: str, file_flag: str, flags: dict[str, Any]) -> str | None:
+    """A secret out of the environment, unless a file was named. Raises ``UsageError`` where both are in it."""
+    secret = os.environ.get(variable)
+    if not secret or flags[file_flag] is None:
+        return secret or None
+    if _source_of(file_flag) is ParameterSource.COMMANDLINE:
+        return None
+    raise UsageError(f"{variable} and --{file_flag.replace('_', '-')}: give one of them")
+
+
+def _stored(base: Credentials, endpoint: str, username: str | None) -> tuple[Credentials, str] | None:
+    """The login that `bulkload login` stored for this registry, and this user where one is named."""
+    from bulkload.registry.logins import LoginStore
+
+    path = logins_path()
+    login = LoginStore(path).find(endpoint, username)
+    if login is None:
+        return None
+    found = replace(base, username=login.username, logins=path, client_id=login.client_id, auth_url=login.realm)
+    return found, f"the login of {login.username}"
+
+
+def _of_vendor_variables(
+    environment: Mapping[str, str], base: Credentials, endpoint: str
+) -> tuple[Credentials, str] | None:
+    """The variables of the vendor's SDK, unless they belong to another registry."""
+    from bulkload.registry.endpoint import normalised_endpoint
+
+    url = environment.get("WALLAROO_URL")
+    if url and normalised_endpoint(url) != endpoint:
+        return None
+    file = environment.get("WALLAROO_SDK_CREDENTIALS")
+    held = _vendor_file(Path(file)) if file else {}
+    username = environment.get("WALLAROO_USER") or held.get("username")
+    password = environment.get("WALLAROO_PASSWORD") or held.get("password")
+    if username and password:
+        return replace(base, username=username, password=password), "the SDK's WALLAROO_ variables"
+    if held.get("token"):
+        return replace(base, token=held["token"]), "WALLAROO_SDK_CREDENTIALS"
+    return None
+
+
+def _vendor_file(path: Path) -> dict[str, str]:
+    """Both forms: ``{"username", "password"}`` and ``{"token", "user_email", "user_id"}``."""
+    try:
+        held = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise UsageError(f"WALLAROO_SDK_CREDENTIALS: {path} cannot be read ({error.strerror})") from None
+    except msgspec.MsgspecError:
+        held = {}
+    found = {key: value for key, value in held.items() if isinstance(value, str)}
+    if not found.keys() >= {"username", "password"} and "token" not in found:
+        raise UsageError(f"WALLAROO_SDK_CREDENTIALS: {path} holds neither a token nor username and password")
+    return found
+
+
+def _of_vendor_cache(base: Credentials, endpoint: str) -> tuple[Credentials, str] | None:
+    """The token cache of the vendor's SDK, one for all hosts: only where its token was given out by this one."""
+    import time
+
+    from bulkload.core.errors import NotAuthorised
+    from bulkload.core.tokens import claims_of
+    from bulkload.registry.endpoint import realm_address
+    from bulkload.registry.logins import sdk_cached_token
+
+    folder = Path.home() / "Library/Caches" if sys.platform == "darwin" else _home("XDG_CACHE_HOME", ".cache")
+    path = folder / "wallaroo_sdk" / "auth" / "keycloak.json"
+    try:
+        word, _ = sdk_cached_token(path, time.time())
+    except NotAuthorised:
+        return None
+    if claims_of(word).get("iss") != realm_address(endpoint, base.auth_url):
+        return None
+    return replace(base, sdk_cache=path), "the token cache of the SDK"
+
+
+def _home(variable: str, otherwise: str) -> Path:
+    """A folder of the XDG base directories; a relative one is to be ignored."""
+    given = Path(os.environ.get(variable) or "")
+    return given if given.is_absolute() else Path.home() / otherwise

@@ -82,23 +82,45 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | list) else str(value)
 
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+_ADDRESS_OPTIONS = (
+    option(
+        "--endpoint",
+        also=("WALLAROO_URL",),
+        metavar="URL",
+        help="The registry, such as https://registry.example.com.",
+    ),
+    option("--auth-url", metavar="URL", help="Keycloak, where it is not on the registry's own host."),
+    option("--client-id", metavar="NAME", help="The client to log in by [default: sdk-client]."),
+    option(
+        "--client-secret-file",
+        type=_FILE,
+        help="Its secret, where it has one; BULKLOAD_CLIENT_SECRET is the secret itself.",
+    ),
+    option("--ca-file", type=_FILE, also=("SSL_CERT_FILE",), help="Certificates to trust in place of the system's."),
+    option("--client-cert", type=_FILE, help="This side's own certificate, PEM."),
+    option("--client-key", type=_FILE, help="Its key, where that is another file."),
+)
+
+_TOKEN_OPTIONS = (
+    option("--token-file", type=_FILE, help="A file that holds the bearer token."),
+    option("--token-command", metavar="COMMAND", help="A command that prints the token; run again when it runs out."),
+    option("--username", metavar="NAME", help="A user, with a password or logged in by `bulkload login`."),
+    option("--password-file", type=_FILE, help="The user's password; BULKLOAD_PASSWORD is the password itself."),
+)
+
+
 def connection_options(command: F) -> F:
     """Where the registry is and how to get in."""
-    decorators = (
-        option(
-            "--endpoint",
-            also=("WALLAROO_URL",),
-            metavar="URL",
-            help="The registry, such as https://registry.example.com.",
-        ),
-        option(
-            "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="A file that holds the bearer token."
-        ),
-        option(
-            "--token-command", metavar="COMMAND", help="A command that prints the token; run again when it runs out."
-        ),
-    )
-    for decorator in reversed(decorators):
+    for decorator in reversed((_ADDRESS_OPTIONS[0], *_TOKEN_OPTIONS, *_ADDRESS_OPTIONS[1:])):
+        command = decorator(command)
+    return command
+
+
+def address_options(command: F) -> F:
+    """Where the registry is and how to reach it, for commands that need no token."""
+    for decorator in reversed(_ADDRESS_OPTIONS):
         command = decorator(command)
     return command
 

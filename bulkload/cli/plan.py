@@ -2,23 +2,34 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bulkload.cli.options import option
-from bulkload.cli.run import manifest_options, settings_from
-from bulkload.core.errors import ExitCode
+from bulkload.cli.run import manifest_options, route_option, settings_from
+from bulkload.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from bulkload.core.settings import Settings
+    from bulkload.engine.foreseeing import Step
 
 
 @click.command(short_help="What run would do; nothing is uploaded.")
 @manifest_options
 @option("--offline", is_flag=True, help="Only check the manifest and its files; ask nobody.")
+@route_option
+@option(
+    "--curl", is_flag=True, help="What would be uploaded, as curl commands that take the token from BULKLOAD_TOKEN."
+)
 @option("--json", "as_json", is_flag=True, help="The totals as one JSON object.")
 @click.pass_context
-def command(ctx: click.Context, /, offline: bool, as_json: bool, **flags: Any) -> int:
+def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **flags: Any) -> int:
     """Check MANIFEST and say what `run` would do with every entry. Uploads nothing and leaves the ledger as it is."""
+    if curl and (offline or as_json):
+        raise UsageError("--curl goes with neither --offline nor --json: it needs the ids of workspaces, and is text")
     from bulkload.cli.running import attended_loop
     from bulkload.engine.foreseeing import foresee
     from bulkload.report.plan import PlanTable, plan_lines, plan_object
@@ -26,16 +37,32 @@ def command(ctx: click.Context, /, offline: bool, as_json: bool, **flags: Any) -
     table = PlanTable()
     with ExitStack() as stack:
         settings = _offline_settings(flags) if offline else settings_from(ctx, flags, stack)
+        tell = partial(_show_curl, settings) if curl else table.add
         plan = attended_loop(
-            lambda progress, stop: foresee(settings, offline=offline, progress=progress, stop=stop, tell=table.add)
+            lambda progress, stop: foresee(settings, offline=offline, progress=progress, stop=stop, tell=tell)
         )
-    if as_json:
+    if curl:
+        for line in plan_lines(plan, offline=offline):
+            click.echo(line, err=True)
+    elif as_json:
         click.echo(plan_object(plan))
     else:
         table.show()
         for line in plan_lines(plan, offline=offline):
             click.echo(line)
     return ExitCode.OK
+
+
+def _show_curl(settings: "Settings", step: "Step") -> None:
+    from bulkload.engine.foreseeing import Action
+    from bulkload.report.curl import curl_command
+
+    if step.action is not Action.UPLOAD:
+        return
+    if step.item.workspace_id < 0:
+        name = step.item.entry.workspace or settings.workspace
+        raise UsageError(f"workspace {name!r} is still to be made: `bulkload workspaces create` does, then plan again")
+    click.echo(curl_command(step, settings.endpoint, settings.route, settings.connection))
 
 
 def _offline_settings(flags: dict[str, Any]) -> Any:

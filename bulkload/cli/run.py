@@ -84,6 +84,12 @@ _PACE_OPTIONS = (
         help="Stop when more than N entries, or more than P% of at least 20 finished ones, failed.",
     ),
     option(
+        "--max-duration",
+        callback=parsed(parse_duration),
+        metavar="TIME",
+        help="Begin nothing that would not end within this time, such as 2h; exit 10.",
+    ),
+    option(
         "--bandwidth", callback=parsed(parse_bandwidth), metavar="RATE", help="All uploads together, such as 50MB/s."
     ),
 )
@@ -105,6 +111,13 @@ _WAIT_OPTIONS = (
     ),
 )
 
+route_option = option(
+    "--route",
+    type=click.Choice([choice.value for choice in Route]),
+    default=Route.AUTO.value,
+    help="auto: onnx and tensorflow by models/upload, others by upload_and_convert; convert: all by the latter.",
+)
+
 _SEND_OPTIONS = (
     option("--resend-in-doubt", is_flag=True, help="Send again what cannot be decided, at the risk of a double."),
     option("--wait/--no-wait", default=True, help="--no-wait ends after the uploads."),
@@ -122,12 +135,7 @@ _SEND_OPTIONS = (
         metavar="TIME",
         help="How long a lost upload may still land.",
     ),
-    option(
-        "--route",
-        type=click.Choice([choice.value for choice in Route]),
-        default=Route.AUTO.value,
-        help="auto: onnx and tensorflow by models/upload, others by upload_and_convert; convert: all by the latter.",
-    ),
+    route_option,
 )
 
 
@@ -206,15 +214,15 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
             create_workspace=True,
             default_workspace=settings.workspace is None,
         )
-    endpoint, access = stack.enter_context(registry_access(flags, sandbox=sandbox))
-    return replace(settings, endpoint=endpoint, credentials=access)
+    access = stack.enter_context(registry_access(flags, sandbox=sandbox))
+    return replace(settings, endpoint=access.endpoint, credentials=access.credentials, connection=access.connection)
 
 
 def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags that ``run`` has and ``plan`` has not, under the names of the settings."""
+    """Flags of ``run``, some of which ``plan`` has not, under the names of the settings."""
     names = (
-        "concurrency", "upload_rate", "poll_rate", "bandwidth", "max_converting", "max_failures", "poll_interval",
-        "wait_timeout", "wait", "answer_timeout", "settle", "resend_in_doubt",
+        "concurrency", "upload_rate", "poll_rate", "bandwidth", "max_converting", "max_failures", "max_duration",
+        "poll_interval", "wait_timeout", "wait", "answer_timeout", "settle", "resend_in_doubt",
     )  # fmt: skip
     found = {name: flags[name] for name in names if name in flags}
     if "route" in flags:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from bulkload.cli import show_error
-from bulkload.cli.signals import LastResort, interrupted_by, obey_signals
+from bulkload.cli.signals import LastResort, interrupted_by, obey_signals, tell_when_asked
 from bulkload.cli.streams import leave_stream
 from bulkload.core.errors import BulkloadError, ExitCode, Interrupted
 from bulkload.core.settings import Settings
@@ -20,7 +20,7 @@ from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import set_up_logs
-from bulkload.report.progress import show_progress
+from bulkload.report.progress import ProgressView, show_progress
 from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
 
 Job = Callable[..., Awaitable[RunSummary]]
@@ -103,6 +103,7 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
     async def attended() -> T:
         async with anyio.create_task_group() as attendants:
             attendants.start_soon(obey_signals, stop, last_resort)
+            attendants.start_soon(tell_when_asked, ProgressView(progress, anyio.current_time()))
             if not quiet:
                 attendants.start_soon(show_progress, progress, sys.stderr)
             result = await work(progress, stop)

@@ -13,7 +13,13 @@ LIFE = click.FloatRange(min=0)
 
 
 @click.command(short_help="A local registry with the same API.")
-@option("--port", type=click.IntRange(0, 65535), default=0, help="On the loopback address; 0 takes any free one.")
+@option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes any free one.")
+@option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Other than this one: others reach it too, and nothing is encrypted.",
+)
 @option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,6 +57,25 @@ LIFE = click.FloatRange(min=0)
     metavar="SECONDS",
     help="Of refresh tokens.",
 )
+@option("--refresh-once", is_flag=True, help="A refresh token serves once.")
+@option(
+    "--device-life", "device_code_seconds", type=LIFE, default=600, metavar="SECONDS", help="Of device login codes."
+)
+@option(
+    "--device-interval",
+    "device_interval_seconds",
+    type=LIFE,
+    default=5,
+    metavar="SECONDS",
+    help="slow_down when a device login is asked about sooner.",
+)
+@option(
+    "--approve-device-after",
+    "device_approval_seconds",
+    type=LIFE,
+    metavar="SECONDS",
+    help="Device logins approve themselves [default: who opens verification_uri_complete does].",
+)
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
 @option(
     "--request-log",
@@ -60,7 +85,7 @@ LIFE = click.FloatRange(min=0)
 @option("--json", "as_json", is_flag=True, help="Say where it is and how to get in as one JSON line.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="End with the process that started this one.")
 def command(data: Path | None, as_json: bool, until_stdin_closes: bool, **flags: Any) -> None:
-    """Serve a registry of your own on the loopback address until interrupted. Models are kept on disk."""
+    """Serve a registry of your own until interrupted, on the loopback address. Models are kept on disk."""
     from functools import partial
 
     from bulkload.cli.running import run_loop

@@ -1,4 +1,6 @@
-"""Signals that end a program: at once before a run, gently during one, and by force when neither works."""
+"""Signals that end a program: at once before a run, gently during one, and by force when neither works; and one that
+asks how it is getting on.
+"""
 
 import os
 import signal
@@ -13,6 +15,7 @@ from bulkload.core.errors import Interrupted
 
 if TYPE_CHECKING:
     from bulkload.engine.stopping import Stop
+    from bulkload.report.progress import ProgressView
 
 # What a stop may take beyond its grace time, for the summary and for closing the ledger.
 OVERTIME_SECONDS = 1.0
@@ -65,6 +68,15 @@ async def obey_signals(stop: "Stop", last_resort: "LastResort") -> None:
             elif number != signal.SIGHUP:  # shell and kernel both send one when a terminal is closed
                 last_resort.end_after(OVERTIME_SECONDS, ending)
                 stop.cut()
+
+
+async def tell_when_asked(view: "ProgressView") -> None:
+    """Say how the run is getting on whenever SIGUSR1 comes; until cancelled."""
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
+        async for _ in signals:
+            click.echo(view.line(anyio.current_time()), err=True)
 
 
 class LastResort:

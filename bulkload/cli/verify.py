@@ -38,10 +38,13 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
 
     with LedgerReader(existing_ledger(ledger)) as reader:
         sandbox = reader.path.parent if flags["sandbox"] else None
-        with registry_access(flags, sandbox=sandbox, endpoint=reader.endpoint) as (endpoint, access):
+        with registry_access(flags, sandbox=sandbox, endpoint=reader.endpoint) as access:
             found = attended_loop(
-                lambda progress, stop: verify(reader, endpoint, access, progress=progress, stop=stop, tell=tell)
-            )
+                lambda progress, stop: verify(
+                    reader, access.endpoint, access.credentials, access.connection,
+                    progress=progress, stop=stop, tell=tell,
+                )
+            )  # fmt: skip
     if as_json:
         click.echo(msgspec.json.encode({"versions": found.versions, "differing": found.differing}).decode())
     else:

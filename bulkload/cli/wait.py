@@ -27,12 +27,13 @@ def command(**flags: Any) -> int:
     with LedgerReader(ledger) as reader:
         manifest, published_to = reader.manifest or "", reader.endpoint
     sandbox = ledger.parent if flags["sandbox"] else None
-    with registry_access(flags, sandbox=sandbox, endpoint=published_to) as (endpoint, access):
+    with registry_access(flags, sandbox=sandbox, endpoint=published_to) as access:
         settings = Settings(
             manifest=manifest,
-            endpoint=endpoint,
+            endpoint=access.endpoint,
             ledger=ledger,
-            credentials=access,
+            credentials=access.credentials,
+            connection=access.connection,
             poll_rate=flags["poll_rate"],
             poll_interval=flags["poll_interval"],
             wait_timeout=flags["wait_timeout"],

@@ -53,11 +53,11 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
     from bulkload.registry import Registry
 
     sandbox = _sandbox_folder(ctx, flags["sandbox_of"])
-    with registry_access(flags, sandbox=sandbox) as (endpoint, held):
+    with registry_access(flags, sandbox=sandbox) as access:
 
         async def look(progress: Progress, stop: Stop) -> T:
             async def asked() -> T:
-                async with Registry(endpoint, held) as registry:
+                async with Registry(access.endpoint, access.credentials, access.connection) as registry:
                     return await work(Browser(registry, progress))
 
             return await stop.or_end(asked())

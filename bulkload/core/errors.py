@@ -10,7 +10,8 @@
     ├── NotAuthorised          5   the registry does not accept the token, or there is none
     ├── RegistryUnavailable    6   the registry cannot be reached or refuses for now: run again
     │   └── ForeignAnswer      6   what answers is not a registry
-    ├── TooManyFailures        7   stopped by --max-failures
+    ├── TooManyFailures        7   stopped by --max-failures, or by one cause again and again
+    ├── WindowEnded           10   the time of --max-duration is over
     └── Interrupted      130/143   a signal came before anything was sent
 """
 
@@ -84,9 +85,15 @@ class RegistryUnavailable(BulkloadError):
 
 
 class TooManyFailures(BulkloadError):
-    """More entries failed than ``--max-failures`` allows: the run takes nothing new."""
+    """More entries failed than ``--max-failures`` allows, or ten in a row for one cause: the run takes nothing new."""
 
     exit_code = ExitCode.TOO_MANY_FAILURES
+
+
+class WindowEnded(BulkloadError):
+    """The time that ``--max-duration`` gives is over."""
+
+    exit_code = ExitCode.WINDOW_ENDED
 
 
 class Interrupted(BulkloadError):

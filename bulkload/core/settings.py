@@ -1,5 +1,6 @@
 """What a run is told: the flags, turned into values. Nothing below ``cli`` reads the environment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,15 +25,51 @@ class OnExisting(StrEnum):
     UPLOAD = "upload"
 
 
+# The client that the vendor's SDK uses: public, it has no secret.
+PUBLIC_CLIENT = "sdk-client"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """Where the bearer token comes from: exactly one of the three. Never shown."""
+    """How to get in: one of the three ways to a token, or a user with a password or with a stored login. Never shown.
+
+    Files are read anew whenever what they hold is needed again.
+    """
 
     token: str | None = field(default=None, repr=False)
-    # Read anew whenever the registry refuses the token.
     token_file: Path | None = None
-    # A shell command whose standard output is the token; run anew whenever the registry refuses the token.
+    # A shell command whose standard output is the token.
     token_command: str | None = field(default=None, repr=False)
+
+    # A user of Keycloak, with the one or the other.
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: Path | None = None
+    # The client to log in by. One with a secret is confidential and sends it as HTTP Basic.
+    client_id: str = PUBLIC_CLIENT
+    client_secret: str | None = field(default=None, repr=False)
+    client_secret_file: Path | None = None
+    # Keycloak, or the whole of its realm; None: realm master on the endpoint's own host.
+    auth_url: str | None = None
+
+    # Where `bulkload login` keeps tokens; of several users ``username`` says which.
+    logins: Path | None = None
+    # The token cache of the vendor's SDK, which is only read.
+    sdk_cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """How the registry's host is reached."""
+
+    # Certificates of authorities, PEM, in place of the system's.
+    ca_file: Path | None = None
+    # This side's own certificate, PEM, and its key where that is another file.
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    # Scheme ("http", "https" or "all") -> proxy, and "no" -> hosts without one: as ``urllib.request.getproxies`` says
+    # it. They may hold a password.
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +81,7 @@ class Settings:
     endpoint: str
     ledger: Path
     credentials: Credentials = Credentials()
+    connection: Connection = field(default_factory=Connection)
 
     # For entries that name none: all digits an id, else a name.
     workspace: str | None = None
@@ -62,6 +100,8 @@ class Settings:
     # Versions that may be converting on the registry at once; None: no limit.
     max_converting: int | None = None
     max_failures: FailureLimit | None = None
+    # Begin nothing that would not end in time; None: no limit.
+    max_duration: float | None = None
 
     poll_interval: PollInterval = field(default_factory=PollInterval)
     wait: bool = True

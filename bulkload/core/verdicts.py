@@ -10,7 +10,7 @@ from bulkload.core.errors import BulkloadError, ExitCode
 class FailureKind(StrEnum):
     """How a call failed, as far as this side can know."""
 
-    # No connection was made: nothing can have arrived.
+    # No connection was made, or no token could be had for the request: nothing can have arrived.
     NO_CONNECTION = "no connection"
     # The connection was lost, or nothing moved for too long.
     CUT = "connection lost"

@@ -184,7 +184,7 @@ class Browser:
             raise self._refused(failed) from None
 
     async def _repeat(self, operation: Callable[[], Awaitable[T]]) -> T:
-        return await repeat(self._registry, operation, self._budget, random.random)
+        return await repeat(operation, self._budget, random.random)
 
     def _refused(self, failed: CallFailed) -> BulkloadError:
         if failed.failure.status == 403:

@@ -73,7 +73,8 @@ class Lanes:
         item: LedgerEntry | None = first
         try:
             while item is not None and not self._run.stop.asked:
-                await self._publish(item)
+                if not await self._publish(item):
+                    return
                 model = item.model
                 item = await self._run.ledger.call(lambda store: store.next_of_model(model))  # noqa: B023
         except BulkloadError as error:
@@ -82,13 +83,15 @@ class Lanes:
             self._busy.discard(first.model)
             self._places.release()
 
-    async def _publish(self, item: LedgerEntry) -> None:
+    async def _publish(self, item: LedgerEntry) -> bool:
+        """Publish one entry; False when it must wait for the next run, and later versions of its model with it."""
         current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
-            return  # an earlier lane of this model was quicker than the page it was read from
+            return True  # an earlier lane of this model was quicker than the page it was read from
         upload = Upload(self._run, current, self._slots, self._lost_at)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
             if not upload.native and not upload.holds_place:
                 self._run.conversions.hold()
             self._poller.add(current.id, upload.version_id, at_once=upload.native, converting=not upload.native)
+        return not upload.postponed

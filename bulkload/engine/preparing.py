@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from bulkload.core.equality import entry_key
-from bulkload.core.errors import ForeignAnswer, ManifestError, NotAuthorised
+from bulkload.core.errors import ForeignAnswer, ManifestError, NotAuthorised, UsageError
 from bulkload.core.records import Entry, Problem, SourceStat, Workspace
 from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Settings
@@ -98,6 +98,10 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
         if problems:
             plural = "problem" if count == 1 else "problems"
             raise ManifestError(f"{settings.manifest}: {count} {plural}; nothing was sent", tuple(problems))
+    except OSError as error:
+        staged.close()
+        where = tempfile.gettempdir()
+        raise UsageError(f"{where}: cannot hold the entries ({error.strerror}); free space, or set TMPDIR") from None
     except BaseException:
         staged.close()
         raise
@@ -116,10 +120,10 @@ async def check_online(
     budget = RetryBudget()
 
     async def ask(operation: Any) -> Any:
-        return await repeat(registry, operation, budget, lambda: 0.5)
+        return await repeat(operation, budget, lambda: 0.5)
 
     try:
-        await registry.token()
+        await ask(registry.token)
         config = await ask(registry.config)
         found: list[Workspace] = await ask(registry.workspaces)
         workspaces = _resolve(settings, staged, found)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import anyio
 import structlog
 
+from bulkload.core.bounds import FailureStreak, Window
 from bulkload.core.errors import TooManyFailures
 from bulkload.core.pacing import Pacer
 from bulkload.core.polling import AUTO_POLL_RATE
@@ -82,6 +83,12 @@ class Run:
         # Entries that this run saw through, and those of them that failed.
         self._finished = 0
         self._failed = 0
+        # An upload that is refused and a conversion that fails have nothing to do with each other.
+        self._refusals = FailureStreak()
+        self._conversion_errors = FailureStreak()
+        self.window = Window(None if settings.max_duration is None else self.started + settings.max_duration)
+        # Entries that were left for the next run, as they would not have ended in time.
+        self.postponed = 0
         # Versions beyond one, found by the audit.
         self.duplicates = 0
 
@@ -89,6 +96,12 @@ class Run:
         """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""
         await self.ledger.call(lambda store: store.move(item.id, after, outcome))
         self.count(item, before or item.state, after)
+        if after is State.FAILED:
+            self._watch(self._refusals, outcome)
+        elif after is State.ERROR:
+            self._watch(self._conversion_errors, outcome)
+        elif after is State.READY:
+            self._conversion_errors.succeeded()
 
     def count(self, item: LedgerEntry, before: State, after: State) -> None:
         """Keep the display's counts in step with the ledger."""
@@ -99,6 +112,15 @@ class Run:
                 self._finished += 1
                 self._failed += after in (State.FAILED, State.ERROR)
                 self._stop_at_too_many_failures()
+        if after is State.UPLOADED:
+            self._refusals.succeeded()
+
+    def _watch(self, streak: FailureStreak, outcome: Outcome) -> None:
+        # Why a conversion failed stands in its message; of other failures the message names the file.
+        reason = outcome.message if outcome.cause == "conversion_error" else outcome.cause
+        if streak.failed(reason or ""):
+            what = f"the last {streak.length} failed for one reason ({outcome.cause}: {outcome.message})"
+            self.stop.ask(error=TooManyFailures(f"{what}; mend it and run again"))
 
     def _stop_at_too_many_failures(self) -> None:
         limit = self.settings.max_failures

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, closing
 import anyio
 import msgspec
 
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LedgerError
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LedgerError, WindowEnded
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
+from bulkload.core.units import show_duration
 from bulkload.engine.auditing import audit
 from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
@@ -141,6 +142,8 @@ async def _work(run: Run) -> None:
             # A run that was stopped leaves the audit to the next one.
             if not run.stop.asked:
                 await run.stop.or_end(audit(run))
+            if run.postponed:
+                run.stop.ask(error=_window_ended(run))
     except Interrupted:
         return
     except BulkloadError as error:
@@ -173,8 +176,19 @@ async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
     """Do the work; once the run is to stop, give what is under way a grace time and then cut it."""
     async with anyio.create_task_group() as group:
         group.start_soon(_cut_after_grace, run.stop, group.cancel_scope)
+        group.start_soon(_stop_when_time_is_over, run)
         await work()
         group.cancel_scope.cancel()
+
+
+async def _stop_when_time_is_over(run: Run) -> None:
+    if run.window.ends_at is not None:
+        await anyio.sleep_until(run.window.ends_at)
+        run.stop.ask(error=_window_ended(run))
+
+
+def _window_ended(run: Run) -> WindowEnded:
+    return WindowEnded(f"the {show_duration(run.settings.max_duration or 0)} of --max-duration are over; run again")
 
 
 async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:

@@ -9,10 +9,12 @@ from pathlib import PurePath
 
 import anyio
 
+from bulkload.core.pacing import Pacer
 from bulkload.core.reconcile import ExistingDecision
 from bulkload.core.records import SourceStat
 from bulkload.core.settings import OnExisting
 from bulkload.core.states import State
+from bulkload.engine.calls import read
 from bulkload.engine.listing import digest_to_compare, find_existing, listed_versions, versions_now
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
@@ -76,7 +78,7 @@ class Sending:
         """One read, one commit for intent and seal, one body."""
         file = await read_small(self._item.entry.source)
         await self._check(file.sha256)
-        await self._wait_for_leave()
+        await self._wait_for_leave(large=False)
         await self._run.pace(self._run.byte_pacer, len(file.data))
         await self._intend(file.stat, fence, file.sha256)
         self.sealed = True
@@ -87,7 +89,7 @@ class Sending:
     async def _send_large(self, call: str, form: Form, fence: frozenset[int]) -> int:
         """A piece at a time; memory does not grow with the file."""
         async with LocalFile(self._item.entry.source) as file:
-            await self._wait_for_leave()
+            await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
             return await self._run.registry.upload(call, form, file.stat.size, self._pieces(form, file))
 
@@ -102,12 +104,14 @@ class Sending:
             yield piece
         yield form.tail
 
-    async def _wait_for_leave(self) -> None:
-        """Wait for this upload's turn. Raises ``Stopped`` when the run stops meanwhile."""
+    async def _wait_for_leave(self, *, large: bool) -> None:
+        """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
         delay = self._run.upload_pacer.reserve(anyio.current_time())
         if delay > 0:
             with anyio.move_on_after(delay):
                 await self._run.stop.wait()
+        # What fails here is no attempt.
+        await read(self._run, Pacer(None), lambda: self._run.registry.token(large=large))
         if self._run.stop.asked:
             raise Stopped
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
 
-from bulkload.core.errors import BulkloadError, Interrupted
+from bulkload.core.errors import BulkloadError, Interrupted, NotAuthorised, RegistryUnavailable
+from bulkload.core.verdicts import CallFailed
 
 T = TypeVar("T")
 
@@ -26,6 +28,15 @@ def lone_errors() -> Iterator[None]:
         raise error from None
 
 
+def _with_remedy(error: BulkloadError | None) -> BulkloadError | None:
+    """A call that was refused for good, as an error that says what to do."""
+    if not isinstance(error, CallFailed):
+        return error
+    if error.failure.status == HTTPStatus.FORBIDDEN:
+        return NotAuthorised(f"{error}: this account may not do that; use another token and run again")
+    return RegistryUnavailable(f"{error}; the registry refuses what a run needs: check the endpoint and run again")
+
+
 class Stop:
     """Why a run takes nothing new: a signal, or an error that concerns all entries."""
 
@@ -38,7 +49,7 @@ class Stop:
     def ask(self, *, signal: int | None = None, error: BulkloadError | None = None) -> None:
         """Take nothing new. The first reason counts."""
         if not self._asked.is_set():
-            self.signal, self.error = signal, error
+            self.signal, self.error = signal, _with_remedy(error)
             self._asked.set()
 
     @property

@@ -31,6 +31,8 @@ class Upload:
         self.version_id = item.version_id
         # Whether models/upload took it, which makes it ready at once.
         self.native = False
+        # It would not end within --max-duration.
+        self.postponed = False
         # Whether it has a place on the registry's conversion queue.
         self.holds_place = False
         self._run = run
@@ -45,7 +47,7 @@ class Upload:
 
     async def finish(self) -> None:
         """Send, settle and send again until nothing is left to do for now, or the run stops."""
-        while not self._run.stop.asked:
+        while not self._run.stop.asked and not self.postponed:
             before = self.state
             if before is State.PLANNED and not self._item.listed:
                 return  # no longer in the manifest: reconciled, never sent
@@ -105,6 +107,10 @@ class Upload:
     async def _send(self, sending: Sending) -> None:
         if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
             return  # nothing new, or by the other route: that one takes a place first
+        if not self._run.window.admits(anyio.current_time(), self._size):
+            self.postponed = True
+            self._run.postponed += 1
+            return
         self._attempts += 1
         began = anyio.current_time()
         try:
@@ -113,7 +119,13 @@ class Upload:
             if sending.intended:
                 self.state = State.UPLOADING
         self._run.budget.earn()
-        await self._uploaded(version_id, round(anyio.current_time() - began, 3))
+        seconds = anyio.current_time() - began
+        self._run.window.uploaded(self._size, seconds)
+        await self._uploaded(version_id, round(seconds, 3))
+
+    @property
+    def _size(self) -> int:
+        return self._item.stat.size if self._item.stat is not None else 0
 
     async def _uploaded(self, version_id: int, seconds: float) -> None:
         """The answer's id is written down before anything else happens to this model."""

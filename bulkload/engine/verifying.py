@@ -9,7 +9,7 @@ import msgspec
 
 from bulkload.core.records import RegistryVersion
 from bulkload.core.retry import RetryBudget
-from bulkload.core.settings import Credentials
+from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed
 from bulkload.core.verification import PublishedVersion, differences
 from bulkload.engine.calls import repeat
@@ -34,6 +34,7 @@ async def verify(
     reader: LedgerReader,
     endpoint: str,
     credentials: Credentials,
+    connection: Connection,
     *,
     progress: Progress,
     stop: Stop,
@@ -44,7 +45,7 @@ async def verify(
     Each workspace is listed once. Raises ``RegistryUnavailable``, ``NotAuthorised``, ``CallFailed``, ``LedgerError``.
     """
     with lone_errors(), _listing() as seen:
-        async with Registry(endpoint, credentials) as registry:
+        async with Registry(endpoint, credentials, connection) as registry:
             return await stop.or_end(_verify(reader, registry, seen, progress, tell))
 
 
@@ -58,7 +59,7 @@ async def _verify(
     budget = RetryBudget()
     progress.phase = "listing"
     for workspace_id in reader.workspaces():
-        await repeat(registry, lambda: _list(registry, workspace_id, seen, progress), budget, lambda: 0.5)  # noqa: B023
+        await repeat(lambda: _list(registry, workspace_id, seen, progress), budget, lambda: 0.5)  # noqa: B023
     progress.phase, progress.done = "comparing", 0
     found = Verification()
     for published in reader.published():
@@ -67,7 +68,7 @@ async def _verify(
         version = seen.version(published.version_id)
         if version is None:
             # Absent from its workspace: gone, or somewhere else.
-            version = await repeat(registry, lambda: _one(registry, published.version_id), budget, lambda: 0.5)  # noqa: B023
+            version = await repeat(lambda: _one(registry, published.version_id), budget, lambda: 0.5)  # noqa: B023
         wrong = differences(published, version)
         if wrong:
             found.differing += 1

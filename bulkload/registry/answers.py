@@ -105,6 +105,18 @@ def workspaces_from(answer: object) -> list[Workspace] | None:
     ]
 
 
+def workspace_roles(answer: object) -> dict[str, str] | None:
+    """``{"users": [{"user_id", "user_type"}]}`` as user id -> role; None where it is none."""
+    rows = _object(answer).get("users")
+    if not isinstance(rows, list):
+        return None
+    return {
+        user_id: _text(row.get("user_type")) or "member"
+        for row in map(_object, rows)
+        if (user_id := _text(row.get("user_id"))) is not None
+    }
+
+
 def created_workspace_id(answer: object) -> int | None:
     """The id in ``{"workspace_id": 18}``; None where it has none."""
     return _integer(_object(answer).get("workspace_id"))

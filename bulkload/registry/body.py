@@ -31,6 +31,8 @@ class UploadBody(aiohttp.Payload):
         self.broken_by: Exception | None = None
         # Bytes that were announced and have not been handed to the transport.
         self.unsent = length
+        # It comes in pieces: what is sent before a refusal is lost time.
+        self.is_large = not isinstance(content, bytes)
         self._call = call
         self._content = content
         self._progress_timeout = progress_timeout
@@ -58,6 +60,9 @@ class UploadBody(aiohttp.Payload):
     async def settle(self) -> None:
         """Wait until nothing of this body runs any more: afterwards the iterator is closed and no byte leaves."""
         if self._transport is None:
+            # Not begun: refused before the body, or without a connection.
+            if isinstance(self._content, AsyncGenerator):
+                await self._content.aclose()
             return
         if not self._written.is_set():
             with anyio.CancelScope(shield=True):

@@ -9,12 +9,23 @@ import ijson
 import msgspec
 
 from bulkload.core.records import RegistryVersion, Workspace
-from bulkload.core.settings import Credentials
+from bulkload.core.settings import Connection, Credentials
+from bulkload.core.tokens import claims_of, seconds_left, user_of
 from bulkload.core.verdicts import CallFailed
 from bulkload.registry import answers
 from bulkload.registry.body import UploadBody
+from bulkload.registry.connecting import is_reached
 from bulkload.registry.form import Form
+from bulkload.registry.keycloak import Keycloak
 from bulkload.registry.transport import Transport
+
+
+class TokenFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the current token says; None for what it does not."""
+
+    username: str | None
+    user_id: str | None
+    seconds_left: float | None
 
 
 class Registry:
@@ -24,6 +35,7 @@ class Registry:
         self,
         endpoint: str,
         credentials: Credentials,
+        connection: Connection | None = None,
         *,
         answer_timeout: float = 1200.0,
         connect_timeout: float = 10.0,
@@ -35,10 +47,12 @@ class Registry:
         way, or an answer to a read, that does not move for so long is cut. Raises ``UsageError`` for an endpoint that
         is no http(s) address.
         """
+        self._connect_timeout = connect_timeout
         self._progress_timeout = progress_timeout
         self._transport = Transport(
             endpoint,
             credentials,
+            connection or Connection(),
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
             answer_timeout=answer_timeout,
@@ -68,13 +82,34 @@ class Registry:
         """The registry's own clock, from its last answer."""
         return self._transport.answered_at
 
-    async def token(self) -> str:
-        """The token that the next request would carry."""
-        return await self._transport.tokens.current()
+    async def token(self, *, large: bool = False) -> str:
+        """The token that the next request will carry. Raises ``NotAuthorised`` and ``CallFailed``.
 
-    async def renew_token(self, refused: str) -> bool:
-        """Get a new token after a 401; False when there is no other."""
-        return await self._transport.tokens.renew(refused)
+        ``large``: ahead of a large body, which takes its time.
+        """
+        return await self._transport.tokens.current(large=large)
+
+    async def is_reached(self) -> bool:
+        """Whether something takes connections where requests go first: the host, or the proxy before it."""
+        return await is_reached(self.proxy or self.endpoint, self._connect_timeout)
+
+    async def token_facts(self) -> TokenFacts:
+        """What that token says about itself. Raises as ``token`` does."""
+        word = await self.token()
+        now = self.answered_at
+        # Their time against their clock.
+        left = None if now is None else seconds_left(word, now.timestamp())
+        return TokenFacts(username=user_of(word), user_id=claims_of(word).get("sub"), seconds_left=left)
+
+    @property
+    def keycloak(self) -> Keycloak:
+        """Where this registry's users log in."""
+        return self._transport.keycloak
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy on the way to the registry; it may hold a password."""
+        return self._transport.proxy
 
     # The instance.
 
@@ -91,6 +126,14 @@ class Registry:
         found = answers.workspaces_from(answer)
         if found is None:
             raise self._unreadable("workspaces/list", answer)
+        return found
+
+    async def workspace_roles(self, workspace_id: int) -> dict[str, str]:
+        """The users of a workspace, by their ids: ``OWNER`` or ``COLLABORATOR``."""
+        answer = await self._call("other", "workspaces/list_users", {"workspace_id": workspace_id})
+        found = answers.workspace_roles(answer)
+        if found is None:
+            raise self._unreadable("workspaces/list_users", answer)
         return found
 
     async def create_workspace(self, name: str) -> int:

@@ -1,11 +1,17 @@
-"""The registry's address, and the proxy that leads there."""
+"""The registry's address, Keycloak's, and the proxy that leads there."""
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
+
+# The documented proxy_bypass looks into the environment; this one at what it is given. Stubs do not have it.
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from bulkload.core.errors import UsageError
+
+# Of the one realm that Wallaroo uses.
+REALM_PATH = "/auth/realms/master"
 
 _PORTS = {"http": 80, "https": 443}
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]*)?")
@@ -16,7 +22,9 @@ def normalised_endpoint(endpoint: str) -> str:
     """The endpoint without what makes no difference. Raises ``UsageError`` where it is no http(s) address."""
     # Before anything is shown: what stands in front of the @ is a secret.
     if "@" in endpoint:
-        raise UsageError("an endpoint holds no user name or password; use --token-file or --token-command")
+        raise UsageError(
+            "an endpoint holds no user name or password; use --username and --password-file, or --token-file"
+        )
     try:
         parts, host, port = _parts(endpoint.strip())
     except ValueError:
@@ -54,17 +62,29 @@ def _host(name: str) -> str:
     return ascii_name
 
 
-def environment_proxy(endpoint: str) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY set for this endpoint, as curl reads them.
+def realm_address(endpoint: str, auth_url: str | None) -> str:
+    """Keycloak's realm: of ``auth_url`` where given, else realm master on the endpoint's own host.
 
-    Read once: the HTTP library would read them, and ~/.netrc, for each request anew, in a thread. And the library takes
-    a password out of ~/.netrc for the registry, which has no place beside a bearer token.
+    No other host is guessed: that is where passwords go. Raises ``UsageError``.
     """
     parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass(parts.netloc):
+    if auth_url is None:
+        return f"{parts.scheme}://{parts.netloc}{REALM_PATH}"
+    realm = normalised_endpoint(auth_url)
+    if realm.startswith("http:") and parts.scheme == "https":
+        raise UsageError(f"{realm} would get the password without encryption; write --auth-url with https://")
+    return realm if "/realms/" in realm else f"{realm.removesuffix('/auth')}{REALM_PATH}"
+
+
+def proxy_for(address: str, proxies: Mapping[str, str]) -> str | None:
+    """The proxy that leads to an address, as curl reads HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+
+    Not left to the HTTP library: it would read them, and ~/.netrc, for each request anew, in a thread. And it takes
+    a password out of ~/.netrc for the registry, which has no place beside a bearer token.
+    """
+    parts = urlsplit(address)
+    if is_loopback(parts.hostname or "") or proxy_bypass_environment(parts.netloc, proxies):
         return None
-    proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
         return None
@@ -81,7 +101,7 @@ def environment_proxy(endpoint: str) -> str | None:
     return proxy
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether the host is this machine, which no proxy can reach: a sandbox works wherever a proxy is set."""
     try:
         return ipaddress.ip_address(host).is_loopback

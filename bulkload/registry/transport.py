@@ -1,31 +1,39 @@
 """One request, one answer, one typed error: HTTP as the registry speaks it, on aiohttp. Nothing is tried twice."""
 
-import os
-import socket
-import struct
-from collections import Counter
+from base64 import b64encode
+from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import quote_plus
 
 import aiohttp
 import anyio
 import msgspec
 
 from bulkload import __version__
-from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials
-from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.core.settings import Connection, Credentials
+from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
 from bulkload.registry.auth import TokenSource
 from bulkload.registry.body import UploadBody
-from bulkload.registry.endpoint import environment_proxy, normalised_endpoint
+from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_context
+from bulkload.registry.endpoint import normalised_endpoint, proxy_for
+from bulkload.registry.keycloak import Keycloak
 
-# An error answer is read up to here, and for so long: its status has arrived, and that is what counts.
-LARGEST_ERROR_BODY = 65_536
-ERROR_BODY_SECONDS = 10.0
+# An error answer, or one of Keycloak's, is read up to here, and for so long: its status has arrived, and that counts.
+LARGEST_SMALL_BODY = 65_536
+SMALL_BODY_SECONDS = 10.0
+# A log in is quick, and others wait for it.
+KEYCLOAK_SECONDS = 10.0
+# With a reason in its own form; other statuses are somebody else's.
+KEYCLOAK_REFUSES = frozenset({400, 401, 403})
+# What must not be shown of what Keycloak is sent.
+SECRET_FIELDS = ("password", "refresh_token", "device_code")
+SECRETS_REMEMBERED = 32
 # An answer that is read whole is a version, a page of logs, the versions of one name: far below this.
 LARGEST_ANSWER = 64 << 20
 
@@ -40,19 +48,26 @@ class Transport:
         self,
         endpoint: str,
         credentials: Credentials,
+        connection: Connection,
         *,
         connect_timeout: float,
         progress_timeout: float,
         answer_timeout: float,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
-        self.tokens = TokenSource(credentials)
+        self.keycloak = Keycloak(self.endpoint, credentials, self._post_form)
+        self.tokens = TokenSource(credentials, self.keycloak)
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
+        self._connection = connection
+        self._leave = LeaveForBody()
+        self._proxies: dict[str, str | None] = {}
+        self._hidden: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
         self._date: str | None = None
         # The wait for an answer begins when the request's last byte has been handed over.
         self._reading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
         self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=answer_timeout)
+        self._asking_keycloak = aiohttp.ClientTimeout(total=KEYCLOAK_SECONDS, connect=connect_timeout)
         self._session: aiohttp.ClientSession | None = None
         self._stack = AsyncExitStack()
 
@@ -61,17 +76,30 @@ class Transport:
         """The registry's own clock, from its last answer."""
         return answers.http_date(self._date)
 
+    @property
+    def proxy(self) -> str | None:
+        """The proxy on the way to the registry; it may hold a password."""
+        return proxy_for(self.endpoint, self._connection.proxies)
+
     async def __aenter__(self) -> Self:
-        """Make the connection pool; nothing is sent yet."""
+        """Make the connection pool; nothing is sent yet. Raises ``UsageError`` for a bad proxy or certificate file."""
+        secure = any(address.startswith("https:") for address in (self.endpoint, self.keycloak.realm))
+        connector = aiohttp.TCPConnector(
+            # The engine bounds how many requests are under way; a second bound here would only hide it.
+            limit=0,
+            ssl=tls_context(self._connection) if secure else True,
+            socket_factory=new_socket,
+        )
+        self._proxies = {
+            address: proxy_for(address, self._connection.proxies) for address in (self.endpoint, self.keycloak.realm)
+        }
         self._session = await self._stack.enter_async_context(
             aiohttp.ClientSession(
-                # The engine bounds how many requests are under way; a second bound here would only hide it.
-                connector=aiohttp.TCPConnector(limit=0, socket_factory=_new_socket),
+                connector=connector,
                 headers={"User-Agent": f"bulkload/{__version__}", "Accept-Encoding": "gzip"},
                 # A load balancer's cookies would tie all uploads to one server, and outlive the token.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=environment_proxy(self.endpoint),
-                middlewares=(_send_once,),
+                middlewares=(_send_once, self._leave),
             )
         )
         return self
@@ -108,46 +136,109 @@ class Transport:
         headers: dict[str, str] | None = None,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Send one request; the answer is a success. Foreign exceptions end here, as ``CallFailed``."""
-        if self._session is None:
-            raise RuntimeError("the registry is not open")
         headers = dict(headers or {})
+        word, large = "", isinstance(body, UploadBody) and body.is_large
         if token:
-            headers["Authorization"] = f"Bearer {await self.tokens.current()}"
-        timeout = self._uploading if isinstance(body, UploadBody) else self._reading
+            word = await self.tokens.current(large=large)
+            headers["Authorization"] = f"Bearer {word}"
         if isinstance(body, dict):
             headers["Content-Type"] = "application/json"
+        options: dict[str, Any] = {
+            "data": msgspec.json.encode(body) if isinstance(body, dict) else body,
+            "headers": headers,
+            "timeout": self._uploading if isinstance(body, UploadBody) else self._reading,
+            # A token that is refused costs the head of the request, not gigabytes of body.
+            "expect100": large and self._leave.is_given,
+        }
+        async with self._sent(kind, call, method, f"{self.endpoint}/v1/api/{call}", self.endpoint, options) as response:
+            self._date = response.headers.get("Date", self._date)
+            if not 200 <= response.status < 300:
+                refusal = self._refusal(response, call, await self._small_body(response))
+                if refusal.status == HTTPStatus.UNAUTHORIZED and token:
+                    self.tokens.refuse(word, str(refusal))
+                if refusal.status == HTTPStatus.EXPECTATION_FAILED and options["expect100"]:
+                    # The question was refused, not the upload, of which nothing was sent. It is not asked again.
+                    self._leave.is_given = False
+                    refusal = msgspec.structs.replace(refusal, kind=FailureKind.NO_CONNECTION)
+                raise CallFailed(refusal)
+            yield response
+
+    @asynccontextmanager
+    async def _sent(
+        self, kind: str, call: str, method: str, url: str, address: str, options: dict[str, Any]
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """One request and its answer, whatever its status. ``address``: what stands in the settings."""
+        if self._session is None:
+            raise RuntimeError("the registry is not open")
         self.requests[kind] += 1
         try:
             async with self._session.request(
                 method,
-                f"{self.endpoint}/v1/api/{call}",
-                data=msgspec.json.encode(body) if isinstance(body, dict) else body,
-                headers=headers,
+                url,
                 # A redirect would turn an upload into a GET, or carry file and token elsewhere.
                 allow_redirects=False,
-                timeout=timeout,
+                proxy=self._proxies[address],
+                **options,
             ) as response:
-                self._date = response.headers.get("Date", self._date)
-                if not 200 <= response.status < 300:
-                    raise CallFailed(await self._refusal(response, call))
                 yield response
         except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise UsageError(f"{self.endpoint} is not an address that can be asked: {error}") from None
+            raise UsageError(f"{address} is not an address that can be asked: {error}") from None
         except _LOST as error:
-            raise CallFailed(_loss(call, error, timeout)) from None
+            failure = loss(call, error, options["timeout"])
+            # All other words are our own.
+            if isinstance(error, aiohttp.ClientResponseError):
+                failure = msgspec.structs.replace(failure, message=self._without_secrets(failure.message))
+            raise CallFailed(failure) from None
+
+    async def _post_form(self, url: str, form: dict[str, str], basic: tuple[str, str] | None) -> tuple[int, Any]:
+        """Ask Keycloak: the status and the answer of what it accepts or refuses.
+
+        All else is ``CallFailed`` of the kind that says that nothing was sent: no request goes out without a token.
+        Raises ``NotAuthorised`` where there is no Keycloak.
+        """
+        options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
+        self._hide(*(form[key] for key in SECRET_FIELDS if key in form))
+        if basic is not None:
+            words = b64encode(":".join(basic).encode()).decode()
+            options["headers"] = {"Authorization": f"Basic {words}"}
+            self._hide(basic[1], words)
+        call = f"log in at {self.keycloak.realm}"
+        try:
+            async with self._sent("auth", call, "POST", url, self.keycloak.realm, options) as response:
+                body = await self._small_body(response)
+                accepted = 200 <= response.status < 300
+                answer = _object(body if accepted else self._shown(body))
+                if answer is not None and (accepted or response.status in KEYCLOAK_REFUSES):
+                    return response.status, answer
+                if accepted:
+                    raise self.unreadable(call, self._words_of(body), response.status)
+                failure = self._refusal(response, call, body)
+        except CallFailed as failed:
+            failure = failed.failure
+        if (
+            failure.kind is FailureKind.STATUS
+            and (failure.status or 0) < 500
+            and failure.status not in PASSING_STATUSES
+        ):
+            raise NotAuthorised(f"{failure}: there is no Keycloak; give its address with --auth-url")
+        raise CallFailed(msgspec.structs.replace(failure, kind=FailureKind.NO_CONNECTION))
 
     def unreadable(self, call: str, words: str, status: int | None = None) -> CallFailed:
         """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
-        message = f"not what a registry answers: {answers.one_line(self._without_token(words))}"
+        message = f"not what a registry answers: {answers.one_line(self._without_secrets(words))}"
         return CallFailed(Failure(call=call, kind=FailureKind.UNREADABLE, status=status, message=message))
 
-    async def _refusal(self, response: aiohttp.ClientResponse, call: str) -> Failure:
+    async def _small_body(self, response: aiohttp.ClientResponse) -> bytearray:
+        """An answer that is short where it is right; of another one its beginning, or what came before it broke off."""
         body = bytearray()
-        with anyio.move_on_after(ERROR_BODY_SECONDS), suppress(*_LOST):
-            await _read_up_to(response, LARGEST_ERROR_BODY, body)
+        with anyio.move_on_after(SMALL_BODY_SECONDS), suppress(*_LOST):
+            await _read_up_to(response, LARGEST_SMALL_BODY, body)
+        return body
+
+    def _refusal(self, response: aiohttp.ClientResponse, call: str, body: bytearray) -> Failure:
         message = self._words_of(body) or _phrase(response.status)
         if 300 <= response.status < 400:
-            location = answers.one_line(self._without_token(response.headers.get("Location", "nowhere")))
+            location = answers.one_line(self._without_secrets(response.headers.get("Location", "nowhere")))
             message = f"redirects to {location}; give that address as the endpoint"
         return Failure(
             call=call,
@@ -158,15 +249,26 @@ class Transport:
         )
 
     def _words_of(self, body: bytearray) -> str:
-        return answers.error_message(self._without_token(body[:LARGEST_ERROR_BODY].decode("latin-1")).encode("latin-1"))
+        return answers.error_message(self._shown(body))
 
-    def _without_token(self, words: str) -> str:
-        """What others say, without our secret: some gateways show a refused request's headers in their answer.
+    def _shown(self, body: bytearray) -> bytes:
+        return self._without_secrets(body[:LARGEST_SMALL_BODY].decode("latin-1")).encode("latin-1")
+
+    def _hide(self, *secrets: str) -> None:
+        for secret in secrets:
+            # As it is, and as it stands in a form.
+            for form in (secret.encode().decode("latin-1"), quote_plus(secret)):
+                if form and form not in self._hidden:
+                    self._hidden.append(form)
+
+    def _without_secrets(self, words: str) -> str:
+        """What others say, without our secrets: some gateways show a refused request's headers in their answer.
 
         Before it is cut to a readable length, lest half of a token stay.
         """
-        token = self.tokens.held
-        return words.replace(token, "(the token)") if token else words
+        for secret in (*self.tokens.words, *self._hidden):
+            words = words.replace(secret, "(a secret)")
+        return words
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -179,24 +281,6 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise aiohttp.ClientConnectionError(str(error)) from error
 
 
-def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket whose end is certain.
-
-    Closed or killed, it sends nothing more: what the kernel still holds of an upload is dropped and the connection
-    reset, so that no version lands after we stopped waiting for it. And it finds out when a gateway on the way has
-    forgotten a connection that was silent while the registry worked.
-    """
-    family, kind, protocol, _, _ = address
-    connection = socket.socket(family, kind, protocol)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
-        # Not every system has all of them.
-        if hasattr(socket, option):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return connection
-
-
 async def _read_up_to(response: aiohttp.ClientResponse, most: int, into: bytearray) -> bytearray:
     """Read the body, or so much of it that it is over ``most`` bytes; what came before a break is in ``into``."""
     async for chunk in response.content.iter_any():
@@ -206,37 +290,13 @@ async def _read_up_to(response: aiohttp.ClientResponse, most: int, into: bytearr
     return into
 
 
-def _loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure:
-    """What became of a request without a whole answer."""
-    kind, words = FailureKind.CUT, answers.one_line(str(error)) or type(error).__name__
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        kind, words = FailureKind.NO_CONNECTION, f"none within {timeout.connect:g} s"
-    elif isinstance(error, aiohttp.SocketTimeoutError):
-        words = f"nothing came for {timeout.sock_read:g} s"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        kind, words = FailureKind.NO_CONNECTION, _connection_message(error)
-    elif isinstance(error, aiohttp.ClientHttpProxyError):
-        kind, words = FailureKind.NO_CONNECTION, f"the proxy refuses: {error.status} {answers.one_line(error.message)}"
-    elif isinstance(error, aiohttp.ClientResponseError):
-        kind, words = FailureKind.UNREADABLE, f"not HTTP: {answers.one_line(error.message)}"
-    return Failure(call=call, kind=kind, message=words)
-
-
-def _connection_message(error: aiohttp.ClientConnectorError) -> str:
-    """Whose fault a failed connection is, in one sentence."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the host name {error.host} is not known"
-    if isinstance(error, aiohttp.ClientSSLError):
-        cause = error.__cause__ or error
-        reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
-        if reason == "WRONG_VERSION_NUMBER":
-            return f"{error.host}:{error.port} does not speak TLS; is its address http://{error.host}:{error.port}?"
-        return f"no trusted TLS connection to {error.host}: {reason}"
-    place = f"{error.host}:{error.port}"
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        place = f"the proxy {place}"
-    number = error.os_error.errno
-    return f"no connection to {place}: {os.strerror(number) if number else error.os_error}"
+def _object(body: bytes | bytearray) -> dict[str, Any] | None:
+    """The JSON object in a body, an empty one for an empty body; None where it is something else."""
+    try:
+        answer = msgspec.json.decode(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _phrase(status: int) -> str:

@@ -52,6 +52,13 @@ async def _renew_line(view: "ProgressView", stream: TextIO) -> None:
         stream.flush()
 
 
+def clear_progress(stream: TextIO) -> None:
+    """Take a renewing line away, for a line of another kind in its place; it comes again below."""
+    if stream.isatty():
+        stream.write(ERASE_LINE)
+        stream.flush()
+
+
 class ProgressView:
     """A run's progress in words. Speed and time left are those since it began to publish."""
 

@@ -1,6 +1,7 @@
 """The end of a run, in words."""
 
 from bulkload.core.errors import ExitCode
+from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.states import State
 from bulkload.core.summary import RunSummary
 from bulkload.core.units import show_bytes, show_duration
@@ -57,6 +58,28 @@ def trouble_lines(troubles: list[tuple[str, str, str]], total: int) -> list[str]
         lines.append(f"  {state}: {', '.join(hit[:MOST_NAMES])}{more}: {message}")
     if len(names) > MOST_REASONS or total > len(troubles):
         lines.append(f"  ... {total:,} in all; `bulkload results` shows each")
+    return lines
+
+
+STUCK_STATUS = "attempting_load_container"
+
+
+def converting_lines(converting: list[tuple[str, str, str]]) -> list[str]:
+    """Entries (status, framework, name) that the registry has not judged, by their status, and what that may mean."""
+    names: dict[str, list[str]] = {}
+    for status, _, name in converting:
+        names.setdefault(status or "no status", []).append(name)
+    lines = []
+    for status, waiting in names.items():
+        more = f" and {len(waiting) - MOST_NAMES:,} more" if len(waiting) > MOST_NAMES else ""
+        lines.append(f"  {status}: {', '.join(waiting[:MOST_NAMES])}{more}")
+    native = sum(status == STUCK_STATUS and FRAMEWORKS[framework].native_route for status, framework, _ in converting)
+    if native:
+        lines.append(
+            f"  {native:,} of them onnx or tensorflow in {STUCK_STATUS}: sent by upload_and_convert, such versions were"
+            " seen to stay there for ever, although they can be served; waiting longer may not help. --route auto sends"
+            " them by models/upload, which makes them ready at once: publish them again by it with a new --ledger"
+        )
     return lines
 
 

@@ -332,3 +332,16 @@ def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, start, manifes
     assert summary["states"]["ready"] == ENTRIES
     assert summary["duplicates"] == 0
     assert len(stored_versions(sandbox.data)) == ENTRIES
+
+
+def test_sigusr1_says_how_it_is_getting_on(start, manifest, start_sandbox):
+    """One line on standard error, as often as it is asked for, and the run goes on to its end."""
+    sandbox = start_sandbox("--time-scale", "0.02")
+    process = start("run", manifest, *WORDS, *SLOWLY, env=sandbox.environment)
+    for _ in range(2):
+        time.sleep(0.8)
+        process.send_signal(signal.SIGUSR1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    lines = [line for line in said.splitlines() if f"/{ENTRIES} done" in line]
+    assert len(lines) >= 1

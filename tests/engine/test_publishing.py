@@ -401,6 +401,48 @@ async def test_max_failures_stops_the_run_and_the_rest_stays_planned(sandbox_wit
         assert summary.states["planned"] == 27
 
 
+async def test_ten_refusals_for_one_reason_stop_the_run(sandbox_with, write_manifest, settings_for):
+    """By itself: exit 7, the reason in the message, the rest stays planned."""
+    async with sandbox_with("upload:422") as sandbox:
+        stop = Stop()
+        summary = await publish(settings_for(write_manifest(models(SMALL, 30)), sandbox, concurrency=1), stop=stop)
+        assert summary.exit_code == ExitCode.TOO_MANY_FAILURES
+        assert "the last 10 failed for one reason (refused_422" in str(stop.error)
+        assert summary.states["failed"] == uploads(sandbox) == 10
+        assert summary.states["planned"] == 20
+
+
+async def test_refusals_with_successes_between_them_do_not(sandbox_with, write_manifest, settings_for):
+    """Every second upload is refused: all the others are published."""
+    faults = [f"upload:422@{number}" for number in range(1, 31, 2)]
+    async with sandbox_with(*faults) as sandbox:
+        summary = await run(settings_for(write_manifest(models(SMALL, 30)), sandbox, concurrency=1))
+        assert (summary.states["failed"], summary.states["ready"]) == (15, 15)
+
+
+async def test_a_time_window_begins_nothing_that_would_not_end_in_it(sandbox_with, write_manifest, settings_for):
+    """Exit 10: what was begun is published, the rest stays planned, and the next run publishes it."""
+    async with sandbox_with("upload:slow=0.2") as sandbox:
+        settings = settings_for(write_manifest(models(SMALL, 12)), sandbox, concurrency=1, max_duration=1.2)
+        summary = await run(settings)
+        assert summary.exit_code == ExitCode.WINDOW_ENDED
+        assert 0 < summary.states["ready"] == uploads(sandbox) < 7
+        assert summary.states["planned"] == 12 - summary.states["ready"]
+        # Nothing was cut.
+        assert summary.elapsed_seconds < 2
+        assert (await run(settings_for(Path(settings.manifest), sandbox))).states["ready"] == 12
+
+
+async def test_a_time_window_ends_the_wait_as_well(tmp_path, write_manifest, settings_for):
+    """Versions that still convert are left to the next run."""
+    schema = {"x": "float32"}
+    rows = [{"name": "s", "content": b"N.", "framework": "xgboost", "input_schema": schema, "output_schema": schema}]
+    async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=100.0)) as sandbox:
+        summary = await run(settings_for(write_manifest(rows), sandbox, max_duration=0.5))
+        assert summary.exit_code == ExitCode.WINDOW_ENDED
+        assert summary.states["uploaded"] == 1
+
+
 async def test_max_converting_is_never_exceeded(tmp_path, write_manifest, settings_for):
     """The registry's own times say how many versions were converting at once; models that are ready at once pass."""
     schema = {"x": "float32"}

@@ -48,13 +48,15 @@ class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def head(self) -> Received:
-        """Wait for a request's head; its body is left unread."""
+    async def head(self, *, leave: bool = True) -> Received:
+        """Wait for a request's head; its body is left unread. ``leave``: as a server does that is about to read it."""
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = lines[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
         received = Received(method, path, headers, b"")
         self.wire.requests.append(received)
+        if leave and headers.get("expect") == "100-continue":
+            await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return received
 
     async def request(self) -> Received:

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import aiohttp
 import anyio
 import pytest
 
+from bulkload.core.errors import UsageError
+from bulkload.core.settings import Connection
 from bulkload.core.verdicts import CallFailed, FailureKind, Verdict, upload_verdict
+from bulkload.registry.connecting import loss
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +43,7 @@ def closed_port() -> Iterator[int]:
 async def test_a_refused_port(bench: Any, closed_port: int) -> None:
     """Named, with the system's word for it."""
     message = await no_connection(bench, f"http://127.0.0.1:{closed_port}")
-    assert message == f"no connection to 127.0.0.1:{closed_port}: Connection refused"
+    assert message.startswith(f"no connection to 127.0.0.1:{closed_port}: Connection refused; check host and port")
 
 
 async def test_an_unknown_host(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +53,8 @@ async def test_an_unknown_host(bench: Any, monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", unknown)
-    assert await no_connection(bench, "http://registry.invalid") == "the host name registry.invalid is not known"
+    message = await no_connection(bench, "http://registry.invalid")
+    assert message.startswith("the host name registry.invalid is not known; check its spelling")
 
 
 async def test_a_name_server_that_does_not_answer(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +65,8 @@ async def test_a_name_server_that_does_not_answer(bench: Any, monkeypatch: pytes
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", silent)
-    assert await no_connection(bench, "http://registry.invalid", connect_timeout=0.05) == "none within 0.05 s"
+    message = await no_connection(bench, "http://registry.invalid", connect_timeout=0.05)
+    assert message.startswith("no connection within 0.05 s")
     # The library's own lookup goes on for a moment; it must be over before the loop is.
     await anyio.sleep(0.4)
 
@@ -80,35 +86,82 @@ async def test_a_host_that_does_not_answer(bench: Any) -> None:
         finally:
             for connection in waiting:
                 connection.close()
-    assert message == "none within 0.1 s"
+    assert message.startswith("no connection within 0.1 s")
+
+
+class Certificates:
+    """A certificate for localhost that nobody vouches for, and one of its holder's side of a connection."""
+
+    def __init__(self, folder: Path) -> None:
+        openssl = shutil.which("openssl")
+        if openssl is None:
+            pytest.skip("there is no openssl command to make a certificate with")
+        self._openssl = openssl
+        self._folder = folder
+        self.key, self.file = self.make("server", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+
+    def make(self, name: str, *words: str) -> tuple[Path, Path]:
+        """A key and a certificate of its own."""
+        key, file = self._folder / f"{name}-key.pem", self._folder / f"{name}.pem"
+        command = [self._openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        command += ["-days", "2", "-subj", f"/CN={name}", *(() if "-passout" in words else ("-nodes",)), *words]
+        subprocess.run([*command, "-keyout", str(key), "-out", str(file)], check=True, capture_output=True)
+        return key, file
+
+    def run_out(self) -> tuple[Path, Path]:
+        """A key and a certificate that has run out."""
+        key, file = self._folder / "old-key.pem", self._folder / "old.pem"
+        request, extensions = self._folder / "old.csr", self._folder / "old.cnf"
+        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
+        signed = ["-signkey", str(key), "-days", "-1", "-extfile", str(extensions), "-out", str(file)]
+        for words in (
+            ["req", "-new", "-subj", "/CN=old", *new_key, "-out", str(request)],
+            ["x509", "-req", "-in", str(request), *signed],
+        ):
+            subprocess.run([self._openssl, *words], check=True, capture_output=True)
+        return key, file
+
+    def server(self, key: Path | None = None, file: Path | None = None) -> ssl.SSLContext:
+        """A server's side."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file or self.file, key or self.key)
+        return context
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> ssl.SSLContext:
-    """A server's side with a certificate that nobody vouches for."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl command to make a certificate with")
-    key, chain = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    return context
+def certificates(tmp_path: Path) -> Certificates:
+    """Certificates of this test."""
+    return Certificates(tmp_path)
 
 
-async def test_a_certificate_that_nobody_vouches_for(bench: Any, certificate: ssl.SSLContext) -> None:
-    """Nothing is sent, and the message says what is wrong with it."""
-    async with bench.playing(lambda connection: connection.request(), tls=certificate) as wire:
+async def test_a_certificate_that_nobody_vouches_for(bench: Any, certificates: Certificates) -> None:
+    """Nothing is sent, and the message says what is wrong with it and what to do."""
+    async with bench.playing(lambda connection: connection.request(), tls=certificates.server()) as wire:
         message = await no_connection(bench, wire.endpoint)
-    assert message == "no trusted TLS connection to 127.0.0.1: self-signed certificate"
+    assert message.startswith("no trusted TLS connection to 127.0.0.1: self-signed certificate;")
+    assert message.endswith("with --ca-file")
     assert wire.requests == []
 
 
-async def test_a_trusted_certificate(
-    bench: Any, certificate: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_certificate_for_another_name(bench: Any, certificates: Certificates) -> None:
+    """Trusted, but not for this address."""
+    key, file = certificates.make("other", "-addext", "subjectAltName=DNS:registry.example.com")
+    async with bench.playing(lambda connection: connection.request(), tls=certificates.server(key, file)) as wire:
+        message = await no_connection(bench, wire.endpoint, connection=Connection(ca_file=file))
+    assert "mismatch" in message
+    assert message.endswith("give the name that stands in its certificate as the endpoint")
+
+
+async def test_a_certificate_that_has_run_out(bench: Any, certificates: Certificates) -> None:
+    """Its operator's fault, or this machine's clock's."""
+    key, file = certificates.run_out()
+    async with bench.playing(lambda connection: connection.request(), tls=certificates.server(key, file)) as wire:
+        message = await no_connection(bench, wire.endpoint, connection=Connection(ca_file=file))
+    assert "its operator must renew it" in message
+
+
+async def test_a_trusted_certificate(bench: Any, certificates: Certificates) -> None:
     """Large bodies pass through TLS, and a stalled one is cut."""
 
     async def play(connection: Any) -> None:
@@ -117,9 +170,6 @@ async def test_a_trusted_certificate(
         await connection.head()
         await anyio.sleep_forever()
 
-    context = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
-    # aiohttp makes its context once a process, when it is imported: SSL_CERT_FILE would come too late here.
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
     form, piece = bench.form(), b"x" * (1 << 20)
 
     async def pieces() -> AsyncGenerator[bytes]:
@@ -128,14 +178,68 @@ async def test_a_trusted_certificate(
             yield piece
         yield form.tail
 
+    connection = Connection(ca_file=certificates.file)
     async with (
-        bench.playing(play, tls=certificate) as wire,
-        bench.registry(wire.endpoint, progress_timeout=0.2) as registry,
+        bench.playing(play, tls=certificates.server()) as wire,
+        bench.registry(wire.endpoint, connection=connection, progress_timeout=0.2) as registry,
     ):
         length = form.content_length(24 << 20)
         assert await registry.upload("models/upload", form, 24 << 20, pieces()) == length
         with anyio.fail_after(10), pytest.raises(CallFailed, match="nothing moved"):
             await registry.upload("models/upload", form, 24 << 20, pieces())
+
+
+async def test_a_client_certificate(bench: Any, certificates: Certificates) -> None:
+    """Where the registry wants one, it is shown; without it, the message says which flag."""
+
+    async def play(connection: Any) -> None:
+        await connection.request()
+        await connection.send(bench.answer(body={"workspaces": []}))
+
+    key, file = certificates.make("me")
+    context = certificates.server()
+    context.load_verify_locations(file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # TLS 1.3 says so after the handshake, when a reset may be quicker.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    trusting = Connection(ca_file=certificates.file)
+    async with bench.playing(play, tls=context) as wire:
+        async with bench.registry(
+            wire.endpoint, connection=replace(trusting, client_cert=file, client_key=key)
+        ) as registry:
+            assert await registry.workspaces() == []
+        assert "--client-cert" in await no_connection(bench, wire.endpoint, connection=trusting)
+        assert len(wire.requests) == 1
+
+
+async def test_a_client_certificate_that_tls_1_3_misses() -> None:
+    """Said after the handshake: still nothing of the request was looked at."""
+    error = aiohttp.ClientOSError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+    failure = loss("config", error, aiohttp.ClientTimeout())
+    assert failure.kind is FailureKind.NO_CONNECTION
+    assert "--client-cert" in failure.message
+
+
+async def test_files_that_are_no_certificates_are_named(bench: Any, certificates: Certificates, tmp_path: Path) -> None:
+    """Missing, no PEM, a key with a password (nobody is asked for it), a key that belongs to another one."""
+    locked, file = certificates.make("locked", "-passout", "pass:secret")
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    wrong = {
+        "none.pem": Connection(ca_file=tmp_path / "none.pem"),
+        "junk.pem": Connection(ca_file=junk),
+        "locked-key.pem": Connection(client_cert=file, client_key=locked),
+        "server-key.pem": Connection(client_cert=file, client_key=certificates.key),
+        "--client-cert": Connection(client_key=certificates.key),
+    }
+    for name, connection in wrong.items():
+        with pytest.raises(UsageError) as raised:
+            async with bench.registry("https://registry.invalid", connection=connection):
+                pass
+        assert name in str(raised.value)
+    # Nothing of it concerns a registry without TLS.
+    async with bench.registry("http://registry.invalid", connection=Connection(ca_file=junk)):
+        pass
 
 
 async def test_no_tls_where_tls_is_asked_for(bench: Any) -> None:

@@ -1,22 +1,13 @@
-"""The registry's address, and the proxy that leads there."""
+"""The registry's address, Keycloak's, and the proxy that leads there."""
 
 from typing import Any
 
 import pytest
 
 from bulkload.core.errors import UsageError
+from bulkload.core.settings import Connection
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.registry.endpoint import environment_proxy, normalised_endpoint
-
-VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
-
-@pytest.fixture(autouse=True)
-def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is set where the tests run."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+from bulkload.registry.endpoint import normalised_endpoint, proxy_for, realm_address
 
 
 @pytest.mark.parametrize(
@@ -95,47 +86,72 @@ def test_a_password_in_an_address_is_refused_and_not_shown(written: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("variables", "proxy"),
+    ("auth_url", "realm"),
     [
-        ({}, None),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
-        ({"https_proxy": "http://me:pw@proxy:3128"}, "http://me:pw@proxy:3128"),
-        ({"https_proxy": "proxy:3128"}, "http://proxy:3128"),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
-        ({"HTTP_PROXY": "http://proxy:3128"}, None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.com"}, None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "other.com"}, "http://proxy:3128"),
-        ({"HTTPS_PROXY": ""}, None),
+        (None, "https://r.example.com:8443/auth/realms/master"),
+        ("https://prefix.keycloak.example.com", "https://prefix.keycloak.example.com/auth/realms/master"),
+        ("https://kc.example.com/auth/", "https://kc.example.com/auth/realms/master"),
+        ("https://kc.example.com/realms/models", "https://kc.example.com/realms/models"),
+        ("https://kc.example.com/auth/realms/master/", "https://kc.example.com/auth/realms/master"),
     ],
 )
-def test_the_proxy_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], proxy: str | None
-) -> None:
-    """As every tool of the field honours it."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert environment_proxy("https://registry.example.com") == proxy
+def test_keycloak_is_on_the_endpoints_host_or_where_it_is_said_to_be(auth_url: str | None, realm: str) -> None:
+    """No other host is guessed: passwords go there."""
+    assert realm_address("https://r.example.com:8443/wallaroo", auth_url) == realm
+
+
+@pytest.mark.parametrize("auth_url", ["http://kc.example.com", "kc.example.com", "https://me:secret@kc.example.com"])
+def test_a_keycloak_that_cannot_be_is_refused(auth_url: str) -> None:
+    """Nor does a password leave TLS when the registry has it."""
+    with pytest.raises(UsageError) as raised:
+        realm_address("https://r.example.com", auth_url)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "proxy"),
+    [
+        ({}, None),
+        ({"https": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https": "http://me:pw@proxy:3128"}, "http://me:pw@proxy:3128"),
+        ({"https": "proxy:3128"}, "http://proxy:3128"),
+        ({"all": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"http": "http://proxy:3128"}, None),
+        ({"https": "http://proxy:3128", "no": "example.com"}, None),
+        ({"https": "http://proxy:3128", "no": "*"}, None),
+        ({"https": "http://proxy:3128", "no": "other.com"}, "http://proxy:3128"),
+        ({"https": ""}, None),
+    ],
+)
+def test_the_proxy_for_an_address(proxies: dict[str, str], proxy: str | None) -> None:
+    """As every tool of the field reads the settings."""
+    assert proxy_for("https://registry.example.com", proxies) == proxy
+
+
+def test_the_environment_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not in the settings is not there: only the command line reads variables."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert proxy_for("https://registry.example.com", {}) is None
+    assert proxy_for("https://registry.example.com", {"https": "http://p:1"}) == "http://p:1"
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:5000", "http://localhost:5000", "http://[::1]:5000"])
-def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_no_proxy_leads_to_this_machine(endpoint: str) -> None:
     """A sandbox works wherever a proxy is set."""
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
-    assert environment_proxy(endpoint) is None
+    assert proxy_for(endpoint, {"http": "http://proxy:3128"}) is None
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy:1080", "http://", "http://me:secret@proxy:port"])
-def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_refused(proxy: str) -> None:
     """Going round it would be worse; its password is not shown."""
-    monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(UsageError, match="proxy in the environment") as raised:
-        environment_proxy("https://registry.example.com")
+        proxy_for("https://registry.example.com", {"https": proxy})
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.anyio
-async def test_requests_go_through_the_proxy(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_go_through_the_proxy(bench: Any) -> None:
     """With the proxy's own password for the proxy, and the token for the registry."""
 
     async def play(connection: Any) -> None:
@@ -143,28 +159,40 @@ async def test_requests_go_through_the_proxy(bench: Any, monkeypatch: pytest.Mon
         await connection.send(bench.answer(body={"workspaces": []}))
 
     async with bench.playing(play) as wire:
-        monkeypatch.setenv("HTTP_PROXY", wire.endpoint.replace("//", "//me:pw@"))
-        async with bench.registry("http://registry.invalid") as registry:
+        connection = Connection(proxies={"http": wire.endpoint.replace("//", "//me:pw@")})
+        async with bench.registry("http://registry.invalid", connection=connection) as registry:
             assert await registry.workspaces() == []
     assert wire.requests[0].path == "http://registry.invalid/v1/api/workspaces/list"
     assert wire.requests[0].headers["proxy-authorization"] == "Basic bWU6cHc="
     assert wire.requests[0].headers["authorization"] == f"Bearer {bench.token}"
+    assert "pw" not in repr(connection)
 
 
 @pytest.mark.anyio
-async def test_a_proxy_that_refuses_made_no_connection(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing can have arrived: it may be sent again."""
-    async with bench.playing(lambda connection: refuse(connection, bench)) as wire:
-        monkeypatch.setenv("HTTPS_PROXY", wire.endpoint)
-        async with bench.registry("https://registry.invalid") as registry:
-            with pytest.raises(CallFailed, match="the proxy refuses: 407") as raised:
+@pytest.mark.parametrize(("status", "remedy"), [(407, "user and password into HTTPS_PROXY"), (403, "NO_PROXY")])
+async def test_a_proxy_that_refuses_made_no_connection(bench: Any, status: int, remedy: str) -> None:
+    """Nothing can have arrived: it may be sent again. The message says what the proxy wants."""
+    async with bench.playing(lambda connection: refuse(connection, bench, status)) as wire:
+        connection = Connection(proxies={"https": wire.endpoint})
+        async with bench.registry("https://registry.invalid", connection=connection) as registry:
+            with pytest.raises(CallFailed, match=f"the proxy refuses: {status}.*{remedy}") as raised:
                 await registry.workspaces()
     assert raised.value.failure.kind is FailureKind.NO_CONNECTION
     assert wire.requests[0].method == "CONNECT"
     assert "authorization" not in wire.requests[0].headers
 
 
-async def refuse(connection: Any, bench: Any) -> None:
-    """Answer as a proxy that wants a password."""
+@pytest.mark.anyio
+async def test_a_proxy_that_is_not_there_is_named(bench: Any) -> None:
+    """It is the proxy that is wrong, not the registry."""
+    async with bench.playing(lambda connection: refuse(connection, bench, 407)) as wire:
+        gone = wire.endpoint
+    async with bench.registry("https://registry.invalid", connection=Connection(proxies={"all": gone})) as registry:
+        with pytest.raises(CallFailed, match=r"no connection to the proxy 127\.0\.0\.1:\d+: .*HTTPS_PROXY"):
+            await registry.workspaces()
+
+
+async def refuse(connection: Any, bench: Any, status: int) -> None:
+    """Answer as a proxy that lets nobody through."""
     await connection.request()
-    await connection.send(bench.answer(407))
+    await connection.send(bench.answer(status))

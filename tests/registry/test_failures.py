@@ -82,7 +82,7 @@ async def test_a_refusal_that_breaks_off_is_still_a_refusal(
     bench: Any, hang: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its status has arrived, and it is what counts; nobody waits long for the rest."""
-    monkeypatch.setattr("bulkload.registry.transport.ERROR_BODY_SECONDS", 0.1)
+    monkeypatch.setattr("bulkload.registry.transport.SMALL_BODY_SECONDS", 0.1)
     failure = await failure_of(bench, bench.answer(413, b"too large, sa", length=500), hang=hang)
     assert (failure.status, failure.message) == (413, "too large, sa")
 

@@ -1,5 +1,8 @@
 """The bearer token: where it comes from, when it is renewed, and that nobody sees it."""
 
+import base64
+import itertools
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,23 @@ from bulkload.registry.auth import TokenSource
 pytestmark = pytest.mark.anyio
 
 
+def word_of(**claims: Any) -> str:
+    """A JSON Web Token that says this; nobody checks its signature here."""
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"e30.{body}.signature-{next(_NUMBERS)}"
+
+
+_NUMBERS = itertools.count()
+
+
 async def test_a_given_token_is_sent_and_has_no_successor() -> None:
-    """White space around it is none of it."""
+    """White space around it is none of it. Refused, it is not sent again."""
     tokens = TokenSource(Credentials(token=" abc\n"))
     assert await tokens.current() == "abc"
-    assert not await tokens.renew("abc")
+    tokens.refuse("abc", "models/list: 401 Jwt is expired")
+    for _ in range(2):
+        with pytest.raises(NotAuthorised, match="401 Jwt is expired: the registry does not accept the token"):
+            await tokens.current()
 
 
 async def test_a_file_is_read_anew_when_its_token_is_refused(tmp_path: Path) -> None:
@@ -30,9 +45,11 @@ async def test_a_file_is_read_anew_when_its_token_is_refused(tmp_path: Path) -> 
     assert await tokens.current() == "first"
     file.write_text("second\n")
     assert await tokens.current() == "first"
-    assert await tokens.renew("first")
+    tokens.refuse("first", "401")
     assert await tokens.current() == "second"
-    assert not await tokens.renew("second")
+    tokens.refuse("second", "401")
+    with pytest.raises(NotAuthorised, match="there is no other"):
+        await tokens.current()
 
 
 async def test_a_command_is_run_once_for_all_who_wait(tmp_path: Path) -> None:
@@ -40,11 +57,11 @@ async def test_a_command_is_run_once_for_all_who_wait(tmp_path: Path) -> None:
     tokens = TokenSource(
         Credentials(token_command=f"echo run >> '{tmp_path}/runs'; echo token-$(wc -l < '{tmp_path}/runs')")
     )
+    refused = await tokens.current()
     seen = []
 
     async def one() -> None:
-        refused = await tokens.current()
-        assert await tokens.renew(refused)
+        tokens.refuse(refused, "401")
         seen.append(await tokens.current())
 
     async with anyio.create_task_group() as tasks:
@@ -58,14 +75,60 @@ async def test_a_token_renewed_meanwhile_is_not_renewed_again(tmp_path: Path) ->
     """A request refused with an older token just takes the present one."""
     tokens = TokenSource(Credentials(token_command=f"echo run >> '{tmp_path}/runs'; wc -l < '{tmp_path}/runs'"))
     assert await tokens.current() == "1"
-    assert await tokens.renew("an older one")
+    tokens.refuse("an older one", "401")
     assert await tokens.current() == "1"
+
+
+async def test_a_command_that_fails_is_not_run_again(tmp_path: Path) -> None:
+    """What it says is said to everybody: it may lock an account by trying."""
+    tokens = TokenSource(Credentials(token_command=f"echo run >> '{tmp_path}/runs'; echo locked >&2; exit 1"))
+    for _ in range(5):
+        with pytest.raises(NotAuthorised, match="ended with 1: locked"):
+            await tokens.current()
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+async def test_a_token_that_says_how_long_it_lives_is_renewed_before_its_end(tmp_path: Path) -> None:
+    """By the time between its own iat and exp: what the two clocks say about today makes no difference."""
+    file = tmp_path / "token"
+    first, second = (word_of(iat=4_000_000_000, exp=4_000_000_000.3) for _ in range(2))
+    file.write_text(first)
+    tokens = TokenSource(Credentials(token_file=file))
+    assert await tokens.current() == first
+    file.write_text(second)
+    assert await tokens.current() == first
+    await anyio.sleep(0.25)
+    assert await tokens.current() == second
+
+
+async def test_ahead_of_a_large_body_a_token_has_more_life_before_it(tmp_path: Path) -> None:
+    """A refusal behind the body would cost the whole of it."""
+    file = tmp_path / "token"
+    first, second = (word_of(iat=0, exp=1.0) for _ in range(2))
+    file.write_text(first)
+    tokens = TokenSource(Credentials(token_file=file))
+    assert await tokens.current(large=True) == first
+    file.write_text(second)
+    await anyio.sleep(0.55)
+    assert await tokens.current() == first
+    assert await tokens.current(large=True) == second
+
+
+async def test_a_source_that_has_no_other_token_yet_is_not_asked_at_every_request(tmp_path: Path) -> None:
+    """A command with a cache of its own: the token serves until it is refused."""
+    word = word_of(iat=0, exp=0.1)
+    tokens = TokenSource(Credentials(token_command=f"echo run >> '{tmp_path}/runs'; echo {word}"))
+    assert await tokens.current() == word
+    await anyio.sleep(0.1)
+    for _ in range(20):
+        assert await tokens.current() == word
+    assert (tmp_path / "runs").read_text() == "run\n" * 2
 
 
 @pytest.mark.parametrize("token", [None, "", "  \n"])
 async def test_no_token_says_how_to_give_one(token: str | None) -> None:
-    """All three ways."""
-    with pytest.raises(NotAuthorised, match=r"BULKLOAD_TOKEN.*--token-file.*--token-command"):
+    """All ways."""
+    with pytest.raises(NotAuthorised, match=r"bulkload login.*BULKLOAD_TOKEN.*BULKLOAD_PASSWORD.*--token-command"):
         await TokenSource(Credentials(token=token)).current()
 
 
@@ -115,7 +178,6 @@ async def test_a_refused_token_is_renewed_by_the_client(start: Any, bench: Any, 
             await registry.workspaces()
         assert raised.value.failure.status == 401
         file.write_text(sandbox.token)
-        assert await registry.renew_token(await registry.token())
         assert await registry.workspaces()
 
 
@@ -126,6 +188,13 @@ async def test_no_half_of_the_token_is_seen_either(bench: Any, before: int) -> N
         with pytest.raises(CallFailed) as raised:
             await registry.workspaces()
     assert bench.token[:5] not in str(raised.value)
+
+
+async def test_nor_where_the_answer_is_no_http(bench: Any) -> None:
+    """The library shows what it could not read."""
+    async with bench.replying(b"you sent " + bench.token.encode() + b"\r\n\r\n") as (_, registry):
+        with pytest.raises(CallFailed, match=r"you sent \(a secret\)"):
+            await registry.workspaces()
 
 
 async def test_nobody_sees_the_token(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,5 +221,5 @@ async def test_nobody_sees_the_token(bench: Any, caplog: pytest.LogCaptureFixtur
             seen += [str(raised.value), repr(raised.value), repr(raised.value.__cause__)]
         seen += [repr(registry), repr(Credentials(token=bench.token)), caplog.text]
     assert all(request.headers["authorization"] == f"Bearer {bench.token}" for request in wire.requests)
-    assert "(the token)" in "".join(seen)
+    assert "(a secret)" in "".join(seen)
     assert not [words for words in seen if bench.token in words]

@@ -2,7 +2,7 @@
 
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
-from bulkload.report.summary import resumable, summary_lines, trouble_lines
+from bulkload.report.summary import converting_lines, resumable, summary_lines, trouble_lines
 
 
 def summary_with(exit_code: int = 0, uploads: int = 0, **states: int) -> RunSummary:
@@ -47,3 +47,19 @@ def test_thousands_of_reasons_do_not_flood_the_terminal():
     lines = trouble_lines([("failed", f"m{number}", f"reason {number}") for number in range(1_000)], 5_000)
     assert len(lines) == 11
     assert "5,000 in all" in lines[-1]
+
+
+def test_what_still_converts_stands_by_its_status():
+    """A version of a framework that converts is simply waited for."""
+    waiting = [("attempting_load_container", "custom", name) for name in ("a", "b", "c", "d")]
+    assert converting_lines([*waiting, ("", "sklearn", "e")]) == [
+        "  attempting_load_container: a, b, c and 1 more",
+        "  no status: e",
+    ]
+
+
+def test_native_versions_that_stay_there_for_ever_are_explained():
+    """onnx sent by the route `convert`: what it means, and which route avoids it."""
+    lines = converting_lines([("attempting_load_container", "onnx", "a"), ("attempting_load_container", "custom", "b")])
+    assert lines[-1].startswith("  1 of them onnx or tensorflow in attempting_load_container")
+    assert "--route auto" in lines[-1]

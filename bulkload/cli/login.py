@@ -1,0 +1,57 @@
+"""``bulkload login``: get in by a browser, and stay in."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkload.cli.access import client, connection, logins_path, registry_endpoint
+from bulkload.cli.options import address_options
+
+if TYPE_CHECKING:
+    from bulkload.engine.run import Progress
+    from bulkload.engine.stopping import Stop
+    from bulkload.registry.keycloak import DeviceCode
+    from bulkload.registry.logins import Login
+
+
+@click.command(short_help="Log in by a browser; further commands use it.")
+@address_options
+def command(**flags: Any) -> None:
+    """Log in to a registry by a browser, on this machine or another one.
+
+    The address and the code are shown, the tokens kept for you alone in $XDG_STATE_HOME/bulkload (by default
+    ~/.local/state/bulkload), one login a registry and user. Commands that find no other token use it, and renew it.
+    """
+    from bulkload.cli.running import attended_loop
+    from bulkload.engine.logging_in import log_in
+    from bulkload.registry import Registry
+    from bulkload.registry.logins import LoginStore
+
+    endpoint, credentials, way = registry_endpoint(flags), client(flags), connection(flags)
+    store = LoginStore(logins_path())
+
+    async def work(progress: "Progress", stop: "Stop") -> "Login":
+        progress.phase = "waiting for the browser"
+
+        async def logged_in() -> "Login":
+            async with Registry(endpoint, credentials, way) as registry:
+                found = await log_in(registry, credentials.client_id, _show)
+                async with store.locked():
+                    store.put(found)
+                return found
+
+        return await stop.or_end(logged_in())
+
+    login = attended_loop(work)
+    click.echo(f"logged in to {login.endpoint} as {login.username}", err=True)
+
+
+def _show(code: "DeviceCode") -> None:
+    from bulkload.report.progress import clear_progress
+
+    clear_progress(sys.stderr)
+    if code.verification_uri_complete is not None:
+        click.echo(f"Open {code.verification_uri_complete}\nand confirm the code {code.user_code}", err=True)
+    else:
+        click.echo(f"Open {code.verification_uri}\nand give the code {code.user_code}", err=True)

@@ -1,0 +1,55 @@
+"""``bulkload whoami``: who the registry takes this for, and by which of the ways in."""
+
+from typing import Any
+
+import click
+
+from bulkload.cli.access import registry_access
+from bulkload.cli.options import connection_options, option
+
+
+@click.command(short_help="Who the registry takes you for, and by what.")
+@connection_options
+@option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(as_json: bool, **flags: Any) -> None:
+    """Say as whom, and by which of the ways in, commands talk to the registry. The registry is asked.
+
+    --json: one object: endpoint, username, source, token_seconds (for which the token still serves; null where it does
+    not say), workspaces (how many this account sees).
+    """
+    import msgspec
+
+    from bulkload.cli.running import attended_loop
+    from bulkload.core.units import show_duration
+    from bulkload.engine.browsing import Browser
+    from bulkload.engine.run import Progress
+    from bulkload.engine.stopping import Stop
+    from bulkload.registry import Registry
+
+    with registry_access(flags, sandbox=None) as access:
+
+        async def ask(progress: Progress, stop: Stop) -> dict[str, Any]:
+            async def asked() -> dict[str, Any]:
+                async with Registry(access.endpoint, access.credentials, access.connection) as registry:
+                    workspaces = await Browser(registry, progress).workspaces()
+                    token = await registry.token_facts()
+                    return {
+                        "endpoint": registry.endpoint,
+                        "username": token.username,
+                        "source": access.source,
+                        "token_seconds": token.seconds_left,
+                        "workspaces": len(workspaces),
+                    }
+
+            return await stop.or_end(asked())
+
+        found = attended_loop(ask)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    seconds = found["token_seconds"]
+    click.echo(f"registry    {found['endpoint']}")
+    click.echo(f"user        {found['username'] or 'the token does not say'}")
+    click.echo(f"by          {found['source']}")
+    click.echo(f"token       {'does not say how long it serves' if seconds is None else show_duration(seconds)}")
+    click.echo(f"workspaces  {found['workspaces']:,}")

@@ -1,0 +1,44 @@
+"""An entry's upload as a curl command: for a look at what is sent, or to send one file by other means."""
+
+import shlex
+
+from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.settings import Connection, Route
+from bulkload.engine.foreseeing import Step
+from bulkload.engine.uploader import CONVERT_CALL, NATIVE_CALL
+from bulkload.registry.form import upload_metadata
+
+
+def curl_command(step: Step, endpoint: str, route: Route, connection: Connection) -> str:
+    """Shell lines that send the same upload, with the token that BULKLOAD_TOKEN holds when they are run.
+
+    The token comes in by a descriptor: neither this text nor a list of processes shows it. So does the metadata: in
+    the command itself, curl would take a semicolon in it for its end.
+    """
+    entry = step.item.entry
+    native = route is Route.AUTO and FRAMEWORKS[entry.conversion.framework].native_route
+    words = [
+        "curl", "--silent", "--show-error", "--fail-with-body", "--header", "@/dev/fd/3",
+        *_connection_words(connection),
+        "--form", "metadata=<-;type=application/json",
+        "--form", f"file=@{_quoted(entry.source)};type=application/octet-stream",
+        f"{endpoint}/v1/api/{NATIVE_CALL if native else CONVERT_CALL}",
+    ]  # fmt: skip
+    metadata = upload_metadata(entry, step.item.workspace_id).decode()
+    return (
+        f"# line {entry.line}: {entry.name}\n"
+        f"printf '%s' {shlex.quote(metadata)} | {shlex.join(words)} 3<<END\n"
+        "Authorization: Bearer $BULKLOAD_TOKEN\n"
+        "END\n"
+    )
+
+
+def _connection_words(connection: Connection) -> list[str]:
+    files = {"--cacert": connection.ca_file, "--cert": connection.client_cert, "--key": connection.client_key}
+    return [word for flag, file in files.items() if file is not None for word in (flag, str(file))]
+
+
+def _quoted(path: str) -> str:
+    """A path as curl's --form takes any: in double quotes."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
