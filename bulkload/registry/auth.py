@@ -94,6 +94,11 @@ class TokenSource:
         except NotAuthorised as error:
             self._end = str(error)
             raise
+        except UsageError as error:
+            if before is None:
+                raise
+            # The file was there when the run began.
+            raise NotAuthorised(str(error)) from None
         if self._refused is not None and before is not None and before.word == token.word:
             self._end = f"{self._refused}: the registry does not accept the token, and there is no other; get a new one"
             raise NotAuthorised(self._end)

@@ -52,6 +52,18 @@ async def test_a_file_is_read_anew_when_its_token_is_refused(tmp_path: Path) -> 
         await tokens.current()
 
 
+async def test_a_file_that_goes_away_in_mid_run_is_no_fault_of_the_command(tmp_path: Path) -> None:
+    """The run ends as one without a token does, and can be resumed."""
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    tokens = TokenSource(Credentials(token_file=file))
+    await tokens.current()
+    file.unlink()
+    tokens.refuse("first", "401")
+    with pytest.raises(NotAuthorised, match="the token cannot be read"):
+        await tokens.current()
+
+
 async def test_a_command_is_run_once_for_all_who_wait(tmp_path: Path) -> None:
     """At the start and at each renewal, however many requests were refused."""
     tokens = TokenSource(

@@ -117,7 +117,9 @@ async def test_the_schema_can_be_asked_for(start: Any) -> None:
 
     async with start() as caller:
         answer = await ask(caller, get_introspection_query())
-        assert "model_by_pk" in build_client_schema(answer["data"]).query_type.fields
+        query = build_client_schema(answer["data"]).query_type
+        assert query is not None
+        assert "model_by_pk" in query.fields
 
 
 async def test_a_query_that_cannot_be_is_an_error_in_graphqls_form(start: Any) -> None:
