@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from bulkload.cli.options import option
+from bulkload.cli.options import option, parsed
 from bulkload.core.errors import UsageError
+from bulkload.core.units import parse_duration
 
-LIFE = click.FloatRange(min=0)
+duration = parsed(parse_duration)
 
 
 @click.command(short_help="A local registry with the same API.")
@@ -44,36 +45,41 @@ LIFE = click.FloatRange(min=0)
 @option(
     "--token-life",
     "token_seconds",
-    type=LIFE,
-    default=3600,
-    metavar="SECONDS",
+    callback=duration,
+    default="1h",
+    metavar="TIME",
     help="Of access tokens that the token endpoint gives out.",
 )
 @option(
     "--refresh-token-life",
     "refresh_token_seconds",
-    type=LIFE,
-    default=1800,
-    metavar="SECONDS",
+    callback=duration,
+    default="30m",
+    metavar="TIME",
     help="Of refresh tokens.",
 )
 @option("--refresh-once", is_flag=True, help="A refresh token serves once.")
 @option(
-    "--device-life", "device_code_seconds", type=LIFE, default=600, metavar="SECONDS", help="Of device login codes."
+    "--device-life",
+    "device_code_seconds",
+    callback=duration,
+    default="10m",
+    metavar="TIME",
+    help="Of device login codes.",
 )
 @option(
     "--device-interval",
     "device_interval_seconds",
-    type=LIFE,
-    default=5,
-    metavar="SECONDS",
+    callback=duration,
+    default="5s",
+    metavar="TIME",
     help="slow_down when a device login is asked about sooner.",
 )
 @option(
     "--approve-device-after",
     "device_approval_seconds",
-    type=LIFE,
-    metavar="SECONDS",
+    callback=duration,
+    metavar="TIME",
     help="Device logins approve themselves [default: who opens verification_uri_complete does].",
 )
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
