@@ -9,15 +9,17 @@ CONFORMANCE := .venv-conformance
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
 
+# Many tests mostly wait for processes and clocks: two of them keep a core busy.
+WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
+
 test: $(STAMP)  ## All tests, in parallel
-	$(BIN)/pytest -n auto -q
+	$(BIN)/pytest $(WORKERS) -q
 
 KILLS ?= 100
 SEED ?= 100
-# A history mostly waits: two of them keep a core busy.
 crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
-	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) -q -m crash tests/cli/test_killed.py
-	$(BIN)/pytest -n auto -q -m crash tests/guarantees
+	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest $(WORKERS) -q -m crash tests/cli/test_killed.py
+	$(BIN)/pytest $(WORKERS) -q -m crash tests/guarantees
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed  ## The vendor's SDK, its generated client, curl and requests as witnesses
 	BULKLOAD=$(CURDIR)/$(BIN)/bulkload $(CONFORMANCE)/bin/pytest -q -c tests/conformance/pytest.ini tests/conformance
