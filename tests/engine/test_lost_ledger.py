@@ -121,7 +121,8 @@ async def test_a_full_disk_stops_the_sending_at_once(
         assert isinstance(stop.error, LedgerError)
         assert str(stop.error).startswith(str(settings.ledger))
         assert "database or disk is full; free space" in str(stop.error)
-        assert summary.requests.upload == uploads(sandbox)
+        # One that is broken off as it begins may never be seen by the registry.
+        assert uploads(sandbox) <= summary.requests.upload
         # What the registry holds was intended and sealed: none of it can be forgotten.
         stored = {version.name for version in sandbox.versions()}
         assert len(stored) < MODELS
