@@ -71,6 +71,7 @@ def settings_for(tmp_path: Path) -> SettingsFor:
             "credentials": Credentials(token=sandbox.token),
             "default_workspace": True,
             "settle": 0.2,
+            "patience": 0.0,
         }
         return Settings(**(values | changes))
 

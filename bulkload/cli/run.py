@@ -56,21 +56,25 @@ _TARGET_OPTIONS = (
     option("--retry-failed", is_flag=True, help="Take entries in error, or with wrong bytes, again as new versions."),
 )
 
+_poll_rate_option = option(
+    "--poll-rate",
+    callback=parsed(lambda words: None if words == "auto" else parse_rate(words)),
+    default="auto",
+    metavar="RATE",
+    help="Polls; auto: first polls keep pace with the uploads, all others together 20/s.",
+)
+
 _PACE_OPTIONS = (
-    option("--concurrency", type=click.IntRange(1, 1024), default=16, metavar="N", help="Uploads at a time."),
+    option("--concurrency", type=click.IntRange(1, 1024), default=16, metavar="N", help="Most uploads at a time."),
     option(
         "--upload-rate",
         callback=parsed(parse_rate),
         metavar="RATE",
         help="Uploads, such as 10/s or 600/m, evenly paced.",
     ),
-    option(
-        "--poll-rate",
-        callback=parsed(lambda words: None if words == "auto" else parse_rate(words)),
-        default="auto",
-        metavar="RATE",
-        help="Polls; auto: first polls keep pace with the uploads, all others together 20/s.",
-    ),
+    _poll_rate_option,
+    option("--list-rate", callback=parsed(parse_rate), metavar="RATE", help="Listings."),
+    option("--token-rate", callback=parsed(parse_rate), metavar="RATE", help="Requests for tokens."),
     option(
         "--max-converting",
         type=click.IntRange(min=1),
@@ -100,7 +104,7 @@ _WAIT_OPTIONS = (
         callback=parsed(lambda words: PollInterval(*parse_duration_range(words))),
         default="1s..30s",
         metavar="FIRST..LONGEST",
-        help="Wait between two polls of one version.",
+        help="Shortest and longest wait between two polls of one version; in between, when it is likely to be done.",
     ),
     option(
         "--wait-timeout",
@@ -108,6 +112,13 @@ _WAIT_OPTIONS = (
         default="30m",
         metavar="TIME",
         help="Longest wait for one version.",
+    ),
+    option(
+        "--patience",
+        callback=parsed(parse_duration),
+        default="10m",
+        metavar="TIME",
+        help="Longest wait for a registry that takes nothing any more; exit 6.",
     ),
 )
 
@@ -148,7 +159,7 @@ def all_of(decorators: tuple[Any, ...], function: Any) -> Any:
 
 def poll_options(function: Any) -> Any:
     """How often to ask, and for how long."""
-    return all_of((_PACE_OPTIONS[2], *_WAIT_OPTIONS), function)
+    return all_of((_poll_rate_option, *_WAIT_OPTIONS), function)
 
 
 @click.command(short_help="Publish a manifest; run again to resume.")
@@ -221,7 +232,8 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
 def _engine_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags of ``run``, some of which ``plan`` has not, under the names of the settings."""
     names = (
-        "concurrency", "upload_rate", "poll_rate", "bandwidth", "max_converting", "max_failures", "max_duration",
+        "concurrency", "upload_rate", "poll_rate", "list_rate", "token_rate", "bandwidth", "max_converting",
+        "max_failures", "max_duration", "patience",
         "poll_interval", "wait_timeout", "wait", "answer_timeout", "settle", "resend_in_doubt",
     )  # fmt: skip
     found = {name: flags[name] for name in names if name in flags}

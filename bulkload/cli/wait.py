@@ -37,6 +37,7 @@ def command(**flags: Any) -> int:
             poll_rate=flags["poll_rate"],
             poll_interval=flags["poll_interval"],
             wait_timeout=flags["wait_timeout"],
+            patience=flags["patience"],
         )
         return run_job(
             wait,

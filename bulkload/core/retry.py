@@ -38,3 +38,8 @@ class RetryBudget:
     def earn(self) -> None:
         """Give back a little for a call that succeeded."""
         self.tokens = min(BUDGET_TOKENS, self.tokens + SUCCESS_GAIN)
+
+
+def may_retry(attempts: int, budget: RetryBudget) -> bool:
+    """Whether what was tried so often may be tried again; spends the budget."""
+    return attempts < ATTEMPTS_PER_ENTRY and budget.spend()

@@ -95,6 +95,9 @@ class Settings:
     upload_rate: float | None = None
     # None: a version's first poll keeps pace with the uploads, all further ones share AUTO_POLL_RATE.
     poll_rate: float | None = None
+    # Listings, and requests for tokens.
+    list_rate: float | None = None
+    token_rate: float | None = None
     bandwidth: float | None = None
 
     # Versions that may be converting on the registry at once; None: no limit.
@@ -102,6 +105,8 @@ class Settings:
     max_failures: FailureLimit | None = None
     # Begin nothing that would not end in time; None: no limit.
     max_duration: float | None = None
+    # How long a registry that takes nothing is waited for before the run gives up.
+    patience: float = 600.0
 
     poll_interval: PollInterval = field(default_factory=PollInterval)
     wait: bool = True

@@ -97,6 +97,11 @@ def read_verdict(failure: Failure) -> Verdict:
     return Verdict.NOT_ACCEPTED
 
 
+def tells_of_trouble(failure: Failure) -> bool:
+    """Whether it tells of the registry's load or health, rather than of what was asked or of who answered."""
+    return failure.kind is not FailureKind.UNREADABLE and read_verdict(failure) is Verdict.NOT_ACCEPTED
+
+
 def _is_permanent(status: int) -> bool:
     """Redirects and the client's faults, but not 408: the registry gave up waiting, whatever had arrived."""
     return 300 <= status < 500 and status != 408

@@ -1,9 +1,10 @@
 """Models where something was sent again are listed once more: a version that nobody claims is a duplicate."""
 
 from bulkload.core.reconcile import twins
+from bulkload.engine.events import log
 from bulkload.engine.listing import versions_now
 from bulkload.engine.reconciling import what_was_sent
-from bulkload.engine.run import Run, log
+from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
 
 ENTRIES_A_PAGE = 256

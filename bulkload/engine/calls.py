@@ -6,30 +6,58 @@ from typing import TypeVar
 import anyio
 
 from bulkload.core.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
-from bulkload.core.pacing import Pacer
-from bulkload.core.retry import ATTEMPTS_PER_ENTRY, RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds
+from bulkload.core.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
-from bulkload.engine.run import Run, log
+from bulkload.engine.events import log
+from bulkload.engine.gates import Gate
+from bulkload.engine.run import Run
 
 T = TypeVar("T")
 
 
-async def read(run: Run, pacer: Pacer, operation: Callable[[], Awaitable[T]]) -> T:
-    """Make a call under its budget, and again while its failure passes.
+async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
+    """Make a call when its gate lets it pass, and again while its failure passes.
 
-    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, and ``RegistryUnavailable`` when it did not pass.
+    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, ``RegistryUnavailable`` when it did not pass, and
+    ``Stopped``.
     """
 
-    async def paced() -> T:
-        await run.pace(pacer)
-        return await operation()
+    async def through_gate() -> T:
+        await gate.enter()
+        return await _observed(gate, operation)
+
+    return await _repeat_within_patience(run, gate, through_gate)
+
+
+async def have_token(run: Run, *, large: bool) -> None:
+    """See to it that the next request has a token. Raises as ``read`` does; a request for one passes its own gate."""
+    gate = run.gates.tokens
+    await _repeat_within_patience(run, gate, lambda: _observed(gate, lambda: run.registry.token(large=large)))
+
+
+async def _observed(gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
+    began = anyio.current_time()
+    try:
+        result = await operation()
+    except CallFailed as failed:
+        gate.answered(began, failed.failure)
+        raise
+    gate.answered(began)
+    return result
+
+
+async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
+    began = anyio.current_time()
 
     def note(failure: Failure) -> None:
         note_retry(run, failure)
         if failure.retry_after:
-            run.hold_back(failure.retry_after)
+            run.gates.hold(failure.retry_after)
 
-    return await repeat(paced, run.budget, run.random.random, on_retry=note)
+    def is_out() -> bool:
+        return gate.waits_on(began, run.settings.patience)
+
+    return await repeat(operation, run.budget, run.random.random, note, is_out)
 
 
 async def repeat(
@@ -37,8 +65,12 @@ async def repeat(
     budget: RetryBudget,
     chance: Callable[[], float],
     on_retry: Callable[[Failure], None] = lambda _: None,
+    is_out: Callable[[], bool] = lambda: False,
 ) -> T:
-    """Make a call, and again while its failure passes; raises as ``read`` does."""
+    """Make a call, and again while its failure passes; raises as ``read`` does.
+
+    ``is_out``: whether nobody's calls succeed and that may yet pass: then there is no end to the tries.
+    """
     attempt, renewed = 0, False
     while True:
         attempt += 1
@@ -56,7 +88,7 @@ async def repeat(
             if verdict is Verdict.PERMANENT:
                 raise
             seconds = pause_seconds(failure, attempt, chance())
-            if attempt >= ATTEMPTS_PER_ENTRY or not budget.spend():
+            if not (may_retry(attempt, budget) or is_out()):
                 ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure)

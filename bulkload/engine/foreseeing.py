@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
+from bulkload.engine.gates import Gates
 from bulkload.engine.listing import digest_to_compare, find_existing, list_models, listed_versions
 from bulkload.engine.preparing import Instance, check_offline, check_online
 from bulkload.engine.run import Progress, Run
@@ -78,9 +79,10 @@ async def foresee(
         with closing(staged):
             if offline:
                 return Plan(manifest=settings.manifest, endpoint=None, entries=staged.count)
-            async with open_registry(settings) as registry:
+            gates = Gates(settings, stop)
+            async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
-                async with _on_a_copy(settings, registry, instance, progress, stop) as run:
+                async with _on_a_copy(settings, registry, gates, instance, progress, stop) as run:
                     await plan_into_ledger(run, staged, instance)
                     await stop.or_end(list_models(run))
                     return await _walk(run, instance, tell)
@@ -88,7 +90,7 @@ async def foresee(
 
 @asynccontextmanager
 async def _on_a_copy(
-    settings: Settings, registry: Registry, instance: Instance, progress: Progress, stop: Stop
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
 ) -> AsyncGenerator[Run]:
     with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
         copy = Path(folder) / "ledger.db"
@@ -101,7 +103,7 @@ async def _on_a_copy(
                 closing(sqlite3.connect(copy)) as target,
             ):
                 original.backup(target)
-        async with opened_run(replace(settings, ledger=copy), registry, instance, progress, stop) as run:
+        async with opened_run(replace(settings, ledger=copy), registry, gates, instance, progress, stop) as run:
             yield run
 
 

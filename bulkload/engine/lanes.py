@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 
 from bulkload.core.errors import BulkloadError
 from bulkload.core.states import State
+from bulkload.engine.gates import Stopped
 from bulkload.engine.poller import Poller
 from bulkload.engine.run import Run
 from bulkload.engine.uploader import Upload
@@ -27,7 +28,6 @@ class Lanes:
         self._run = run
         self._poller = poller
         self._lost_at = lost_at
-        self._slots = anyio.CapacityLimiter(run.settings.concurrency)
         self._places = anyio.Semaphore(run.settings.concurrency + WAITING_LANES)
         # Models with a lane: what the ledger shows as planned may be in a lane's hands.
         self._busy: set[tuple[int, str]] = set()
@@ -77,6 +77,8 @@ class Lanes:
                     return
                 model = item.model
                 item = await self._run.ledger.call(lambda store: store.next_of_model(model))  # noqa: B023
+        except Stopped:
+            pass
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
@@ -88,10 +90,10 @@ class Lanes:
         current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
             return True  # an earlier lane of this model was quicker than the page it was read from
-        upload = Upload(self._run, current, self._slots, self._lost_at)
+        upload = Upload(self._run, current, self._lost_at)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
             if not upload.native and not upload.holds_place:
                 self._run.conversions.hold()
-            self._poller.add(current.id, upload.version_id, at_once=upload.native, converting=not upload.native)
+            self._poller.add(current, upload.version_id, native=upload.native, fresh=upload.answered)
         return not upload.postponed

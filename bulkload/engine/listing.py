@@ -14,7 +14,8 @@ from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind
 from bulkload.engine.calls import read
-from bulkload.engine.run import Run, log
+from bulkload.engine.events import log
+from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry.answers import registry_time
 from bulkload.source import digest_of
@@ -29,7 +30,7 @@ async def list_models(run: Run) -> None:
     await run.ledger.call(lambda store: store.clear_listing())
     for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
         try:
-            await read(run, run.list_pacer, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
+            await read(run, run.gates.lists, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
         except (CallFailed, RegistryUnavailable) as error:
             if _is_down(error):
                 raise
@@ -80,11 +81,11 @@ async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -
     """
     workspace_id, name = item.model
     try:
-        found = await read(run, run.list_pacer, lambda: run.registry.list_versions_for_model(name, workspace_id))
+        found = await read(run, run.gates.lists, lambda: run.registry.list_versions_for_model(name, workspace_id))
     except (CallFailed, ForeignAnswer):
-        rows = await read(run, run.list_pacer, lambda: run.registry.list_versions(name))
+        rows = await read(run, run.gates.lists, lambda: run.registry.list_versions(name))
         found = [
-            await read(run, run.poll_pacer, lambda: run.registry.version(row.version_id))  # noqa: B023
+            await read(run, run.gates.polls, lambda: run.registry.version(row.version_id))  # noqa: B023
             for row in rows
             if row.name == name and (sha256 is None or row.sha256 in (None, sha256))
         ]

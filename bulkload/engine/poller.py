@@ -1,25 +1,25 @@
 """Asks the registry about versions until it has judged them: one queue by due time, no task a version."""
 
-import heapq
-from dataclasses import dataclass
-
 import anyio
 from anyio.abc import TaskGroup
 
 from bulkload.core.arrival import Arrival, judge_arrival
 from bulkload.core.errors import BulkloadError, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.pacing import Pacer
+from bulkload.core.poll_queue import NEVER, FirstPolls, FurtherPolls, Watch
+from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
 from bulkload.core.states import REGISTRY_TERMINAL, State
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine.calls import read
+from bulkload.engine.events import log
+from bulkload.engine.gates import Stopped
 from bulkload.engine.listing import versions_now
-from bulkload.engine.run import Run, log, utc_now
+from bulkload.engine.run import Run, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry.form import sent_file_name
 
-# Polls under way at a time: they are short, and their rate is bounded elsewhere.
+# First polls under way at a time, and further ones: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16
 # A version that was just made may not be found yet; after so many times in a row it is gone.
 TIMES_NOT_FOUND = 5
@@ -29,41 +29,23 @@ LOG_LINES_KEPT = 200
 ENTRIES_A_PAGE = 512
 
 
-@dataclass(order=True, slots=True)
-class _Watch:
-    """One version under watch, ordered by when it is due."""
-
-    due: float
-    entry_id: int
-    version_id: int
-    since: float
-    # Has a place on the registry's conversion queue.
-    converting: bool
-    polls: int = 0
-    not_found: int = 0
-    status: str | None = None
-
-
 class Poller:
     """Polls versions of the ledger until they are terminal, or have been waited for long enough."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         # A version's first poll keeps pace with the uploads; all further ones share a budget of their own.
-        self._first: list[_Watch] = []
-        self._again: list[_Watch] = []
+        self._first = FirstPolls(run.poll_schedule)
+        self._further = FurtherPolls(run.poll_schedule)
         self._news = anyio.Event()
         self._in_flight = 0
         self._closed = False
-        self._places = anyio.Semaphore(POLLS_IN_FLIGHT)
         # Versions that turned out to be another's.
         self.lost = 0
 
-    def add(self, entry_id: int, version_id: int, *, at_once: bool, converting: bool) -> None:
-        """Watch a version. ``at_once``: may be ready already; ``converting``: holds a place until it is judged."""
-        now = anyio.current_time()
-        due = now if at_once else now + self._run.settings.poll_interval.first
-        self._watch(_Watch(due, entry_id, version_id, since=now, converting=converting))
+    def add(self, item: LedgerEntry, version_id: int, *, native: bool, fresh: bool) -> None:
+        """Watch a version. ``native``: it is ready at once; ``fresh``: it was made just now."""
+        self._watch(item, version_id, since=anyio.current_time(), converting=not native, fresh=fresh)
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
@@ -78,7 +60,7 @@ class Poller:
                         self._run.conversions.hold()
                     # Waited for since this run began, also where this is not its first look at it.
                     since = self._run.started
-                    self._watch(_Watch(anyio.current_time(), item.id, item.version_id, since, converting))
+                    self._watch(item, item.version_id, since=since, converting=converting, fresh=False)
             after = page[-1].id
 
     def close(self) -> None:
@@ -91,34 +73,41 @@ class Poller:
         async with anyio.create_task_group() as waker:
             waker.start_soon(self._wake_when_stopped)
             async with anyio.create_task_group() as polls:
-                polls.start_soon(self._serve, self._first, self._run.first_poll_pacer, polls)
-                polls.start_soon(self._serve, self._again, self._run.poll_pacer, polls)
+                polls.start_soon(self._serve, self._first, polls)
+                polls.start_soon(self._serve, self._further, polls)
             waker.cancel_scope.cancel()
 
-    def _watch(self, watch: _Watch) -> None:
-        heapq.heappush(self._first, watch)
+    def _watch(self, item: LedgerEntry, version_id: int, *, since: float, converting: bool, fresh: bool) -> None:
+        kind = conversion_kind(item.entry.conversion)
+        watch = Watch(version_id, item.id, kind, since, converting, fresh)
+        self._first.add(watch, at_once=not (converting and fresh))
         self._tell()
 
     @property
     def _done(self) -> bool:
-        return self._closed and not (self._first or self._again or self._in_flight)
+        return self._closed and not (self._in_flight or self._first or self._further)
+
+    @property
+    def _few_left(self) -> bool:
+        return self._closed and len(self._first) + len(self._further) + self._in_flight <= FEW_LEFT
 
     def _tell(self) -> None:
         self._news.set()
         self._news = anyio.Event()
 
-    async def _serve(self, queue: list[_Watch], pacer: Pacer, polls: TaskGroup) -> None:
-        """Take what is due from one queue, never faster than its pacer."""
+    async def _serve(self, queue: FirstPolls | FurtherPolls, polls: TaskGroup) -> None:
+        """Take what is due from one queue, a few at a time."""
+        places = anyio.Semaphore(POLLS_IN_FLIGHT)
         # Since when nothing was taken but last polls, at the end of a version's wait.
         late_since: float | None = None
         while not self._done and not self._run.stop.asked:
-            now = anyio.current_time()
-            if not queue or queue[0].due > now:
+            now, due = anyio.current_time(), queue.due
+            if due > now:
                 late_since, news = None, self._news
-                with anyio.move_on_after(queue[0].due - now if queue else None):
+                with anyio.move_on_after(None if due == NEVER else due - now):
                     await news.wait()
                 continue
-            watch = heapq.heappop(queue)
+            watch = queue.pop()
             late_since = (late_since or now) if self._is_late(watch, now) else None
             if late_since is not None and now - late_since > self._run.settings.poll_interval.longest:
                 # Too many wait for their last turn.
@@ -126,21 +115,10 @@ class Poller:
                 self._tell()
                 continue
             self._in_flight += 1
-            if not await self._take_turn(pacer):
-                return
-            polls.start_soon(self._poll, watch)
+            await places.acquire()
+            polls.start_soon(self._poll, watch, places)
 
-    async def _take_turn(self, pacer: Pacer) -> bool:
-        """Wait for the pacer's leave and a place; False when the run stops meanwhile."""
-        delay = pacer.reserve(anyio.current_time())
-        if delay > 0:
-            with anyio.move_on_after(delay):
-                await self._run.stop.wait()
-        if not self._run.stop.asked:
-            await self._places.acquire()
-        return not self._run.stop.asked
-
-    def _is_late(self, watch: _Watch, now: float) -> bool:
+    def _is_late(self, watch: Watch, now: float) -> bool:
         """Whether a version was asked about, and its wait is over."""
         return watch.polls > 0 and now - watch.since >= self._run.settings.wait_timeout
 
@@ -148,45 +126,46 @@ class Poller:
         await self._run.stop.wait()
         self._tell()
 
-    async def _poll(self, watch: _Watch) -> None:
+    async def _poll(self, watch: Watch, places: anyio.Semaphore) -> None:
         try:
+            if watch.polls:
+                await self._run.gates.further_polls.wait()
             if await self._is_done(watch):
                 self._free_place(watch)
             elif not self._again_later(watch):
                 self._end_wait(watch)
+        except Stopped:
+            pass
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
             self._in_flight -= 1
-            self._places.release()
+            places.release()
             self._tell()
 
-    def _end_wait(self, watch: _Watch) -> None:
+    def _end_wait(self, watch: Watch) -> None:
         """It was waited for long enough: it stays uploaded, and the next run goes on."""
         log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
         self._free_place(watch)
 
-    def _free_place(self, watch: _Watch) -> None:
+    def _free_place(self, watch: Watch) -> None:
         if watch.converting:
             self._run.conversions.release()
 
-    def _again_later(self, watch: _Watch) -> bool:
+    def _again_later(self, watch: Watch) -> bool:
         """Ask again in a while; False when the version was waited for long enough."""
-        now = anyio.current_time()
-        if now - watch.since >= self._run.settings.wait_timeout:
+        now, latest = anyio.current_time(), watch.since + self._run.settings.wait_timeout
+        if now >= latest:
             return False
-        watch.polls += 1
-        wait = self._run.settings.poll_interval.wait_seconds(watch.polls - 1, self._run.random.random())
-        watch.due = min(now + wait, watch.since + self._run.settings.wait_timeout)
-        heapq.heappush(self._again, watch)
+        self._further.add(watch, now, latest, self._run.random.random(), few_left=self._few_left)
         return True
 
-    async def _is_done(self, watch: _Watch) -> bool:
+    async def _is_done(self, watch: Watch) -> bool:
         """Ask once; True when there is nothing more to ask."""
         version = await self._version(watch)
         return await (self._not_found(watch) if version is None else self._judge(watch, version))
 
-    async def _judge(self, watch: _Watch, version: RegistryVersion) -> bool:
+    async def _judge(self, watch: Watch, version: RegistryVersion) -> bool:
         """Whether it is ours, and whether it has ended."""
         watch.not_found = 0
         item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
@@ -200,7 +179,7 @@ class Poller:
         await self._settle(watch, item, version, verdict)
         return True
 
-    async def _given_up(self, watch: _Watch, item: LedgerEntry, version: RegistryVersion) -> bool | None:
+    async def _given_up(self, watch: Watch, item: LedgerEntry, version: RegistryVersion) -> bool | None:
         """Whether an id that leads to something else is done with (False: not yet); None where the version is ours."""
         file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
         arrival = judge_arrival(*item.model, item.sha256, file_name, fence, version)
@@ -229,14 +208,16 @@ class Poller:
             for other in await versions_now(self._run, item, item.sha256)
         )
 
-    async def _note_status(self, watch: _Watch, version: RegistryVersion) -> None:
+    async def _note_status(self, watch: Watch, version: RegistryVersion) -> None:
         if version.status != watch.status:
             watch.status = version.status
             await self._run.ledger.call(lambda store: store.note_status(watch.entry_id, version.status))
 
-    async def _settle(self, watch: _Watch, item: LedgerEntry, version: RegistryVersion, verdict: State) -> None:
+    async def _settle(self, watch: Watch, item: LedgerEntry, version: RegistryVersion, verdict: State) -> None:
         """The registry has judged: write it down."""
         seconds = round(anyio.current_time() - watch.since, 3)
+        if watch.fresh and watch.converting:
+            self._run.poll_schedule.note(watch.kind, watch.asked, seconds)
         if verdict is State.ERROR:
             outcome = await self._error_outcome(version, seconds)
         else:
@@ -255,14 +236,14 @@ class Poller:
             await anyio.sleep(SUMMARY_LAG_SECONDS)
             try:
                 version = await read(
-                    self._run, self._run.poll_pacer, lambda: self._run.registry.version(version.version_id)
+                    self._run, self._run.gates.polls, lambda: self._run.registry.version(version.version_id)
                 )
             except CallFailed:
                 log.info("no_error_summary", version_id=version.version_id)
         try:
             lines = await read(
                 self._run,
-                self._run.poll_pacer,
+                self._run.gates.polls,
                 lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
             )
         except CallFailed as failed:
@@ -277,11 +258,10 @@ class Poller:
             logs="\n".join(lines) or None,
         )
 
-    async def _version(self, watch: _Watch) -> RegistryVersion | None:
+    async def _version(self, watch: Watch) -> RegistryVersion | None:
         """The version as the registry shows it; None where it does not have it, or not yet."""
         try:
-            # Paced by the queue; a retry is paced by its back-off.
-            return await read(self._run, Pacer(None), lambda: self._run.registry.version(watch.version_id))
+            return await read(self._run, self._run.gates.polls, lambda: self._run.registry.version(watch.version_id))
         except CallFailed as failed:
             if failed.failure.status != 404:
                 raise
@@ -290,15 +270,19 @@ class Poller:
                 raise
         return None
 
-    async def _is_missing(self, watch: _Watch, error: RegistryUnavailable) -> bool:
+    async def _is_missing(self, watch: Watch, error: RegistryUnavailable) -> bool:
         """Whether a 500 that does not pass means that there is no such version: the listing tells it from an outage."""
         failed = error.__cause__
         if not isinstance(failed, CallFailed) or failed.failure.status != 500:
             return False
         item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        return all(version.version_id != watch.version_id for version in await versions_now(self._run, item))
+        missing = all(version.version_id != watch.version_id for version in await versions_now(self._run, item))
+        if missing:
+            # It was an answer after all, and no outage.
+            self._run.gates.polls.answered(anyio.current_time())
+        return missing
 
-    async def _not_found(self, watch: _Watch) -> bool:
+    async def _not_found(self, watch: Watch) -> bool:
         watch.not_found += 1
         if watch.not_found < TIMES_NOT_FOUND:
             return False

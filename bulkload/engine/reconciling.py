@@ -7,8 +7,9 @@ import anyio
 from bulkload.core.equality import Content, content_of_entry
 from bulkload.core.reconcile import Reconciliation, reconcile, settle_seconds
 from bulkload.core.states import State
+from bulkload.engine.events import log
 from bulkload.engine.listing import versions_now
-from bulkload.engine.run import Run, log, utc_now
+from bulkload.engine.run import Run, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry.form import sent_file_name
 

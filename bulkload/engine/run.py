@@ -6,22 +6,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import anyio
-import structlog
 
 from bulkload.core.bounds import FailureStreak, Window
 from bulkload.core.errors import TooManyFailures
-from bulkload.core.pacing import Pacer
-from bulkload.core.polling import AUTO_POLL_RATE
+from bulkload.core.polling import PollSchedule
 from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Route, Settings
 from bulkload.core.states import TERMINAL, State
+from bulkload.core.verdicts import Failure
 from bulkload.engine.conversions import Conversions
+from bulkload.engine.events import log
+from bulkload.engine.gates import Gates
 from bulkload.engine.stopping import Stop
 from bulkload.ledger import Ledger
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry import Registry
-
-log = structlog.get_logger("bulkload")
 
 
 def utc_now() -> str:
@@ -40,6 +39,8 @@ class Progress:
     # Entries of the manifest in each state; empty before planning.
     states: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
+    # How many uploads at a time and how fast, as far as that is limited; None before the first.
+    gates: Gates | None = None
 
 
 class Run:
@@ -51,6 +52,7 @@ class Run:
         run_id: str,
         registry: Registry,
         ledger: Ledger,
+        gates: Gates,
         *,
         default_arch: str | None,
         progress: Progress,
@@ -60,19 +62,15 @@ class Run:
         self.run_id = run_id
         self.registry = registry
         self.ledger = ledger
+        self.gates = gates
         self.default_arch = default_arch
         self.progress = progress
         self.stop = stop
         self.random = random.Random()  # noqa: S311 - jitter, no secret
         # Rows of an earlier process settle from here on, on the monotonic clock.
         self.started = anyio.current_time()
-        # Budgets by kind of call.
-        self.upload_pacer = Pacer(settings.upload_rate)
-        self.first_poll_pacer = Pacer(settings.poll_rate)
-        self.poll_pacer = Pacer(AUTO_POLL_RATE) if settings.poll_rate is None else self.first_poll_pacer
-        self.list_pacer = Pacer(None)
-        self.byte_pacer = Pacer(settings.bandwidth)
         self.budget = RetryBudget()
+        self.poll_schedule = PollSchedule(settings.poll_interval)
         self.conversions = Conversions(settings.max_converting)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.
         self.route = settings.route
@@ -89,6 +87,9 @@ class Run:
         self.window = Window(None if settings.max_duration is None else self.started + settings.max_duration)
         # Entries that were left for the next run, as they would not have ended in time.
         self.postponed = 0
+        # Entries that were refused again and again while others were not, and why the last of them was.
+        self.laid_aside = 0
+        self.last_refusal: Failure | None = None
         # Versions beyond one, found by the audit.
         self.duplicates = 0
 
@@ -128,17 +129,10 @@ class Run:
             what = f"{self._failed:,} of {self._finished:,} entries failed, --max-failures is {limit}"
             self.stop.ask(error=TooManyFailures(f"{what}; mend the cause and run again"))
 
-    async def pace(self, pacer: Pacer, units: float = 1.0) -> None:
-        """Wait for the pacer's leave."""
-        delay = pacer.reserve(anyio.current_time(), units)
-        if delay > 0:
-            await anyio.sleep(delay)
-
-    def hold_back(self, seconds: float) -> None:
-        """The registry asked for a pause: it holds for everybody, not only for the request that was told."""
-        now = anyio.current_time()
-        for pacer in (self.upload_pacer, self.first_poll_pacer, self.poll_pacer, self.list_pacer):
-            pacer.hold(now, seconds)
+    def lay_aside(self, failure: Failure) -> None:
+        """An entry is left for the next run: this one has tried it often enough."""
+        self.laid_aside += 1
+        self.last_refusal = failure
 
     def use_convert_route(self) -> None:
         """``models/upload`` does not exist here."""

@@ -8,17 +8,27 @@ from contextlib import asynccontextmanager, closing
 import anyio
 import msgspec
 
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LedgerError, WindowEnded
+from bulkload.core.errors import (
+    BulkloadError,
+    ExitCode,
+    Interrupted,
+    LedgerError,
+    RegistryUnavailable,
+    WindowEnded,
+)
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
 from bulkload.core.units import show_duration
+from bulkload.core.verdicts import Failure
 from bulkload.engine.auditing import audit
+from bulkload.engine.events import log
+from bulkload.engine.gates import Gates
 from bulkload.engine.lanes import Lanes
 from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
 from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
-from bulkload.engine.run import Progress, Run, log, utc_now
+from bulkload.engine.run import Progress, Run, utc_now
 from bulkload.engine.stopping import GRACE_SECONDS, Stop, lone_errors
 from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
@@ -40,9 +50,10 @@ async def publish(settings: Settings, *, progress: Progress | None = None, stop:
     with lone_errors():
         staged = await check_offline(settings, progress, stop)
         with closing(staged):
-            async with open_registry(settings) as registry:
+            gates = Gates(settings, stop)
+            async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
-                async with opened_run(settings, registry, instance, progress, stop) as run:
+                async with opened_run(settings, registry, gates, instance, progress, stop) as run:
                     await plan_into_ledger(run, staged, instance)
                     await _work(run)
                     return await _summarise(run)
@@ -52,10 +63,11 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
     """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
     progress, stop = progress or Progress(), stop or Stop()
     with lone_errors():
-        async with open_registry(settings) as registry:
+        gates = Gates(settings, stop)
+        async with open_registry(settings, gates) as registry:
             nothing = StagedManifest(manifest=settings.manifest, file=io.BytesIO())
             instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
-            async with opened_run(settings, registry, instance, progress, stop) as run:
+            async with opened_run(settings, registry, gates, instance, progress, stop) as run:
                 await run.ledger.call(lambda store: _begin(run, store, instance))
                 progress.states.update(await run.ledger.call(lambda store: store.counts()))
                 progress.phase = "waiting"
@@ -66,23 +78,30 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
                 return await _summarise(run)
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_registry(settings: Settings, gates: Gates) -> Registry:
     """The registry of a run; not connected yet."""
     return Registry(
-        settings.endpoint, settings.credentials, settings.connection, answer_timeout=settings.answer_timeout
+        settings.endpoint,
+        settings.credentials,
+        settings.connection,
+        answer_timeout=settings.answer_timeout,
+        before_login=gates.tokens.enter,
     )
 
 
 @asynccontextmanager
 async def opened_run(
-    settings: Settings, registry: Registry, instance: Instance, progress: Progress, stop: Stop
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
 ) -> AsyncGenerator[Run]:
     """A run on its open ledger."""
     started_at = utc_now()
     run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
     progress.phase = "opening the ledger"
     async with Ledger(settings.ledger, started_at) as ledger:
-        yield Run(settings, run_id, registry, ledger, default_arch=instance.default_arch, progress=progress, stop=stop)
+        progress.gates = gates
+        yield Run(
+            settings, run_id, registry, ledger, gates, default_arch=instance.default_arch, progress=progress, stop=stop
+        )
 
 
 def _begin(run: Run, store: Store, instance: Instance) -> None:
@@ -90,6 +109,7 @@ def _begin(run: Run, store: Store, instance: Instance) -> None:
     store.claim_for(instance.identity, endpoint=run.registry.endpoint, manifest=run.settings.manifest)
     store.begin_run(run.run_id, utc_now())
     store.recover()
+    run.poll_schedule.learn(store.conversion_seconds())
     log.info("run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=str(run.settings.ledger))
 
 
@@ -144,6 +164,8 @@ async def _work(run: Run) -> None:
                 await run.stop.or_end(audit(run))
             if run.postponed:
                 run.stop.ask(error=_window_ended(run))
+            if run.last_refusal is not None:
+                run.stop.ask(error=_laid_aside(run, run.last_refusal))
     except Interrupted:
         return
     except BulkloadError as error:
@@ -191,6 +213,11 @@ def _window_ended(run: Run) -> WindowEnded:
     return WindowEnded(f"the {show_duration(run.settings.max_duration or 0)} of --max-duration are over; run again")
 
 
+def _laid_aside(run: Run, failure: Failure) -> RegistryUnavailable:
+    entries = "1 entry was" if run.laid_aside == 1 else f"{run.laid_aside:,} entries were"
+    return RegistryUnavailable(f"{entries} refused again and again while others were not ({failure}); run again")
+
+
 async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
     await stop.wait()
     with anyio.move_on_after(GRACE_SECONDS):
@@ -219,13 +246,18 @@ async def _summarise(run: Run) -> RunSummary:
     )
     text = msgspec.json.encode(summary).decode()
     try:
-        await run.ledger.call(lambda store: store.end_run(utc_now(), summary.exit_code, text))
+        await run.ledger.call(lambda store: _end(run, store, summary.exit_code, text))
     except LedgerError as error:
         # A full disk is no reason to keep from people what they can still be told.
         run.stop.ask(error=error)
         summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
     log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
     return summary
+
+
+def _end(run: Run, store: Store, exit_code: int, summary: str) -> None:
+    store.keep_conversion_seconds(run.poll_schedule.learnt)
+    store.end_run(utc_now(), exit_code, summary)
 
 
 def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:

@@ -4,22 +4,27 @@ The order of effects is what keeps versions single: intent on disk, then the fir
 seal on disk, then the last piece.
 """
 
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import PurePath
 
 import anyio
 
-from bulkload.core.pacing import Pacer
 from bulkload.core.reconcile import ExistingDecision
 from bulkload.core.records import SourceStat
 from bulkload.core.settings import OnExisting
 from bulkload.core.states import State
-from bulkload.engine.calls import read
+from bulkload.engine.calls import have_token
+from bulkload.engine.gates import Stopped
 from bulkload.engine.listing import digest_to_compare, find_existing, listed_versions, versions_now
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry.form import Form, upload_form, upload_metadata
 from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_of
+
+# Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
+SLICE_SECONDS = 0.1
+SMALLEST_SLICE_BYTES = 1 << 14
 
 
 class FoundEqual(Exception):
@@ -35,10 +40,6 @@ class WrongDigest(Exception):
     """The file is not the one that the manifest declares."""
 
 
-class Stopped(Exception):
-    """The run is to take nothing new, and nothing was sent yet."""
-
-
 class Sending:
     """One attempt. What it leaves behind says how far it came."""
 
@@ -49,6 +50,9 @@ class Sending:
         self.intended = False
         # The seal is on disk: the last byte may have left.
         self.sealed = False
+        # When the first byte was about to leave, and the last one of a body that is not sent in pieces.
+        self.began = 0.0
+        self.sent_at: float | None = None
 
     async def send(self, call: str) -> int:
         """Send the entry by ``call`` and return the version id that the answer names.
@@ -65,7 +69,7 @@ class Sending:
             listed = await listed_versions(run, self._item)
         fence = frozenset(version.version_id for version in listed)
         form = upload_form(upload_metadata(entry, self._item.workspace_id), PurePath(entry.source).name)
-        if stat.size <= SMALL_FILE_BYTES:
+        if stat.size <= min(SMALL_FILE_BYTES, self._slice_size):
             return await self._send_small(call, form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
         if run.settings.on_existing is OnExisting.SKIP:
@@ -79,11 +83,13 @@ class Sending:
         file = await read_small(self._item.entry.source)
         await self._check(file.sha256)
         await self._wait_for_leave(large=False)
-        await self._run.pace(self._run.byte_pacer, len(file.data))
+        await self._run.gates.bytes.wait(len(file.data))
         await self._intend(file.stat, fence, file.sha256)
         self.sealed = True
         self._run.progress.bytes_sent += len(file.data)
         body = b"".join((form.head, file.data, form.tail))
+        await self._depart()
+        self.sent_at = self.began
         return await self._run.registry.upload(call, form, file.stat.size, body)
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int]) -> int:
@@ -91,29 +97,38 @@ class Sending:
         async with LocalFile(self._item.entry.source) as file:
             await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
+            await self._depart()
             return await self._run.registry.upload(call, form, file.stat.size, self._pieces(form, file))
 
     async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
         """The body. Its last piece leaves only when digest, file and seal are in order."""
         yield form.head
         async for piece in file.pieces():
-            await self._run.pace(self._run.byte_pacer, len(piece))
             if file.sha256 is not None:
                 await self._seal(file.sha256)
-            self._run.progress.bytes_sent += len(piece)
-            yield piece
+            for part in in_parts(piece, self._slice_size):
+                await self._run.gates.bytes.wait(len(part))
+                self._run.progress.bytes_sent += len(part)
+                yield part
         yield form.tail
+
+    @property
+    def _slice_size(self) -> int:
+        """Bytes that may leave at once: so many that no second of a low bandwidth is spent at its beginning."""
+        bandwidth = self._run.settings.bandwidth
+        return sys.maxsize if bandwidth is None else max(SMALLEST_SLICE_BYTES, int(bandwidth * SLICE_SECONDS))
 
     async def _wait_for_leave(self, *, large: bool) -> None:
         """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
-        delay = self._run.upload_pacer.reserve(anyio.current_time())
-        if delay > 0:
-            with anyio.move_on_after(delay):
-                await self._run.stop.wait()
+        await self._run.gates.uploads.enter()
         # What fails here is no attempt.
-        await read(self._run, Pacer(None), lambda: self._run.registry.token(large=large))
+        await have_token(self._run, large=large)
         if self._run.stop.asked:
             raise Stopped
+
+    async def _depart(self) -> None:
+        await self._run.gates.uploads.depart()
+        self.began = anyio.current_time()
 
     async def _intend(self, stat: SourceStat, fence: frozenset[int], sha256: str | None) -> None:
         await self._run.ledger.call(lambda store: store.intend(self._item.id, stat, fence, sha256))
@@ -139,3 +154,12 @@ class Sending:
             decision = await find_existing(self._run, self._item, sha256)
             if decision is not None:
                 raise FoundEqual(decision, sha256)
+
+
+def in_parts(piece: bytes, size: int) -> Iterator[bytes]:
+    """A piece in parts of ``size`` bytes at the most; an empty one is one part."""
+    if len(piece) <= size:
+        yield piece
+        return
+    for start in range(0, len(piece), size):
+        yield piece[start : start + size]

@@ -6,14 +6,16 @@ import msgspec
 from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.records import RegistryVersion
-from bulkload.core.retry import ATTEMPTS_PER_ENTRY
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY, may_retry
 from bulkload.core.settings import Route
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
+from bulkload.engine.events import log
+from bulkload.engine.gates import Stopped
 from bulkload.engine.reconciling import reconcile_entry
-from bulkload.engine.run import Run, log, utc_now
-from bulkload.engine.sending import FoundEqual, Sending, Stopped, WrongDigest
+from bulkload.engine.run import Run, utc_now
+from bulkload.engine.sending import FoundEqual, Sending, WrongDigest
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.store import Store, VersionTaken
 from bulkload.source import SourceChanged
@@ -26,19 +28,21 @@ OUT_OF_ORDER = "out of order: a later version of this model was published before
 class Upload:
     """One entry on its way. ``state`` is where it stands now, as the ledger has it."""
 
-    def __init__(self, run: Run, item: LedgerEntry, slots: anyio.CapacityLimiter, lost_at: float) -> None:
+    def __init__(self, run: Run, item: LedgerEntry, lost_at: float) -> None:
         self.state = item.state
         self.version_id = item.version_id
         # Whether models/upload took it, which makes it ready at once.
         self.native = False
-        # It would not end within --max-duration.
+        # It is left for the next run: it would not end within --max-duration, or was tried often enough.
         self.postponed = False
+        # This run made the version just now, and knows so by the answer.
+        self.answered = False
         # Whether it has a place on the registry's conversion queue.
         self.holds_place = False
         self._run = run
         self._item = item
-        self._slots = slots
         self._attempts = 0
+        self._first_began = float("inf")
         self._renewed = False
         # Why the last try did not succeed.
         self._failure: Failure | None = None
@@ -81,7 +85,7 @@ class Upload:
     async def _attempt_now(self) -> None:
         sending = Sending(self._run, self._item)
         try:
-            async with self._slots:
+            async with self._run.gates.slots.limiter:
                 await self._send(sending)
         except FoundEqual as found:
             outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
@@ -97,6 +101,7 @@ class Upload:
             await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
         except CallFailed as failed:
             if sending.intended:
+                self._note_answer(sending, failed.failure)
                 await self._judge(failed.failure, sealed=sending.sealed)
             else:
                 # Refused was a question before the upload, which says nothing about this entry.
@@ -119,9 +124,19 @@ class Upload:
             if sending.intended:
                 self.state = State.UPLOADING
         self._run.budget.earn()
+        self._note_answer(sending)
         seconds = anyio.current_time() - began
         self._run.window.uploaded(self._size, seconds)
         await self._uploaded(version_id, round(seconds, 3))
+
+    def _note_answer(self, sending: Sending, failure: Failure | None = None) -> None:
+        """Let the gates learn from how it went."""
+        gates, now = self._run.gates, anyio.current_time()
+        self._first_began = min(self._first_began, sending.began)
+        gates.uploads.answered(sending.began, failure)
+        # A large body's last bytes still lie in buffers when it has been handed over.
+        seconds = None if sending.sent_at is None else now - sending.sent_at
+        gates.slots.answered(sending.began, seconds, failure, waiting=gates.uploads.crowded)
 
     @property
     def _size(self) -> int:
@@ -142,7 +157,7 @@ class Upload:
             await self._doubt(f"the answer named version {version_id}, which is another entry's")
             return
         self._run.count(self._item, self.state, State.UPLOADED)
-        self.state, self.version_id = State.UPLOADED, version_id
+        self.state, self.version_id, self.answered = State.UPLOADED, version_id, True
         log.info("uploaded", entry=self._item.entry.name, version_id=version_id, seconds=seconds)
 
     # What a failure means.
@@ -182,16 +197,24 @@ class Upload:
             self._run.stop.ask(error=unavailable)
             return 0.0
         if failure.retry_after:
-            self._run.hold_back(failure.retry_after)
+            self._run.gates.hold(failure.retry_after)
         return seconds
 
     def _spend_retry(self, failure: Failure) -> bool:
-        """Whether the same may be sent again; if not, the run ends and the entry stays planned."""
-        if self._attempts >= ATTEMPTS_PER_ENTRY or not self._run.budget.spend():
-            self._run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
-            return False
-        note_retry(self._run, failure)
-        return True
+        """Whether the same may be sent again in this run."""
+        run = self._run
+        if may_retry(self._attempts, run.budget) or run.gates.uploads.waits_on(
+            self._first_began, run.settings.patience
+        ):
+            note_retry(run, failure)
+            return True
+        if run.gates.uploads.throttle.outage.covers(self._first_began):
+            # Nobody else's uploads are accepted either, and have not been for too long.
+            run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
+        else:
+            self.postponed = True
+            run.lay_aside(failure)
+        return False
 
     async def _end_run(self, error: BulkloadError) -> None:
         self._run.stop.ask(error=error)

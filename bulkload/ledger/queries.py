@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
 _TO_AUDIT = "audit = 1 AND version_id IS NOT NULL"
 _OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)
 
+_decode_seconds = msgspec.json.Decoder(dict[str, list[float]]).decode
 _decode_version = msgspec.json.Decoder(RegistryVersion).decode
 
 
@@ -123,6 +125,14 @@ class Queries:
             " WHERE state = 'in_doubt' OR state = 'planned' AND line IS NOT NULL"
         )
         return [row[0] for row in rows]
+
+    def conversion_seconds(self) -> dict[str, list[float]]:
+        """How long conversions took, by their kind, oldest first, as the last run kept it."""
+        row = self._one("SELECT value FROM meta WHERE key = 'conversion_seconds'")
+        with suppress(msgspec.MsgspecError):
+            # Only a hint: one that was damaged is none.
+            return {} if row is None else _decode_seconds(row[0])
+        return {}
 
     # Counts.
 

@@ -2,7 +2,8 @@
 -- Times are UTC ISO 8601, sizes bytes, durations seconds.
 
 CREATE TABLE meta (
-    key TEXT PRIMARY KEY,      -- schema_version, registry (whom this ledger belongs to), endpoint, manifest
+    key TEXT PRIMARY KEY,      -- schema_version, registry (whom this ledger belongs to), endpoint, manifest,
+                               -- conversion_seconds (of late, by kind; JSON)
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 

@@ -1,7 +1,7 @@
 """The ledger's messages, synchronous: what changes it. One connection, owned by the writer's thread."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,6 +117,13 @@ class Store(Queries):
         self.connection.execute(
             "UPDATE runs SET finished_at = ?, exit_code = ?, summary = ? WHERE run_id = ?",
             (finished_at, exit_code, summary, self.run_id),
+        )
+
+    def keep_conversion_seconds(self, seconds: Mapping[str, Sequence[float]]) -> None:
+        """Keep how long conversions took, by their kind: the next run asks about versions when they are likely done."""
+        self.connection.execute(
+            "INSERT INTO meta VALUES ('conversion_seconds', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (_encode(seconds).decode(),),
         )
 
     # Moves.

@@ -1,7 +1,7 @@
 """The registry's API, a method a call. Each sends one request: only ``engine`` tries again."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, Self
 
@@ -40,11 +40,13 @@ class Registry:
         answer_timeout: float = 1200.0,
         connect_timeout: float = 10.0,
         progress_timeout: float = 60.0,
+        before_login: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Nothing is sent yet. All three are seconds.
+        """Nothing is sent yet. All three timeouts are seconds.
 
         ``answer_timeout``: longest wait for an upload's answer after its last byte. ``progress_timeout``: a body under
-        way, or an answer to a read, that does not move for so long is cut. Raises ``UsageError`` for an endpoint that
+        way, or an answer to a read, that does not move for so long is cut. ``before_login``: awaited before each
+        request to Keycloak, which other calls make when they need a token. Raises ``UsageError`` for an endpoint that
         is no http(s) address.
         """
         self._connect_timeout = connect_timeout
@@ -56,6 +58,7 @@ class Registry:
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
             answer_timeout=answer_timeout,
+            before_login=before_login,
         )
 
     async def __aenter__(self) -> Self:

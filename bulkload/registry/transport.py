@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -53,12 +53,14 @@ class Transport:
         connect_timeout: float,
         progress_timeout: float,
         answer_timeout: float,
+        before_login: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
         self.keycloak = Keycloak(self.endpoint, credentials, self._post_form)
         self.tokens = TokenSource(credentials, self.keycloak)
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
+        self._before_login = before_login
         self._connection = connection
         self._leave = LeaveForBody()
         self._proxies: dict[str, str | None] = {}
@@ -203,6 +205,8 @@ class Transport:
             options["headers"] = {"Authorization": f"Basic {words}"}
             self._hide(basic[1], words)
         call = f"log in at {self.keycloak.realm}"
+        if self._before_login is not None:
+            await self._before_login()
         try:
             async with self._sent("auth", call, "POST", url, self.keycloak.realm, options) as response:
                 body = await self._small_body(response)

@@ -93,6 +93,7 @@ class Publication:
             "default_workspace": True,
             "settle": 0.1,
             "poll_interval": PollInterval(0.05, 0.1),
+            "patience": 0.0,
         }
         return Settings(**(values | changes))
 

@@ -496,6 +496,7 @@ class Matrix:
             default_workspace=True,
             settle=SETTLE_SECONDS,
             poll_interval=PollInterval(0.01, 0.02),
+            patience=0.0,
             **changes,
         )
         stop, seen = Stop(), len(sandbox.requests())
@@ -700,7 +701,7 @@ async def test_a_pause_beyond_patience_ends_the_run_and_says_when(
     assert any(f"come back in {told} s" in said for told in (seconds, seconds - 1)), said
 
 
-async def test_a_run_that_gives_up_leaves_the_audit_to_the_next_one(matrix: Matrix) -> None:
+async def test_what_is_refused_again_and_again_is_left_for_the_next_run(matrix: Matrix) -> None:
     """One entry was sent again and is there, another one ends the run: exit 6, no crash; then all is looked at."""
     line = (matrix.folder / "models.jsonl").read_text()
     for name in "ab":
@@ -718,13 +719,17 @@ async def test_a_run_that_gives_up_leaves_the_audit_to_the_next_one(matrix: Matr
             credentials=Credentials(token=sandbox.token),
             default_workspace=True,
             concurrency=1,
+            patience=0.0,
         )
         summary = await publish(settings, stop=stop)
         assert summary.exit_code == 6
         assert (summary.states["planned"], summary.states["uploaded"] + summary.states["ready"]) == (1, 1)
+        assert "1 entry was refused again and again" in str(stop.error)
+        # The listing at the start, and the model that got through once more at the end.
         asked = sum(call_of(record.path) == "list" for record in sandbox.requests())
+        assert asked == 2
     async with matrix.sandbox() as sandbox:
         summary = await publish(replace(settings, endpoint=sandbox.endpoint))
         assert (summary.exit_code, summary.states["ready"], summary.duplicates) == (0, 2, 0)
-        # The listing at the start, and both models once more at the end.
-        assert sum(call_of(record.path) == "list" for record in sandbox.requests()) - asked == 3
+        # The listing at the start, and its model once more at the end.
+        assert sum(call_of(record.path) == "list" for record in sandbox.requests()) - asked == 2

@@ -271,6 +271,7 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
     finally:
         store.close()
     values: dict[str, Any] = {"manifest": "models.jsonl", "endpoint": endpoint, "ledger": folder / "ledger.db"}
+    values["patience"] = 0.0
     return Settings(**values, credentials=Credentials(token="t"), **changes)
 
 

@@ -21,6 +21,7 @@ from bulkload.core.settings import Credentials
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine import reconciling, runner
+from bulkload.engine.gates import Gates
 from bulkload.engine.run import Run
 from bulkload.engine.sending import Sending
 from bulkload.ledger import connection as connections
@@ -98,7 +99,8 @@ def no_seal() -> AbstractContextManager[Any]:
 def short_answer_timeout() -> AbstractContextManager[Any]:
     opened = runner.open_registry
     return mock.patch(
-        "bulkload.engine.runner.open_registry", lambda settings: opened(replace(settings, answer_timeout=5.0))
+        "bulkload.engine.runner.open_registry",
+        lambda settings, gates: opened(replace(settings, answer_timeout=5.0), gates),
     )
 
 
@@ -190,7 +192,7 @@ def _an_equal_one(registry: RegistryModel) -> None:
 def budget_ignored() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch("bulkload.core.retry.RetryBudget.spend", return_value=True))
-    stack.enter_context(mock.patch("bulkload.engine.uploader.ATTEMPTS_PER_ENTRY", 1_000))
+    stack.enter_context(mock.patch("bulkload.core.retry.ATTEMPTS_PER_ENTRY", 1_000))
     return stack
 
 
@@ -206,7 +208,7 @@ def bounded_while_everything_is_refused(folders: Iterator[Path]) -> list[str]:
 def retry_after_ignored() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch("bulkload.engine.uploader.pause_seconds", return_value=0.1))
-    stack.enter_context(mock.patch.object(Run, "hold_back"))
+    stack.enter_context(mock.patch.object(Gates, "hold"))
     return stack
 
 

@@ -192,7 +192,9 @@ class World:
         chance = SimpleNamespace(Random=lambda: random.Random(self.seed))
         try:
             with (
-                mock.patch("bulkload.engine.runner.Registry", lambda *_, answer_timeout: Client(self, answer_timeout)),
+                mock.patch(
+                    "bulkload.engine.runner.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
+                ),
                 mock.patch("bulkload.ledger.ledger.Writer", lambda open_store: _WriterHere(self, open_store)),
                 mock.patch("bulkload.engine.run.random", chance),
                 mock.patch("bulkload.engine.sending.SMALL_FILE_BYTES", PIECE_BYTES),
@@ -252,7 +254,7 @@ class Client:
 
     endpoint = "http://registry.invalid"
 
-    def __init__(self, world: World, answer_timeout: float) -> None:
+    def __init__(self, world: World, answer_timeout: float, **_: Any) -> None:
         self.requests: Counter[str] = Counter()
         self._answer_timeout = answer_timeout
         self._world = world

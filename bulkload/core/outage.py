@@ -1,0 +1,47 @@
+"""A registry that takes nothing: everybody pauses, one call now and then asks whether it is over."""
+
+from dataclasses import dataclass
+
+# The first rounds of failures are each call's own affair, which it backs off from; from then on everybody pauses, ...
+OWN_ROUNDS = 4
+FIRST_PAUSE_SECONDS = 0.5
+# ... twice as long each time: long enough to spare a registry that comes up, short enough to notice when it has.
+LONGEST_PAUSE_SECONDS = 8.0
+
+
+@dataclass(slots=True)
+class Outage:
+    """Failures with no success between them. Times are monotonic seconds."""
+
+    # When the first of them was; None: the last call succeeded.
+    since: float | None = None
+    _rounds: int = 0
+    _round_at: float = float("-inf")
+    _succeeded_at: float = float("-inf")
+
+    def succeeded(self, now: float) -> None:
+        """It is over, or there is none."""
+        self.since, self._rounds, self._succeeded_at = None, 0, now
+
+    def failed(self, now: float, began: float) -> None:
+        """A call that began at ``began`` failed in a way that passes."""
+        if self.since is None:
+            self.since = now
+        # Those that were under way together are one round.
+        if began >= self._round_at:
+            self._rounds += 1
+            self._round_at = now
+
+    @property
+    def pause(self) -> float:
+        """Seconds from one call to the next, whoever's they are; 0 where there is no outage."""
+        rounds = self._rounds - OWN_ROUNDS
+        return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(rounds - 1, 10)) if rounds > 0 else 0.0
+
+    def covers(self, began: float) -> bool:
+        """Whether no call has succeeded since ``began``: what failed since is not to blame for it."""
+        return self.since is not None and self._succeeded_at < began
+
+    def lasted(self, now: float) -> float:
+        """Seconds since the first failure."""
+        return 0.0 if self.since is None else now - self.since

@@ -1,0 +1,153 @@
+"""The doors that the calls of a run pass, each kind of call its own: at its rate, and shut when the registry asks."""
+
+from collections.abc import Callable
+
+import anyio
+
+from bulkload.core.adapting import Concurrency, Decision
+from bulkload.core.pacing import Pacer, Throttle, byte_pacer
+from bulkload.core.polling import AUTO_POLL_RATE
+from bulkload.core.settings import Settings
+from bulkload.core.verdicts import Failure, tells_of_trouble
+from bulkload.engine.events import log
+from bulkload.engine.stopping import Stop
+
+# A rate may rise while somebody waits for it.
+LONGEST_NAP_SECONDS = 1.0
+
+
+class Stopped(Exception):
+    """The run is to take nothing new: what waited for leave was not done."""
+
+
+class Turns:
+    """One after the other, in the order of asking, each as soon as ``take`` gives leave."""
+
+    def __init__(self, take: Callable[[float, float], float], stop: Stop | None = None) -> None:
+        """``take``: as ``Pacer.take``. ``stop``: who waits is told when the run stops."""
+        self._take = take
+        self._stop = stop
+        self._queue = anyio.Lock(fast_acquire=True)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits."""
+        return self._queue.locked()
+
+    async def wait(self, units: float = 1.0) -> None:
+        """Wait for leave. Raises ``Stopped`` when the run stops meanwhile."""
+        if not self._queue.locked() and self._take(anyio.current_time(), units) <= 0.0:
+            return
+        async with self._queue:
+            while (seconds := self._take(anyio.current_time(), units)) > 0.0:
+                await self._sleep(min(seconds, LONGEST_NAP_SECONDS))
+
+    async def _sleep(self, seconds: float) -> None:
+        if self._stop is None:
+            await anyio.sleep(seconds)
+            return
+        with anyio.move_on_after(seconds):
+            await self._stop.wait()
+        if self._stop.asked:
+            raise Stopped
+
+
+class Gate:
+    """One kind of call."""
+
+    def __init__(self, call: str, asked: float | None, stop: Stop) -> None:
+        """``asked``: calls a second at the most; None: no limit."""
+        self.throttle = Throttle(asked)
+        self._call = call
+        # After what lies between leave and call (a commit, a token), calls must not leave in a bunch.
+        self._departures = Pacer(None)
+        self._entering = Turns(lambda now, _: self.throttle.take(now), stop)
+        self._departing = Turns(self._depart)
+
+    async def enter(self) -> None:
+        """Wait until a call may be made. Raises ``Stopped`` when the run stops meanwhile."""
+        await self._entering.wait()
+
+    async def depart(self) -> None:
+        """The call is about to be made, some time after ``enter``."""
+        await self._departing.wait()
+
+    def answered(self, began: float, failure: Failure | None = None) -> None:
+        """A call that began at ``began`` was answered, or failed: whatever does not pass is an answer."""
+        now = anyio.current_time()
+        if failure is None or not tells_of_trouble(failure):
+            self.throttle.accepted(now, began)
+        elif (decision := self.throttle.failed(now, began, failure)) is not None:
+            _tell("rate", decision, call=self._call)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether calls wait for leave."""
+        return self._entering.crowded
+
+    def waits_on(self, began: float, patience: float) -> bool:
+        """Whether a call tried since ``began`` is in an outage that may yet pass within ``patience`` seconds."""
+        outage = self.throttle.outage
+        return outage.covers(began) and outage.lasted(anyio.current_time()) < patience
+
+    def _depart(self, now: float, units: float) -> float:
+        self._departures.rate = self.throttle.rate(now)
+        return self._departures.take(now, units)
+
+
+class Slots:
+    """Uploads at a time, as many as the registry answers quickly, shared by all lanes."""
+
+    def __init__(self, most: int) -> None:
+        self.concurrency = Concurrency(most)
+        self.limiter = anyio.CapacityLimiter(self.concurrency.limit)
+
+    def answered(
+        self, began: float, seconds: float | None, failure: Failure | None = None, *, waiting: bool = False
+    ) -> None:
+        """An upload was accepted, ``seconds`` after it was sent (None: that tells nothing), or it failed.
+
+        ``waiting``: uploads hold their slots because their rate is limited, so more of them would be of no use.
+        """
+        now = anyio.current_time()
+        if failure is not None:
+            if tells_of_trouble(failure):
+                self._apply(self.concurrency.failed(now, began, str(failure)))
+            return
+        busy = not waiting and self.limiter.borrowed_tokens >= self.concurrency.limit
+        self._apply(self.concurrency.accepted(now, began, seconds, busy=busy))
+
+    def _apply(self, decision: Decision | None) -> None:
+        if decision is not None:
+            self.limiter.total_tokens = self.concurrency.limit
+            _tell("concurrency", decision)
+
+
+class Gates:
+    """All doors of a run."""
+
+    def __init__(self, settings: Settings, stop: Stop) -> None:
+        self.uploads = Gate("upload", settings.upload_rate, stop)
+        self.polls = Gate("poll", settings.poll_rate, stop)
+        self.lists = Gate("list", settings.list_rate, stop)
+        self.tokens = Gate("token", settings.token_rate, stop)
+        self.slots = Slots(settings.concurrency)
+        # `--poll-rate auto`: a version's first poll keeps pace with the uploads, all further ones share this.
+        self.further_polls = Turns(Pacer(AUTO_POLL_RATE if settings.poll_rate is None else None).take, stop)
+        # A body under way is given its grace time when the run stops.
+        self.bytes = Turns(byte_pacer(settings.bandwidth).take)
+
+    def hold(self, seconds: float) -> None:
+        """The registry asked for a pause: it holds for everybody, not only for the call that was told."""
+        now = anyio.current_time()
+        for gate in (self.uploads, self.polls, self.lists, self.tokens):
+            gate.throttle.pacer.hold(now, seconds)
+        log.info("held", seconds=round(seconds, 3), reason="Retry-After")
+
+
+def _tell(event: str, decision: Decision, **fields: str) -> None:
+    log.info(event, before=_shown(decision.before), after=_shown(decision.after), reason=decision.reason, **fields)
+
+
+def _shown(limit: float | None) -> float | str:
+    return "none" if limit is None else round(limit, 2)
