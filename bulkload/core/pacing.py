@@ -38,6 +38,11 @@ class Pacer:
         self._due, self._units = max(now, due), units
         return 0.0
 
+    def give_back(self, units: float = 1.0) -> None:
+        """Units that were taken last are not used after all."""
+        if self.rate is not None:
+            self._due -= units / self.rate
+
     def hold(self, now: float, seconds: float) -> None:
         """Let nothing start for ``seconds``: the registry asked everybody to wait."""
         self._held_until = max(self._held_until, now + seconds)

@@ -24,7 +24,7 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
 
     async def through_gate() -> T:
         await gate.enter()
-        return await _observed(gate, operation)
+        return await gate.observed(operation)
 
     return await _repeat_within_patience(run, gate, through_gate)
 
@@ -32,22 +32,11 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
 async def have_token(run: Run, *, large: bool) -> None:
     """See to it that the next request has a token. Raises as ``read`` does; a request for one passes its own gate."""
     gate = run.gates.tokens
-    await _repeat_within_patience(run, gate, lambda: _observed(gate, lambda: run.registry.token(large=large)))
-
-
-async def _observed(gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
-    began = anyio.current_time()
-    try:
-        result = await operation()
-    except CallFailed as failed:
-        gate.answered(began, failed.failure)
-        raise
-    gate.answered(began)
-    return result
+    await _repeat_within_patience(run, gate, lambda: gate.observed(lambda: run.registry.token(large=large)))
 
 
 async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
-    began = anyio.current_time()
+    began = run.clock()
 
     def note(failure: Failure) -> None:
         note_retry(run, failure)

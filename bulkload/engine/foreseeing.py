@@ -12,7 +12,7 @@ from pathlib import Path
 from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.engine.gates import Gates
-from bulkload.engine.listing import digest_to_compare, find_existing, list_models, listed_versions
+from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
 from bulkload.engine.preparing import Instance, check_offline, check_online
 from bulkload.engine.run import Progress, Run
 from bulkload.engine.runner import open_registry, opened_run, plan_into_ledger
@@ -136,10 +136,10 @@ async def _step(run: Run, item: LedgerEntry) -> Step:
 async def _planned_step(run: Run, item: LedgerEntry) -> Step:
     if run.settings.on_existing is OnExisting.UPLOAD:
         return Step(item, Action.UPLOAD)
-    listed = await listed_versions(run, item)
+    await have_listed(run, item)
     try:
         stat = item.stat or stat_of(item.entry.source)
-        sha256 = await digest_to_compare(run, item, stat, listed)
+        sha256 = await digest_to_compare(run, item, stat)
     except (OSError, SourceChanged) as error:
         return Step(item, Action.UPLOAD, f"its file cannot be read now: {error}")
     found = None if sha256 is None else await find_existing(run, item, sha256)

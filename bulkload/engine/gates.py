@@ -1,6 +1,9 @@
 """The doors that the calls of a run pass, each kind of call its own: at its rate, and shut when the registry asks."""
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 
@@ -8,9 +11,11 @@ from bulkload.core.adapting import Concurrency, Decision
 from bulkload.core.pacing import Pacer, Throttle, byte_pacer
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.settings import Settings
-from bulkload.core.verdicts import Failure, tells_of_trouble
+from bulkload.core.verdicts import CallFailed, Failure, tells_of_trouble
 from bulkload.engine.events import log
 from bulkload.engine.stopping import Stop
+
+T = TypeVar("T")
 
 # A rate may rise while somebody waits for it.
 LONGEST_NAP_SECONDS = 1.0
@@ -25,6 +30,8 @@ class Turns:
 
     def __init__(self, take: Callable[[float, float], float], stop: Stop | None = None) -> None:
         """``take``: as ``Pacer.take``. ``stop``: who waits is told when the run stops."""
+        # anyio asks each time which event loop this is.
+        self._clock = asyncio.get_running_loop().time
         self._take = take
         self._stop = stop
         self._queue = anyio.Lock(fast_acquire=True)
@@ -36,10 +43,10 @@ class Turns:
 
     async def wait(self, units: float = 1.0) -> None:
         """Wait for leave. Raises ``Stopped`` when the run stops meanwhile."""
-        if not self._queue.locked() and self._take(anyio.current_time(), units) <= 0.0:
+        if not self._queue.locked() and self._take(self._clock(), units) <= 0.0:
             return
         async with self._queue:
-            while (seconds := self._take(anyio.current_time(), units)) > 0.0:
+            while (seconds := self._take(self._clock(), units)) > 0.0:
                 await self._sleep(min(seconds, LONGEST_NAP_SECONDS))
 
     async def _sleep(self, seconds: float) -> None:
@@ -57,6 +64,7 @@ class Gate:
 
     def __init__(self, call: str, asked: float | None, stop: Stop) -> None:
         """``asked``: calls a second at the most; None: no limit."""
+        self._clock = asyncio.get_running_loop().time
         self.throttle = Throttle(asked)
         self._call = call
         # After what lies between leave and call (a commit, a token), calls must not leave in a bunch.
@@ -68,13 +76,28 @@ class Gate:
         """Wait until a call may be made. Raises ``Stopped`` when the run stops meanwhile."""
         await self._entering.wait()
 
+    def turn_back(self) -> None:
+        """The call is not made after all."""
+        self.throttle.pacer.give_back()
+
     async def depart(self) -> None:
         """The call is about to be made, some time after ``enter``."""
         await self._departing.wait()
 
+    async def observed(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Make the call and learn from how it goes. Raises what it raises."""
+        began = self._clock()
+        try:
+            result = await operation()
+        except CallFailed as failed:
+            self.answered(began, failed.failure)
+            raise
+        self.answered(began)
+        return result
+
     def answered(self, began: float, failure: Failure | None = None) -> None:
         """A call that began at ``began`` was answered, or failed: whatever does not pass is an answer."""
-        now = anyio.current_time()
+        now = self._clock()
         if failure is None or not tells_of_trouble(failure):
             self.throttle.accepted(now, began)
         elif (decision := self.throttle.failed(now, began, failure)) is not None:
@@ -88,7 +111,7 @@ class Gate:
     def waits_on(self, began: float, patience: float) -> bool:
         """Whether a call tried since ``began`` is in an outage that may yet pass within ``patience`` seconds."""
         outage = self.throttle.outage
-        return outage.covers(began) and outage.lasted(anyio.current_time()) < patience
+        return outage.covers(began) and outage.lasted(self._clock()) < patience
 
     def _depart(self, now: float, units: float) -> float:
         self._departures.rate = self.throttle.rate(now)
@@ -96,11 +119,43 @@ class Gate:
 
 
 class Slots:
-    """Uploads at a time, as many as the registry answers quickly, shared by all lanes."""
+    """Uploads at a time, as many as the registry answers quickly, shared by all lanes: ``async with slots``.
+
+    anyio's limiter gives way to others also where a slot is free, which costs a small upload a tenth of its time.
+    """
 
     def __init__(self, most: int) -> None:
+        self._clock = asyncio.get_running_loop().time
         self.concurrency = Concurrency(most)
-        self.limiter = anyio.CapacityLimiter(self.concurrency.limit)
+        self._taken = 0
+        self._waiting: deque[anyio.Event] = deque()
+
+    async def __aenter__(self) -> None:
+        if self._taken < self.concurrency.limit and not self._waiting:
+            self._taken += 1
+            return
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():
+                self._give_back()
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self._taken -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._taken < self.concurrency.limit:
+            self._taken += 1
+            self._waiting.popleft().set()
 
     def answered(
         self, began: float, seconds: float | None, failure: Failure | None = None, *, waiting: bool = False
@@ -109,17 +164,17 @@ class Slots:
 
         ``waiting``: uploads hold their slots because their rate is limited, so more of them would be of no use.
         """
-        now = anyio.current_time()
+        now = self._clock()
         if failure is not None:
             if tells_of_trouble(failure):
                 self._apply(self.concurrency.failed(now, began, str(failure)))
             return
-        busy = not waiting and self.limiter.borrowed_tokens >= self.concurrency.limit
+        busy = not waiting and self._taken >= self.concurrency.limit
         self._apply(self.concurrency.accepted(now, began, seconds, busy=busy))
 
     def _apply(self, decision: Decision | None) -> None:
         if decision is not None:
-            self.limiter.total_tokens = self.concurrency.limit
+            self._admit()
             _tell("concurrency", decision)
 
 
@@ -139,7 +194,7 @@ class Gates:
 
     def hold(self, seconds: float) -> None:
         """The registry asked for a pause: it holds for everybody, not only for the call that was told."""
-        now = anyio.current_time()
+        now = asyncio.get_running_loop().time()
         for gate in (self.uploads, self.polls, self.lists, self.tokens):
             gate.throttle.pacer.hold(now, seconds)
         log.info("held", seconds=round(seconds, 3), reason="Retry-After")

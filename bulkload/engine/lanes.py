@@ -3,6 +3,9 @@
 A lane holds an upload slot only while it sends; while it settles or backs off, the slot is somebody else's.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import anyio
 from anyio.abc import TaskGroup
 
@@ -28,66 +31,72 @@ class Lanes:
         self._run = run
         self._poller = poller
         self._lost_at = lost_at
-        self._places = anyio.Semaphore(run.settings.concurrency + WAITING_LANES)
+        self._most = run.settings.concurrency + WAITING_LANES
+        self._count = 0
         # Models with a lane: what the ledger shows as planned may be in a lane's hands.
         self._busy: set[tuple[int, str]] = set()
+        self._heads = self._all_heads()
+        self._taking = anyio.Lock(fast_acquire=True)
 
     async def work(self) -> None:
-        """Start lanes until nothing is left to send, or the run stops; return when the last lane ended."""
-        async with anyio.create_task_group() as lanes:
-            await self._start_in_doubt(lanes)
-            await self._start_planned(lanes)
+        """Send until nothing is left, or the run stops; return when the last lane ended."""
+        async with aclosing(self._heads), anyio.create_task_group() as lanes:
+            await self._lane(lanes)
 
-    async def _start_in_doubt(self, lanes: TaskGroup) -> None:
+    async def _lane(self, lanes: TaskGroup) -> None:
+        """One model after the other; whoever finds one lets another lane look for more."""
+        self._count += 1
+        while (head := await self._next_head()) is not None:
+            if self._count < self._most:
+                lanes.start_soon(self._lane, lanes)
+            await self._publish_model(head)
+
+    async def _next_head(self) -> LedgerEntry | None:
+        """The first entry of a model that has no lane; None when there are no more, or the run stops."""
+        async with self._taking:
+            async for head in self._heads:
+                if self._run.stop.asked:
+                    return None
+                # A model that has a lane is served by it to the end.
+                if head.model not in self._busy:
+                    self._busy.add(head.model)
+                    return head
+        return None
+
+    async def _all_heads(self) -> AsyncGenerator[LedgerEntry]:
         """What an earlier process left in doubt blocks its model, so it comes first."""
-        after = 0
+        after, line = 0, 0
         while page := await self._run.ledger.call(
             lambda store: store.in_state(State.IN_DOUBT, after, HEADS_A_PAGE)  # noqa: B023 - awaited at once
         ):
-            for item in page:
-                await self._start(lanes, item)
+            for head in page:
+                yield head
             after = page[-1].id
-
-    async def _start_planned(self, lanes: TaskGroup) -> None:
-        line = 0
-        while not self._run.stop.asked and (
-            page := await self._run.ledger.call(lambda store: store.heads(line, HEADS_A_PAGE))  # noqa: B023
-        ):
-            for item in page:
-                await self._start(lanes, item)
+        while page := await self._run.ledger.call(lambda store: store.heads(line, HEADS_A_PAGE)):  # noqa: B023
+            for head in page:
+                yield head
             line = page[-1].entry.line
 
-    async def _start(self, lanes: TaskGroup, item: LedgerEntry) -> None:
-        # A model that has a lane is served by it to the end.
-        if item.model in self._busy or self._run.stop.asked:
-            return
-        await self._places.acquire()
-        if item.model in self._busy:
-            self._places.release()
-            return
-        self._busy.add(item.model)
-        lanes.start_soon(self._lane, item)
-
-    async def _lane(self, first: LedgerEntry) -> None:
+    async def _publish_model(self, head: LedgerEntry) -> None:
         """All entries of one model, one after the other."""
-        item: LedgerEntry | None = first
+        item: LedgerEntry | None = head
         try:
             while item is not None and not self._run.stop.asked:
-                if not await self._publish(item):
+                if not await self._publish(item) or item.alone:
                     return
-                model = item.model
-                item = await self._run.ledger.call(lambda store: store.next_of_model(model))  # noqa: B023
+                item = await self._run.ledger.call(lambda store: store.next_of_model(head.model))
         except Stopped:
             pass
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
-            self._busy.discard(first.model)
-            self._places.release()
+            self._busy.discard(head.model)
 
     async def _publish(self, item: LedgerEntry) -> bool:
         """Publish one entry; False when it must wait for the next run, and later versions of its model with it."""
-        current = await self._run.ledger.call(lambda store: store.entry(item.id))
+        current = item
+        if not item.alone:
+            current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
             return True  # an earlier lane of this model was quicker than the page it was read from
         upload = Upload(self._run, current, self._lost_at)

@@ -17,6 +17,7 @@ from bulkload.engine.calls import read
 from bulkload.engine.events import log
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
+from bulkload.ledger.store import Store
 from bulkload.registry.answers import registry_time
 from bulkload.source import digest_of
 
@@ -65,12 +66,11 @@ async def _list_workspace(run: Run, workspace_id: int) -> None:
     await keep()
 
 
-async def listed_versions(run: Run, item: LedgerEntry) -> list[RegistryVersion]:
-    """The versions of one model as this run's listing has them."""
+async def have_listed(run: Run, item: LedgerEntry) -> None:
+    """See to it that this run's listing has the versions of a model."""
     if item.workspace_id in run.unlisted:
         versions = await versions_now(run, item)
         await run.ledger.call(lambda store: store.add_to_listing(versions))
-    return await run.ledger.call(lambda store: store.listed(item.model))
 
 
 async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -> list[RegistryVersion]:
@@ -92,13 +92,12 @@ async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -
     return [version for version in found if (version.workspace_id, version.name) == item.model]
 
 
-async def digest_to_compare(
-    run: Run, item: LedgerEntry, stat: SourceStat, listed: Iterable[RegistryVersion]
-) -> str | None:
+async def digest_to_compare(run: Run, item: LedgerEntry, stat: SourceStat) -> str | None:
     """The file's digest, where an equal version may be there; None where the listing rules that out.
 
     It is computed only when neither the manifest nor the ledger knows it. Raises ``OSError`` and ``SourceChanged``.
     """
+    listed = await run.ledger.call(lambda store: store.listed(item.model))
     if not any(version.size in (None, stat.size) for version in listed):
         return None
     source = item.entry.source
@@ -111,11 +110,17 @@ async def digest_to_compare(
 
 async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDecision | None:
     """An equal version that is there already, in the listing or published by this ledger for another entry."""
-    versions, claimed, siblings = await run.ledger.call(
-        lambda store: (store.listed(item.model), store.claimed(item), store.siblings(item, sha256))
-    )
+    return await run.ledger.call(lambda store: existing_in(store, run, item, sha256, store.listed(item.model)))
+
+
+def existing_in(
+    store: Store, run: Run, item: LedgerEntry, sha256: str, listed: list[RegistryVersion]
+) -> ExistingDecision | None:
+    """The same, in the ledger's thread."""
+    if item.alone and not listed:
+        return None
     content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
-    for sibling in siblings:
+    for sibling in store.siblings(item, sha256):
         same = content_of_entry(sibling.entry, sibling.workspace_id, run.default_arch) == content
         if same and sibling.entry.version == item.entry.version and sibling.version_id is not None:
             found = RegistryVersion(
@@ -125,7 +130,8 @@ async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDec
             state = State.SKIPPED if sibling.state is State.READY else State.UPLOADED
             return ExistingDecision(state=state, version=found)
     # A version that carries another label in this ledger is another version, equal or not.
-    free = [v for v in versions if claimed.get(v.version_id, item.entry.version) == item.entry.version]
+    claimed = store.claimed(item)
+    free = [v for v in listed if claimed.get(v.version_id, item.entry.version) == item.entry.version]
     return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free), retaken=item.retaken)
 
 

@@ -1,7 +1,6 @@
 """Asks the registry about versions until it has judged them: one queue by due time, no task a version."""
 
 import anyio
-from anyio.abc import TaskGroup
 
 from bulkload.core.arrival import Arrival, judge_arrival
 from bulkload.core.errors import BulkloadError, RegistryUnavailable
@@ -17,6 +16,7 @@ from bulkload.engine.gates import Stopped
 from bulkload.engine.listing import versions_now
 from bulkload.engine.run import Run, utc_now
 from bulkload.ledger.records import LedgerEntry, Outcome
+from bulkload.ledger.store import Store
 from bulkload.registry.form import sent_file_name
 
 # First polls under way at a time, and further ones: they are short, and their rate is bounded elsewhere.
@@ -28,6 +28,8 @@ SUMMARY_LAG_SECONDS = 1.0
 LOG_LINES_KEPT = 200
 ENTRIES_A_PAGE = 512
 
+_Queue = FirstPolls | FurtherPolls
+
 
 class Poller:
     """Polls versions of the ledger until they are terminal, or have been waited for long enough."""
@@ -37,7 +39,10 @@ class Poller:
         # A version's first poll keeps pace with the uploads; all further ones share a budget of their own.
         self._first = FirstPolls(run.poll_schedule)
         self._further = FurtherPolls(run.poll_schedule)
-        self._news = anyio.Event()
+        # What who waits for the next version that is due is woken up by; None: nobody waits.
+        self._news: anyio.Event | None = None
+        # Since when nothing was taken but last polls, at the end of a version's wait.
+        self._late_since: dict[_Queue, float | None] = {self._first: None, self._further: None}
         self._in_flight = 0
         self._closed = False
         # Versions that turned out to be another's.
@@ -45,7 +50,7 @@ class Poller:
 
     def add(self, item: LedgerEntry, version_id: int, *, native: bool, fresh: bool) -> None:
         """Watch a version. ``native``: it is ready at once; ``fresh``: it was made just now."""
-        self._watch(item, version_id, since=anyio.current_time(), converting=not native, fresh=fresh)
+        self._watch(item, version_id, since=self._run.clock(), converting=not native, fresh=fresh)
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
@@ -73,8 +78,10 @@ class Poller:
         async with anyio.create_task_group() as waker:
             waker.start_soon(self._wake_when_stopped)
             async with anyio.create_task_group() as polls:
-                polls.start_soon(self._serve, self._first, polls)
-                polls.start_soon(self._serve, self._further, polls)
+                for queue in (self._first, self._further):
+                    taking = anyio.Lock(fast_acquire=True)
+                    for _ in range(POLLS_IN_FLIGHT):
+                        polls.start_soon(self._serve, queue, taking)
             waker.cancel_scope.cancel()
 
     def _watch(self, item: LedgerEntry, version_id: int, *, since: float, converting: bool, fresh: bool) -> None:
@@ -92,41 +99,58 @@ class Poller:
         return self._closed and len(self._first) + len(self._further) + self._in_flight <= FEW_LEFT
 
     def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
-    async def _serve(self, queue: FirstPolls | FurtherPolls, polls: TaskGroup) -> None:
-        """Take what is due from one queue, a few at a time."""
-        places = anyio.Semaphore(POLLS_IN_FLIGHT)
-        # Since when nothing was taken but last polls, at the end of a version's wait.
-        late_since: float | None = None
+    async def _serve(self, queue: _Queue, taking: anyio.Lock) -> None:
+        """One poll after the other, of what is due."""
+        while True:
+            async with taking:
+                watch = await self._next_due(queue)
+            if watch is None:
+                return
+            await self._poll(watch)
+
+    async def _next_due(self, queue: _Queue) -> Watch | None:
+        """Wait for the next version that is due and take it; None at the end."""
         while not self._done and not self._run.stop.asked:
-            now, due = anyio.current_time(), queue.due
+            now, due = self._run.clock(), queue.due
             if due > now:
-                late_since, news = None, self._news
-                with anyio.move_on_after(None if due == NEVER else due - now):
-                    await news.wait()
+                self._late_since[queue] = None
+                await self._wait_for_news(None if due == NEVER else due - now)
                 continue
             watch = queue.pop()
-            late_since = (late_since or now) if self._is_late(watch, now) else None
-            if late_since is not None and now - late_since > self._run.settings.poll_interval.longest:
-                # Too many wait for their last turn.
+            if self._has_no_turn(queue, watch, now):
                 self._end_wait(watch)
-                self._tell()
                 continue
             self._in_flight += 1
-            await places.acquire()
-            polls.start_soon(self._poll, watch, places)
+            return watch
+        self._tell()
+        return None
 
-    def _is_late(self, watch: Watch, now: float) -> bool:
-        """Whether a version was asked about, and its wait is over."""
-        return watch.polls > 0 and now - watch.since >= self._run.settings.wait_timeout
+    async def _wait_for_news(self, seconds: float | None) -> None:
+        if self._news is None:
+            self._news = anyio.Event()
+        news = self._news
+        with anyio.move_on_after(seconds):
+            await news.wait()
+
+    def _has_no_turn(self, queue: _Queue, watch: Watch, now: float) -> bool:
+        """Whether too many wait for their last turn: nothing else was taken for longer than they may be waited for."""
+        if watch.polls == 0 or now - watch.since < self._run.settings.wait_timeout:
+            self._late_since[queue] = None
+            return False
+        since = self._late_since[queue]
+        if since is None:
+            self._late_since[queue] = since = now
+        return now - since > self._run.settings.poll_interval.longest
 
     async def _wake_when_stopped(self) -> None:
         await self._run.stop.wait()
         self._tell()
 
-    async def _poll(self, watch: Watch, places: anyio.Semaphore) -> None:
+    async def _poll(self, watch: Watch) -> None:
         try:
             if watch.polls:
                 await self._run.gates.further_polls.wait()
@@ -140,7 +164,6 @@ class Poller:
             self._run.stop.ask(error=error)
         finally:
             self._in_flight -= 1
-            places.release()
             self._tell()
 
     def _end_wait(self, watch: Watch) -> None:
@@ -154,7 +177,7 @@ class Poller:
 
     def _again_later(self, watch: Watch) -> bool:
         """Ask again in a while; False when the version was waited for long enough."""
-        now, latest = anyio.current_time(), watch.since + self._run.settings.wait_timeout
+        now, latest = self._run.clock(), watch.since + self._run.settings.wait_timeout
         if now >= latest:
             return False
         self._further.add(watch, now, latest, self._run.random.random(), few_left=self._few_left)
@@ -168,29 +191,46 @@ class Poller:
     async def _judge(self, watch: Watch, version: RegistryVersion) -> bool:
         """Whether it is ours, and whether it has ended."""
         watch.not_found = 0
-        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        given_up = await self._given_up(watch, item, version)
+        verdict = REGISTRY_TERMINAL.get(version.status or "")
+        seconds = round(self._run.clock() - watch.since, 3)
+        outcome = _ready_outcome(version, seconds)
+
+        def look_and_settle(store: Store) -> tuple[LedgerEntry, Arrival]:
+            item = store.entry(watch.entry_id)
+            arrival = _arrival(item, version)
+            if arrival is Arrival.OURS and verdict is State.READY:
+                store.move(item.id, State.READY, outcome)
+            return item, arrival
+
+        item, arrival = await self._run.ledger.call(look_and_settle)
+        given_up = None if arrival is Arrival.OURS else await self._given_up(watch, item, version, arrival)
         if given_up is not None:
             return given_up
-        verdict = REGISTRY_TERMINAL.get(version.status or "")
         if verdict is None:
             await self._note_status(watch, version)
             return False
-        await self._settle(watch, item, version, verdict)
+        if watch.fresh and watch.converting:
+            self._run.poll_schedule.note(watch.kind, watch.asked, seconds)
+        if verdict is State.ERROR:
+            outcome = await self._error_outcome(version, seconds)
+        if arrival is Arrival.OURS and verdict is State.READY:
+            self._run.moved(item, item.state, State.READY, outcome)
+        else:
+            await self._run.move(item, verdict, outcome)
+        log.info("version_" + verdict, entry=version.name, version_id=version.version_id, seconds=seconds)
         return True
 
-    async def _given_up(self, watch: Watch, item: LedgerEntry, version: RegistryVersion) -> bool | None:
-        """Whether an id that leads to something else is done with (False: not yet); None where the version is ours."""
-        file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
-        arrival = judge_arrival(*item.model, item.sha256, file_name, fence, version)
-        if arrival is Arrival.OURS:
-            return None
+    async def _given_up(
+        self, watch: Watch, item: LedgerEntry, version: RegistryVersion, arrival: Arrival
+    ) -> bool | None:
+        """Whether an id that leads to something else is done with (False: not yet); None: ours, as far as one sees."""
         if arrival is Arrival.NOT_OURS:
             await self._lose(item, f"version {version.version_id} is not the one that was sent")
             return True
-        if anyio.current_time() < watch.since + self._run.settings.settle:
+        if self._run.clock() < watch.since + self._run.settings.settle:
             return False  # listings may not show ours yet
-        if await self._ours_is_there_too(item, version, file_name if arrival is Arrival.OTHER_FILE else None):
+        sent_as = sent_file_name(item.entry.source) if arrival is Arrival.OTHER_FILE else None
+        if await self._ours_is_there_too(item, version, sent_as):
             await self._lose(item, f"version {version.version_id} is another upload's")
             return True
         if arrival is Arrival.OTHER_FILE:
@@ -212,24 +252,6 @@ class Poller:
         if version.status != watch.status:
             watch.status = version.status
             await self._run.ledger.call(lambda store: store.note_status(watch.entry_id, version.status))
-
-    async def _settle(self, watch: Watch, item: LedgerEntry, version: RegistryVersion, verdict: State) -> None:
-        """The registry has judged: write it down."""
-        seconds = round(anyio.current_time() - watch.since, 3)
-        if watch.fresh and watch.converting:
-            self._run.poll_schedule.note(watch.kind, watch.asked, seconds)
-        if verdict is State.ERROR:
-            outcome = await self._error_outcome(version, seconds)
-        else:
-            outcome = Outcome(
-                status=version.status,
-                version_uuid=version.uuid,
-                finished_at=utc_now(),
-                convert_seconds=seconds,
-                message=None if version.sha256 is not None else "unverified: the registry shows no digest",
-            )
-        log.info("version_" + verdict, entry=version.name, version_id=version.version_id, seconds=seconds)
-        await self._run.move(item, verdict, outcome)
 
     async def _error_outcome(self, version: RegistryVersion, seconds: float) -> Outcome:
         if version.error_summary is None:
@@ -279,7 +301,7 @@ class Poller:
         missing = all(version.version_id != watch.version_id for version in await versions_now(self._run, item))
         if missing:
             # It was an answer after all, and no outage.
-            self._run.gates.polls.answered(anyio.current_time())
+            self._run.gates.polls.answered(self._run.clock())
         return missing
 
     async def _not_found(self, watch: Watch) -> bool:
@@ -310,3 +332,19 @@ class Poller:
         log.warning("in_doubt", entry=item.entry.name, reason=reason)
         await self._run.ledger.call(lambda store: store.disown(item.id, reason))
         self._run.count(item, item.state, State.IN_DOUBT)
+
+
+def _arrival(item: LedgerEntry, version: RegistryVersion) -> Arrival:
+    """What a version is to the entry that holds its id."""
+    file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
+    return judge_arrival(*item.model, item.sha256, file_name, fence, version)
+
+
+def _ready_outcome(version: RegistryVersion, seconds: float) -> Outcome:
+    return Outcome(
+        status=version.status,
+        version_uuid=version.uuid,
+        finished_at=utc_now(),
+        convert_seconds=seconds,
+        message=None if version.sha256 is not None else "unverified: the registry shows no digest",
+    )

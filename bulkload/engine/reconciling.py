@@ -36,7 +36,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     """
     size = item.stat.size if item.stat is not None else 0
     until = lost_at + settle_seconds(run.settings.settle, size)
-    with anyio.move_on_after(max(0.0, until - anyio.current_time())):
+    with anyio.move_on_after(max(0.0, until - run.clock())):
         await run.stop.wait()
     if run.stop.asked:
         return Reconciled(State.IN_DOUBT)

@@ -1,11 +1,10 @@
 """What one run carries around: its settings, the two outside things, its budgets, its counts and why it ends."""
 
+import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-import anyio
 
 from bulkload.core.bounds import FailureStreak, Window
 from bulkload.core.errors import TooManyFailures
@@ -67,8 +66,10 @@ class Run:
         self.progress = progress
         self.stop = stop
         self.random = random.Random()  # noqa: S311 - jitter, no secret
-        # Rows of an earlier process settle from here on, on the monotonic clock.
-        self.started = anyio.current_time()
+        # The monotonic clock, in seconds. anyio asks each time which event loop this is.
+        self.clock = asyncio.get_running_loop().time
+        # Rows of an earlier process settle from here on.
+        self.started = self.clock()
         self.budget = RetryBudget()
         self.poll_schedule = PollSchedule(settings.poll_interval)
         self.conversions = Conversions(settings.max_converting)
@@ -96,7 +97,11 @@ class Run:
     async def move(self, item: LedgerEntry, after: State, outcome: Outcome, *, before: State | None = None) -> None:
         """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""
         await self.ledger.call(lambda store: store.move(item.id, after, outcome))
-        self.count(item, before or item.state, after)
+        self.moved(item, before or item.state, after, outcome)
+
+    def moved(self, item: LedgerEntry, before: State, after: State, outcome: Outcome) -> None:
+        """The ledger moved an entry: keep the counts, and see whether it was one failure too many."""
+        self.count(item, before, after)
         if after is State.FAILED:
             self._watch(self._refusals, outcome)
         elif after is State.ERROR:

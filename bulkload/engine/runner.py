@@ -191,7 +191,7 @@ async def _send_and_poll(run: Run) -> None:
             poller.close()
         if run.stop.asked or not poller.lost:
             return
-        lost_at = anyio.current_time()
+        lost_at = run.clock()
 
 
 async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
@@ -241,7 +241,7 @@ async def _summarise(run: Run) -> RunSummary:
         retries=run.retries,
         adopted=run.adopted,
         duplicates=run.duplicates,
-        elapsed_seconds=round(anyio.current_time() - run.started, 3),
+        elapsed_seconds=round(run.clock() - run.started, 3),
         failures=failures,
     )
     text = msgspec.json.encode(summary).decode()

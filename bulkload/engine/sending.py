@@ -16,9 +16,10 @@ from bulkload.core.settings import OnExisting
 from bulkload.core.states import State
 from bulkload.engine.calls import have_token
 from bulkload.engine.gates import Stopped
-from bulkload.engine.listing import digest_to_compare, find_existing, listed_versions, versions_now
+from bulkload.engine.listing import digest_to_compare, existing_in, find_existing, have_listed, versions_now
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
+from bulkload.ledger.store import Store
 from bulkload.registry.form import Form, upload_form, upload_metadata
 from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_of
 
@@ -43,9 +44,11 @@ class WrongDigest(Exception):
 class Sending:
     """One attempt. What it leaves behind says how far it came."""
 
-    def __init__(self, run: Run, item: LedgerEntry) -> None:
+    def __init__(self, run: Run, item: LedgerEntry, *, as_planned: bool = False) -> None:
+        """``as_planned``: the file is expected to be as it was when it was planned."""
         self._run = run
         self._item = item
+        self._as_planned = as_planned
         # The intent is on disk: bytes may have left.
         self.intended = False
         # The seal is on disk: the last byte may have left.
@@ -61,38 +64,40 @@ class Sending:
         nothing of it; ``OSError`` for the file; ``Stopped``.
         """
         entry, run = self._item.entry, self._run
-        stat = await anyio.to_thread.run_sync(stat_of, entry.source)
+        stat = self._item.stat if self._as_planned else None
+        if stat is None:
+            stat = await anyio.to_thread.run_sync(stat_of, entry.source)
+        fence: frozenset[int] | None = None
         if run.settings.on_existing is OnExisting.UPLOAD or self._item.retaken:
             # An equal version may be there already: only an exact fence tells it from ours.
-            listed = await versions_now(run, self._item)
+            fence = frozenset(version.version_id for version in await versions_now(run, self._item))
         else:
-            listed = await listed_versions(run, self._item)
-        fence = frozenset(version.version_id for version in listed)
+            await have_listed(run, self._item)
         form = upload_form(upload_metadata(entry, self._item.workspace_id), PurePath(entry.source).name)
         if stat.size <= min(SMALL_FILE_BYTES, self._slice_size):
             return await self._send_small(call, form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
         if run.settings.on_existing is OnExisting.SKIP:
-            known = await digest_to_compare(run, self._item, stat, listed)
+            known = await digest_to_compare(run, self._item, stat)
             if known is not None:
                 await self._refuse_equal(known)
         return await self._send_large(call, form, fence)
 
-    async def _send_small(self, call: str, form: Form, fence: frozenset[int]) -> int:
+    async def _send_small(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """One read, one commit for intent and seal, one body."""
         file = await read_small(self._item.entry.source)
-        await self._check(file.sha256)
+        self._refuse_wrong(file.sha256)
         await self._wait_for_leave(large=False)
-        await self._run.gates.bytes.wait(len(file.data))
         await self._intend(file.stat, fence, file.sha256)
         self.sealed = True
+        await self._run.gates.bytes.wait(len(file.data))
         self._run.progress.bytes_sent += len(file.data)
         body = b"".join((form.head, file.data, form.tail))
         await self._depart()
         self.sent_at = self.began
         return await self._run.registry.upload(call, form, file.stat.size, body)
 
-    async def _send_large(self, call: str, form: Form, fence: frozenset[int]) -> int:
+    async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
         async with LocalFile(self._item.entry.source) as file:
             await self._wait_for_leave(large=True)
@@ -128,26 +133,44 @@ class Sending:
 
     async def _depart(self) -> None:
         await self._run.gates.uploads.depart()
-        self.began = anyio.current_time()
+        self.began = self._run.clock()
 
-    async def _intend(self, stat: SourceStat, fence: frozenset[int], sha256: str | None) -> None:
-        await self._run.ledger.call(lambda store: store.intend(self._item.id, stat, fence, sha256))
-        self._run.count(self._item, State.PLANNED, State.UPLOADING)
+    async def _intend(self, stat: SourceStat, fence: frozenset[int] | None, sha256: str | None) -> None:
+        """Look once more whether the same is there, and put the intent on disk: one commit.
+
+        ``fence``: None for what the run's listing has; ``sha256``: None for a body that is sealed later.
+        """
+        run, item = self._run, self._item
+
+        def look_and_intend(store: Store) -> ExistingDecision | None:
+            listed = store.listed(item.model)
+            if sha256 is not None and run.settings.on_existing is OnExisting.SKIP:
+                found = existing_in(store, run, item, sha256, listed)
+                if found is not None:
+                    return found
+            behind = frozenset(version.version_id for version in listed) if fence is None else fence
+            store.intend(item.id, stat, behind, sha256)
+            return None
+
+        found = await run.ledger.call(look_and_intend)
+        if found is not None:
+            run.gates.uploads.turn_back()
+            raise FoundEqual(found, sha256 or "")
+        run.count(item, State.PLANNED, State.UPLOADING)
         self.intended = True
 
     async def _seal(self, sha256: str) -> None:
-        await self._check(sha256)
+        self._refuse_wrong(sha256)
+        await self._refuse_equal(sha256)
         await self._run.ledger.call(lambda store: store.seal(self._item.id, sha256))
         self.sealed = True
 
-    async def _check(self, sha256: str) -> None:
-        """The bytes are the right ones, and they are not there yet."""
+    def _refuse_wrong(self, sha256: str) -> None:
         declared, source = self._item.entry.sha256, self._item.entry.source
         if declared is not None and declared != sha256:
             raise WrongDigest(
                 f"{source} has sha256 {sha256}, the manifest says {declared}; mend whichever is wrong and run again"
             )
-        await self._refuse_equal(sha256)
 
     async def _refuse_equal(self, sha256: str) -> None:
         if self._run.settings.on_existing is OnExisting.SKIP:

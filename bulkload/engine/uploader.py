@@ -83,9 +83,9 @@ class Upload:
                 self.holds_place = False
 
     async def _attempt_now(self) -> None:
-        sending = Sending(self._run, self._item)
+        sending = Sending(self._run, self._item, as_planned=self._attempts == 0)
         try:
-            async with self._run.gates.slots.limiter:
+            async with self._run.gates.slots:
                 await self._send(sending)
         except FoundEqual as found:
             outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
@@ -112,12 +112,12 @@ class Upload:
     async def _send(self, sending: Sending) -> None:
         if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
             return  # nothing new, or by the other route: that one takes a place first
-        if not self._run.window.admits(anyio.current_time(), self._size):
+        if not self._run.window.admits(self._run.clock(), self._size):
             self.postponed = True
             self._run.postponed += 1
             return
         self._attempts += 1
-        began = anyio.current_time()
+        began = self._run.clock()
         try:
             version_id = await sending.send(NATIVE_CALL if self.native else CONVERT_CALL)
         finally:
@@ -125,13 +125,13 @@ class Upload:
                 self.state = State.UPLOADING
         self._run.budget.earn()
         self._note_answer(sending)
-        seconds = anyio.current_time() - began
+        seconds = self._run.clock() - began
         self._run.window.uploaded(self._size, seconds)
         await self._uploaded(version_id, round(seconds, 3))
 
     def _note_answer(self, sending: Sending, failure: Failure | None = None) -> None:
         """Let the gates learn from how it went."""
-        gates, now = self._run.gates, anyio.current_time()
+        gates, now = self._run.gates, self._run.clock()
         self._first_began = min(self._first_began, sending.began)
         gates.uploads.answered(sending.began, failure)
         # A large body's last bytes still lie in buffers when it has been handed over.
@@ -147,7 +147,8 @@ class Upload:
         outcome = Outcome(version_id=version_id, owned=True, uploaded_at=utc_now(), upload_seconds=seconds)
 
         def arrive(store: Store) -> None:
-            message = OUT_OF_ORDER if store.later_published(self._item) else None
+            out_of_order = not self._item.alone and store.later_published(self._item)
+            message = OUT_OF_ORDER if out_of_order else None
             store.move(self._item.id, State.UPLOADED, msgspec.structs.replace(outcome, message=message))
 
         try:
@@ -236,7 +237,7 @@ class Upload:
             await self._move(State.PLANNED, Outcome(message="the file changed while it was read"))
 
     async def _doubt(self, reason: str) -> None:
-        self._lost_at = anyio.current_time()
+        self._lost_at = self._run.clock()
         log.warning("in_doubt", entry=self._item.entry.name, reason=reason)
         await self._move(State.IN_DOUBT, Outcome(message=reason))
 

@@ -33,15 +33,18 @@ class Queries:
     def heads(self, after_line: int, most: int) -> list[LedgerEntry]:
         """The next planned entries behind ``after_line`` that are the first of their model to be sent."""
         # Each NOT EXISTS is one step in entries_sending, however many versions the model has.
-        of_model = f"SELECT 1 FROM entries WHERE workspace_id = head.workspace_id AND name = head.name AND {_SENDING}"
-        return self._entries(
-            f"SELECT {COLUMNS} FROM entries AS head WHERE state = 'planned' AND line > ?"
+        any_of_model = "SELECT 1 FROM entries WHERE workspace_id = head.workspace_id AND name = head.name"
+        of_model = f"{any_of_model} AND {_SENDING}"
+        rows = self.connection.execute(
+            f"SELECT {COLUMNS}, NOT EXISTS ({any_of_model} AND id <> head.id)"
+            " FROM entries AS head WHERE state = 'planned' AND line > ?"
             f" AND NOT EXISTS ({of_model} AND state = 'uploading')"
             f" AND NOT EXISTS ({of_model} AND state = 'in_doubt')"
             f" AND NOT EXISTS ({of_model} AND state = 'planned' AND line < head.line)"
             " ORDER BY line LIMIT ?",
             (after_line, most),
         )
+        return [ledger_entry(row[:-1], alone=bool(row[-1])) for row in rows]
 
     def next_of_model(self, model: tuple[int, str]) -> LedgerEntry | None:
         """The first planned entry of a model, when nothing of the model is in flight or in doubt."""

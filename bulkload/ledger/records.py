@@ -38,6 +38,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     retaken: bool
     # In the manifest of this run.
     listed: bool
+    # Known to be the only entry of its model in this ledger.
+    alone: bool = False
 
     @property
     def model(self) -> tuple[int, str]:
@@ -61,15 +63,15 @@ class DamagedRow(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
-def ledger_entry(row: tuple[Any, ...]) -> LedgerEntry:
+def ledger_entry(row: tuple[Any, ...], *, alone: bool = False) -> LedgerEntry:
     """A row of ``COLUMNS`` as a record. Raises ``DamagedRow``."""
     try:
-        return _decode_row(row)
+        return _decode_row(row, alone=alone)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise DamagedRow(f"entry {row[0]}: {error}") from None
 
 
-def _decode_row(row: tuple[Any, ...]) -> LedgerEntry:
+def _decode_row(row: tuple[Any, ...], *, alone: bool) -> LedgerEntry:
     id_, workspace_id, spec, state, size, inode, mtime, ctime, sha256, fence, sealed, version_id, *flags, line = row
     owned, retaken = flags
     stat = None if inode is None else SourceStat(size=size, inode=inode, mtime_ns=mtime, ctime_ns=ctime)
@@ -86,6 +88,7 @@ def _decode_row(row: tuple[Any, ...]) -> LedgerEntry:
         owned=bool(owned),
         retaken=bool(retaken),
         listed=line is not None,
+        alone=alone,
     )
 
 

@@ -1,5 +1,7 @@
 """The one thread that owns the ledger's connection and commits in groups.
 
+An operation may be run twice before it is committed: it has no effect beyond the ledger.
+
 Callers hand it operations; it takes all that wait, runs them in one transaction, commits once, and only then lets the
 callers go on: durable when the call returns, and cheap when many call at once. It never waits for more to come.
 """
@@ -93,6 +95,17 @@ class Writer:
         return group
 
     def _commit(self, store: Store, group: list[Call]) -> list[Outcome]:
+        try:
+            store.begin()
+            outcomes: list[Outcome] = [(future, operation(store), None) for operation, future in group]
+            store.commit()
+        except Exception:  # noqa: BLE001 - whose fault it is comes out one by one
+            store.roll_back()
+            return self._commit_one_by_one(store, group)
+        return outcomes
+
+    def _commit_one_by_one(self, store: Store, group: list[Call]) -> list[Outcome]:
+        """Again, so that an operation that raises spares the others: rare, and dear for those that do not."""
         try:
             store.begin()
             outcomes = [self._attempt(store, *call) for call in group]
