@@ -19,7 +19,7 @@ from bulkload.core.summary import RequestCounts, RunSummary
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.report.logs import set_up_logs
+from bulkload.report.logs import logs
 from bulkload.report.progress import ProgressView, show_progress
 from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
 
@@ -97,7 +97,6 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
 
     Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
     """
-    set_up_logs(int(verbose))
     progress, stop, last_resort = Progress(), Stop(), LastResort()
 
     async def attended() -> T:
@@ -111,7 +110,8 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
         return result
 
     try:
-        result: T = run_loop(attended)
+        with logs(verbose=verbose):
+            result: T = run_loop(attended)
     except KeyboardInterrupt as interrupt:
         raise interrupted_by(interrupt) from None
     finally:

@@ -6,7 +6,6 @@ seal on disk, then the last piece.
 
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from pathlib import PurePath
 
 import anyio
 
@@ -73,7 +72,7 @@ class Sending:
             fence = frozenset(version.version_id for version in await versions_now(run, self._item))
         else:
             await have_listed(run, self._item)
-        form = upload_form(upload_metadata(entry, self._item.workspace_id), PurePath(entry.source).name)
+        form = upload_form(upload_metadata(entry, self._item.workspace_id), entry.source)
         if stat.size <= min(SMALL_FILE_BYTES, self._slice_size):
             return await self._send_small(call, form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
@@ -127,7 +126,8 @@ class Sending:
         """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
         await self._run.gates.uploads.enter()
         # What fails here is no attempt.
-        await have_token(self._run, large=large)
+        if not self._run.registry.has_token(large=large):
+            await have_token(self._run, large=large)
         if self._run.stop.asked:
             raise Stopped
 

@@ -60,9 +60,9 @@ class TokenSource:
 
     async def current(self, *, large: bool = False) -> str:
         """The token to send; ``large``: ahead of a large body. Raises ``NotAuthorised``, ``CallFailed``."""
-        if not self._serves(large=large):
+        if not self.serves(large=large):
             async with self._lock:
-                if not self._serves(large=large):
+                if not self.serves(large=large):
                     await self._renew()
         if self._token is None:
             raise AssertionError("renewed, or raised")
@@ -73,7 +73,8 @@ class TokenSource:
         if self._token is not None and self._token.word == word:
             self._refused = reason
 
-    def _serves(self, *, large: bool) -> bool:
+    def serves(self, *, large: bool = False) -> bool:
+        """Whether the token at hand may be sent."""
         if self._token is None or self._refused is not None:
             return False
         return anyio.current_time() < (self._due_for_large if large else self._due)

@@ -92,6 +92,10 @@ class Registry:
         """
         return await self._transport.tokens.current(large=large)
 
+    def has_token(self, *, large: bool = False) -> bool:
+        """Whether the next request has a token, so that ``token`` need not be awaited before it."""
+        return self._transport.tokens.serves(large=large)
+
     async def is_reached(self) -> bool:
         """Whether something takes connections where requests go first: the host, or the proxy before it."""
         return await is_reached(self.proxy or self.endpoint, self._connect_timeout)

@@ -1,8 +1,8 @@
 """The upload's ``multipart/form-data``: metadata first, then the file, with an exact length."""
 
+import posixpath
 import secrets
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -46,6 +46,14 @@ def _framework_config(entry: Entry) -> dict[str, Any] | None:
     return None if default is None else {"framework": conversion.framework, "config": dict(default)}
 
 
+# 128 random bits of this process: no file holds them by accident, and none can be made to.
+BOUNDARY = f"bulkload-{secrets.token_hex(16)}"
+_BEGIN = (
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="metadata"\r\nContent-Type: application/json\r\n\r\n'
+).encode()
+_END = f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What stands before and behind the file's bytes."""
@@ -66,18 +74,13 @@ class Form:
 
 def upload_form(metadata: bytes, file_name: str) -> Form:
     """The form around a file."""
-    # 128 random bits: no file holds them by accident.
-    boundary = f"bulkload-{secrets.token_hex(16)}"
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="metadata"\r\nContent-Type: application/json\r\n\r\n'
-    ).encode()
-    head += metadata
+    head = _BEGIN + metadata
     head += (
-        f"\r\n--{boundary}\r\n"
+        f"\r\n--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="file"; filename="{sent_file_name(file_name)}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
-    return Form(boundary=boundary, head=head, tail=f"\r\n--{boundary}--\r\n".encode())
+    return Form(boundary=BOUNDARY, head=head, tail=_END)
 
 
 def sent_file_name(path: str) -> str:
@@ -87,5 +90,5 @@ def sent_file_name(path: str) -> str:
     As browsers write it (WHATWG multipart/form-data): quotes and line breaks are percent-encoded.
     """
     # A name on disk that is no UTF-8 gets question marks.
-    name = PurePath(path).name.encode("utf-8", "replace").decode()
+    name = posixpath.basename(path).encode("utf-8", "replace").decode()
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,17 +1,29 @@
 """Log events with fields, for whoever asks for them with -v."""
 
-import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import structlog
+from bulkload.engine.events import log
 
 
-def set_up_logs(verbosity: int) -> None:
-    """Send events to standard error: none by default, what happens with -v."""
-    level = logging.INFO if verbosity > 0 else logging.CRITICAL
+@contextmanager
+def logs(*, verbose: bool) -> Iterator[None]:
+    """Send events to standard error, or nowhere."""
+    if verbose:
+        _set_up()
+    log.silent = not verbose
+    try:
+        yield
+    finally:
+        log.silent = False
+
+
+def _set_up() -> None:
+    import structlog
+
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -8,7 +8,9 @@ import stat as file_kinds
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ParamSpec, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 from aiofiles import ospath
@@ -19,6 +21,8 @@ from bulkload.core.records import SourceStat
 PIECE_SIZE_BYTES = 1 << 20
 # Up to here a file is one read and one body.
 SMALL_FILE_BYTES = PIECE_SIZE_BYTES
+# Few, so that those of a slow file system are read beside each other.
+FILES_A_HOP = 8
 # A file system's clock may stand still for so long: a file that is changed twice meanwhile shows one and the same time.
 CLOCK_TICK_SECONDS = 0.02
 
@@ -50,9 +54,54 @@ def stat_of(path: str) -> SourceStat:
     return _record(os.stat(path))  # noqa: PTH116 - a million files, and Path costs as much again
 
 
-@in_thread
-def read_small(path: str) -> SmallFile:
-    """Read a small file whole, in one hop to a thread. Raises ``OSError`` and ``SourceChanged``."""
+async def read_small(path: str) -> SmallFile:
+    """Read a small file whole. Raises ``OSError`` and ``SourceChanged``.
+
+    A hop to a thread costs as much as reading: files that are asked for at the same time share one.
+    """
+    loop = asyncio.get_running_loop()
+    wanted: asyncio.Future[SmallFile] = loop.create_future()
+    together = _wanted.setdefault(loop, [])
+    if not together:
+        loop.call_soon(_start_reading, loop)
+    together.append((path, wanted))
+    return await wanted
+
+
+_Wanted = list[tuple[str, "asyncio.Future[SmallFile]"]]
+# What is asked for in this turn of each event loop.
+_wanted: WeakKeyDictionary[asyncio.AbstractEventLoop, _Wanted] = WeakKeyDictionary()
+
+
+def _start_reading(loop: asyncio.AbstractEventLoop) -> None:
+    together = _wanted.pop(loop)
+    for start in range(0, len(together), FILES_A_HOP):
+        some = together[start : start + FILES_A_HOP]
+        hop = loop.run_in_executor(None, _read_each, [path for path, _ in some])
+        hop.add_done_callback(partial(_give_out, some))
+
+
+def _give_out(some: _Wanted, hop: "asyncio.Future[list[SmallFile | Exception]]") -> None:
+    for (_, wanted), found in zip(some, hop.result(), strict=True):
+        if wanted.done():
+            continue  # nobody waits for it any more
+        if isinstance(found, Exception):
+            wanted.set_exception(found)
+        else:
+            wanted.set_result(found)
+
+
+def _read_each(paths: list[str]) -> list[SmallFile | Exception]:
+    found: list[SmallFile | Exception] = []
+    for path in paths:
+        try:
+            found.append(_read_whole(path))
+        except (OSError, SourceChanged) as error:
+            found.append(error)
+    return found
+
+
+def _read_whole(path: str) -> SmallFile:
     descriptor, before = _open(path)
     try:
         if before.size > SMALL_FILE_BYTES:

@@ -270,8 +270,8 @@ class Client:
     def answered_at(self) -> datetime:
         return self._registry.date
 
-    async def token(self, *, large: bool = False) -> str:
-        return "token"
+    def has_token(self, *, large: bool = False) -> bool:
+        return True
 
     async def config(self) -> dict[str, Any]:
         return {"default_arch": "x86"}
