@@ -211,6 +211,7 @@ def test_a_burst_that_is_refused_teaches_the_rate() -> None:
     assert decision.before is None
     assert decision.reason == "429"
     assert decision.after == pytest.approx(20.0, rel=0.1)
+    assert decision.after is not None
     assert decision.after < 20.0
     assert learnt.rate(3600.0) == decision.after  # nothing was taken since: no reason to go up
 
