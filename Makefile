@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 
-.PHONY: demo test crash conformance check format lint types samples docs simulate lock clean
+.PHONY: demo test crash conformance bench bench-quick check format lint types samples docs simulate lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -23,6 +23,19 @@ crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm 
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed  ## The vendor's SDK, its generated client, curl and requests as witnesses
 	BULKLOAD=$(CURDIR)/$(BIN)/bulkload $(CONFORMANCE)/bin/pytest -q -c tests/conformance/pytest.ini tests/conformance
+
+# In turn with curl, openssl, requests and the vendor's SDK, against a server that costs next to nothing.
+DISCARDING_SERVER := benchmarks/build/server
+ROWS ?=
+bench: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## bulkload against its peers, in under ten minutes; ROWS="small-files help" for some
+	$(BIN)/python -m benchmarks $(ROWS)
+
+bench-quick: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## The same with smaller sizes and fewer rounds, in about a minute
+	$(BIN)/python -m benchmarks --quick $(ROWS)
+
+$(DISCARDING_SERVER): benchmarks/server.c
+	mkdir -p $(@D)
+	cc -O2 -Wall -Wextra -Werror -o $@ $<
 
 check: lint types test  ## Everything a change must pass
 
@@ -65,4 +78,4 @@ $(CONFORMANCE)/.installed: tests/conformance/requirements.txt tests/conformance/
 	touch $@
 
 clean:
-	rm -rf .venv $(CONFORMANCE) .mypy_cache .pytest_cache .ruff_cache bulkload-demo
+	rm -rf .venv $(CONFORMANCE) benchmarks/build .mypy_cache .pytest_cache .ruff_cache bulkload-demo

@@ -69,7 +69,7 @@ class ProgressView:
         self._publishing: tuple[float, int] | None = None
 
     def line(self, now: float) -> str:
-        """``42/60 done, 12.3 MB, 3.4 MB/s, 12s left: 1 failed, 4 converting, 30 ready, 18 to do``."""
+        """``42/60 done, 12.3 MB, 3.4 MB/s, 12s left, 20s, 8 at a time: 4 converting, 30 ready, 18 to do``."""
         progress, elapsed = self._progress, show_duration(now - self._started)
         states = progress.states
         if not states:
@@ -80,9 +80,23 @@ class ProgressView:
             self._publishing = (now, done)
         total = states.total()
         parts = [f"{done:,}/{total:,} done", show_bytes(progress.bytes_sent), *self._pace(now, done, total), elapsed]
+        parts += self._limits(now)
         counts = ", ".join(f"{states[state]:,} {word}" for state, word in WORDS.items() if states[state])
         prefix = "" if progress.phase == "publishing" else f"{progress.phase}: "
         return f"{prefix}{', '.join(parts)}: {counts}"
+
+    def _limits(self, now: float) -> list[str]:
+        """How much at a time, how fast at the most, and whether the registry asked for a pause."""
+        gates, states = self._progress.gates, self._progress.states
+        if gates is None or not states[State.PLANNED] + states[State.UPLOADING]:
+            return []
+        throttle, parts = gates.uploads.throttle, [f"{gates.slots.concurrency.limit} at a time"]
+        rate, held = throttle.rate(now), throttle.pacer.held(now)
+        if rate is not None:
+            parts.append(f"at most {rate:.3g} uploads/s")
+        if held:
+            parts.append(f"held for {show_duration(held)}")
+        return parts
 
     def _pace(self, now: float, done: int, total: int) -> list[str]:
         """Bytes a second, and how long the rest will take at the pace so far."""

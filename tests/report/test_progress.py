@@ -1,9 +1,13 @@
 """What people read while a run works."""
 
 from collections import Counter
+from pathlib import Path
 
+from bulkload.core.settings import Settings
 from bulkload.core.states import State
+from bulkload.engine.gates import Gates
 from bulkload.engine.run import Progress
+from bulkload.engine.stopping import Stop
 from bulkload.report.progress import ProgressView
 
 
@@ -33,6 +37,19 @@ def test_speed_and_time_left_are_those_since_publishing_began():
     progress.states = progress_with(READY=60, PLANNED=40).states
     progress.bytes_sent = 5_000_000
     assert view.line(15.0) == "60/100 done, 5.0 MB, 1.0 MB/s, 20s left, 15s: 60 ready, 40 to do"
+
+
+def test_what_holds_the_uploads_back_is_said():
+    """How many at a time, the rate that was asked for or learnt, and a pause that the registry asked for."""
+    settings = Settings(manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), upload_rate=12.5)
+    progress = progress_with(READY=5, PLANNED=5)
+    progress.gates = Gates(settings, Stop())
+    view = ProgressView(progress, 0.0)
+    assert "1.0s, 4 at a time, at most 12.5 uploads/s: 5 ready" in view.line(1.0)
+    progress.gates.uploads.throttle.pacer.hold(1.0, 30.0)
+    assert "at most 12.5 uploads/s, held for 29s: 5 ready" in view.line(2.0)
+    progress.states = progress_with(READY=5, UPLOADED=5).states
+    assert "at a time" not in view.line(3.0)
 
 
 def test_no_estimate_is_made_from_too_little():

@@ -1,0 +1,91 @@
+"""Starts the peers, and sees to it that they do all of their work."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.bulkload_runs import environment_of
+from benchmarks.processes import Ended, Process
+from benchmarks.server import DiscardingServer
+from benchmarks.work import Models
+
+HERE = Path(__file__).parent
+# Of the virtual environment that `make conformance` uses too: the SDK pins libraries that bulkload needs newer.
+PYTHON = HERE.parents[1] / ".venv-conformance" / "bin" / "python"
+
+
+def _start(models: Models, *command: str, words: str = "") -> Process:
+    folder = models.manifest.parent
+    return Process(list(command), folder, environment_of(folder), words=words)
+
+
+def curl(models: Models, server: DiscardingServer, at_a_time: int) -> Ended:
+    """``curl --parallel`` uploads all, then polls all."""
+    with _start_curl(models, server, at_a_time) as process:
+        ended = process.succeed()
+    server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
+    return ended
+
+
+def curl_and_openssl(models: Models, server: DiscardingServer, at_a_time: int) -> tuple[Ended, Ended]:
+    """``curl`` uploads while ``openssl`` digests the same files beside it, as many at a time."""
+    names = "\n".join(file.name for file in models.files)
+    digest = ("xargs", "-P", str(at_a_time), "-n", "1", "openssl", "dgst", "-sha256")
+    with ExitStack() as stack:
+        uploading = stack.enter_context(_start_curl(models, server, at_a_time))
+        digesting = stack.enter_context(_start(models, *digest, words=names))
+        both = uploading.succeed(), digesting.succeed()
+    server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
+    return both
+
+
+def with_requests(models: Models, server: DiscardingServer) -> Ended:
+    """The script with ``requests`` and threads."""
+    return _run_script("with_requests.py", models, server)
+
+
+def with_sdk(models: Models, server: DiscardingServer) -> Ended:
+    """The script with the vendor's SDK."""
+    return _run_script("with_sdk.py", models, server)
+
+
+def _run_script(name: str, models: Models, server: DiscardingServer) -> Ended:
+    folder = str(models.manifest.parent)
+    with _start(models, str(PYTHON), str(HERE / name), server.endpoint, folder) as process:
+        ended = process.succeed()
+    server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
+    return ended
+
+
+def _start_curl(models: Models, server: DiscardingServer, at_a_time: int) -> Process:
+    """One process for all uploads and, when they are done, one for all polls: ``curl ... && curl ...``.
+
+    A config file is the only way to give it thousands. It cannot read an id out of an answer, and need not: the
+    server's ids are 1, 2, 3 ...
+    """
+    api = f"{server.endpoint}/v1/api/models"
+    transfers = {
+        "uploads.curl": [_upload_transfer(file, f"{api}/upload") for file in models.files],
+        "polls.curl": [_poll_transfer(number, f"{api}/get_version_by_id") for number in range(1, models.count + 1)],
+    }
+    for name, listed in transfers.items():
+        (models.manifest.parent / name).write_text("next\n".join(listed))
+    curl = f"curl -sS --no-progress-meter --fail-early --parallel --parallel-max {at_a_time} --config"
+    return _start(models, "sh", "-c", " && ".join(f"{curl} {name}" for name in transfers))
+
+
+def _upload_transfer(file: Path, url: str) -> str:
+    conversion = {"framework": "onnx", "python_version": "3.8", "requirements": []}
+    metadata = {"name": file.stem, "visibility": "private", "workspace_id": 1, "conversion": conversion}
+    part = f"metadata={json.dumps(metadata)};type=application/json"
+    return _transfer(url, f"form = {json.dumps(part)}", f'form = "file=@{file.name};type=application/octet-stream"')
+
+
+def _poll_transfer(version_id: int, url: str) -> str:
+    asked = json.dumps({"model_version_id": version_id})
+    return _transfer(url, f"data = {json.dumps(asked)}", 'header = "Content-Type: application/json"')
+
+
+def _transfer(url: str, *lines: str) -> str:
+    common = (f'url = "{url}"', 'header = "Authorization: Bearer a-token"', 'output = "/dev/null"', "fail")
+    return "\n".join((*common, *lines, ""))
