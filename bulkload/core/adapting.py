@@ -21,12 +21,12 @@ BELOW_REFUSED = 0.98
 RATE_CUT = 0.95
 # ... and comes back within this time, ever slower as it comes near (CUBIC, RFC 9438); then it grows ever faster.
 RETURN_SECONDS = 15.0
-# A limit that is met again where it was expected is trusted for longer, up to
-LONGEST_RETURN_SECONDS = 60.0
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
-# What is refused this near to the limit has met it again.
-NEAR_LIMIT = 0.9
+# Limits are counted in seconds at the shortest: so long after a cut, what was sent before it may still fill the
+# registry's second. What is refused meanwhile says nothing about the limit; the rate alone is cut, to this share.
+LIMIT_SECONDS = 1.0
+REFUSED_AGAIN_CUT = 0.8
 # What passes may be so much above the mean of the time since the last refusal, pauses included.
 ABOVE_MEAN = 1.25
 LOWEST_RATE = 1.0
@@ -113,7 +113,6 @@ class LearntRate:
     # What it was cut to, and since when calls are accepted again; None: not yet.
     _low: float = 0.0
     _since: float | None = None
-    _return_seconds: float = RETURN_SECONDS
     # Accepted since the last refusal, or since the first call.
     _accepted: int = 0
     _counting_since: float = float("-inf")
@@ -125,9 +124,9 @@ class LearntRate:
         if self._since is None:
             return self._low
         passed = now - self._since
-        if passed < self._return_seconds:
-            return self._limit - (self._limit - self._low) * (1.0 - passed / self._return_seconds) ** 3
-        doublings = ((passed - self._return_seconds) / DOUBLING_SECONDS) ** 2
+        if passed < RETURN_SECONDS:
+            return self._limit - (self._limit - self._low) * (1.0 - passed / RETURN_SECONDS) ** 3
+        doublings = ((passed - RETURN_SECONDS) / DOUBLING_SECONDS) ** 2
         return None if doublings > FORGOTTEN else self._limit * 2.0**doublings
 
     def accepted(self, now: float, began: float) -> None:
@@ -145,21 +144,21 @@ class LearntRate:
         if began < self._counting_since and self._limit is not None:
             return None
         before = self.rate(now)
-        self._low, self._return_seconds = self._cut(now, before)
+        self._low = max(LOWEST_RATE, self._cut(began, before))
         self._accepted, self._counting_since, self._since = 0, now, None
         return Decision(before, self._low, reason)
 
-    def _cut(self, now: float, rate: float | None) -> tuple[float, float]:
-        """The new limit; what to cut to, and how long the way back is to take."""
+    def _cut(self, began: float, rate: float | None) -> float:
+        """Learn the limit; returns what to cut to. ``began``: when the refused call began."""
         if not self._accepted:
             # Nothing passed since the last refusal, which says nothing about the limit.
             self._limit = self._limit or UNKNOWN_RATE
-            return max(LOWEST_RATE, (self._low or UNKNOWN_RATE) / 2), RETURN_SECONDS
-        # Limits are counted in seconds at the shortest.
-        mean = self._accepted / max(1.0, now - self._counting_since)
+            return (self._low or UNKNOWN_RATE) / 2
+        # What began later than the refused call is not answered yet.
+        seconds = began - self._counting_since
+        if rate is not None and seconds < LIMIT_SECONDS:
+            return REFUSED_AGAIN_CUT * rate
+        mean = self._accepted / max(LIMIT_SECONDS, seconds)
         met = mean if rate is None else min(rate, ABOVE_MEAN * mean)
-        met_again = self._limit is not None and met >= NEAR_LIMIT * self._limit
         self._limit = max(LOWEST_RATE, BELOW_REFUSED * met)
-        return max(LOWEST_RATE, RATE_CUT * self._limit), (
-            min(LONGEST_RETURN_SECONDS, 2.0 * self._return_seconds) if met_again else RETURN_SECONDS
-        )
+        return RATE_CUT * self._limit

@@ -29,9 +29,11 @@ class Pacer:
 
     def take(self, now: float, units: float = 1.0) -> float:
         """Take ``units`` if they may start now, and return 0; else the seconds after which to ask again."""
-        due, early = self._due, 0.0
+        due, early = now, 0.0
         if self.rate is not None:
-            due, early = self._due + self._units / self.rate, self.early / self.rate
+            early = self.early / self.rate
+            # What started early at a lower rate holds nobody back for longer than this one says.
+            due = min(self._due, now + early) + self._units / self.rate
         wait = max(due - early, self._held_until) - now
         if wait > 0.0:
             return wait

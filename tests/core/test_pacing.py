@@ -88,6 +88,16 @@ def test_a_rate_that_rises_frees_who_waits() -> None:
     assert pacer.take(1.0) == 0.0
 
 
+@pytest.mark.parametrize(("rate", "wait"), [(10.0, 0.1), (None, 0.0)])
+def test_what_started_early_at_a_low_rate_holds_nobody_back_at_a_higher_one(rate: float | None, wait: float) -> None:
+    """An outage's pause of eight seconds ends with the outage."""
+    pacer = Pacer(1 / 8)
+    pacer.take(0.0)
+    pacer.take(4.0)
+    pacer.rate = rate
+    assert pacer.take(4.0) == pytest.approx(wait)
+
+
 @given(
     st.floats(0.1, 1000),
     st.lists(st.one_of(st.floats(0, 5), st.tuples(st.floats(0, 5), st.floats(0, 5))), min_size=1, max_size=60),
