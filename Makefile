@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 
-.PHONY: demo test crash conformance bench bench-quick check format lint types samples docs lock clean
+.PHONY: demo test crash conformance bench bench-quick check format lint types samples docs simulate lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -56,6 +56,9 @@ samples: $(STAMP)  ## Write manifests/models anew (downloads torch, keras, onnx,
 
 docs: $(STAMP)  ## Write docs/command-line.md anew
 	$(BIN)/python docs/command_line.py > docs/command-line.md
+
+simulate: $(STAMP)  ## Runs of a million entries and registries in trouble, on virtual time: the table and picture of docs/scale.md
+	$(BIN)/python -m benchmarks.simulation
 
 lock: $(STAMP)  ## Freeze the versions that this .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude bulkload > requirements.lock

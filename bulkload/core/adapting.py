@@ -4,7 +4,8 @@ Nobody tells these limits before they are passed. Decisions only: time comes in 
 a decision goes out as a record with its reason.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 # Uploads at a time to begin with.
 FIRST_CONCURRENCY = 4
@@ -19,15 +20,24 @@ REFUSED_CUT = 0.5
 BELOW_REFUSED = 0.98
 # After a refusal the rate is cut to this share of it ...
 RATE_CUT = 0.95
-# ... and comes back within this time, ever slower as it comes near (CUBIC, RFC 9438); then it grows ever faster.
-RETURN_SECONDS = 15.0
+# ... and comes back within this time, ever slower as it comes near (CUBIC, RFC 9438); then it grows ever faster, ...
+RETURN_SECONDS = 8.0
+# ... after so long. A limit that is met again where it was expected is kept to for longer each time, up to: each look
+# beyond it costs a pause.
+CALM_SECONDS = 15.0
+LONGEST_CALM_SECONDS = 120.0
+MET_AGAIN = 0.1
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
-# Limits are counted in seconds at the shortest: so long after a cut, what was sent before it may still fill the
-# registry's second. What is refused meanwhile says nothing about the limit; the rate alone is cut, to this share.
+# Limits are counted in seconds at the shortest: what passed in the second before a refusal was the limit. What is
+# refused sooner after a cut or a pause says little about it: the rate is cut to this share ...
 LIMIT_SECONDS = 1.0
 REFUSED_AGAIN_CUT = 0.8
-# What passes may be so much above the mean of the time since the last refusal, pauses included.
+# ... and the limit to this one, unless nothing had passed since the cut.
+SOON_AGAIN_CUT = 0.9
+# Where the registry asks for longer pauses, it counts in longer times, of which a second may hold far more than its
+# share: what passes may be so much above the mean, pauses included.
+LONG_PAUSE_SECONDS = 1.5
 ABOVE_MEAN = 1.25
 LOWEST_RATE = 1.0
 # Where the very first requests are refused.
@@ -110,12 +120,19 @@ class LearntRate:
 
     # The rate that it takes, as far as refusals tell; None: it never refused.
     _limit: float | None = None
-    # What it was cut to, and since when calls are accepted again; None: not yet.
+    # It was refused only once.
+    _searching: bool = True
+    # What it was cut to, when, and since when calls are accepted again; None: not yet.
     _low: float = 0.0
+    _cut_at: float = float("-inf")
     _since: float | None = None
-    # Accepted since the last refusal, or since the first call.
+    # Accepted since the cut.
     _accepted: int = 0
-    _counting_since: float = float("-inf")
+    # When those that were accepted in the last second of accepted ones began.
+    _last: deque[float] = field(default_factory=deque)
+    # How long the limit is kept to, and which one that goes for.
+    _calm_seconds: float = CALM_SECONDS
+    _trusted: float = 0.0
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
@@ -126,39 +143,57 @@ class LearntRate:
         passed = now - self._since
         if passed < RETURN_SECONDS:
             return self._limit - (self._limit - self._low) * (1.0 - passed / RETURN_SECONDS) ** 3
-        doublings = ((passed - RETURN_SECONDS) / DOUBLING_SECONDS) ** 2
+        doublings = (max(0.0, passed - self._calm_seconds) / DOUBLING_SECONDS) ** 2
         return None if doublings > FORGOTTEN else self._limit * 2.0**doublings
 
     def accepted(self, now: float, began: float) -> None:
         """A call that began at ``began`` was taken."""
-        if began < self._counting_since:
-            return
-        if not self._accepted and self._limit is None:
-            self._counting_since = began
-        self._accepted += 1
-        if self._since is None:
-            self._since = now
+        self._last.append(began)
+        while self._last[0] <= began - LIMIT_SECONDS:
+            self._last.popleft()
+        if began >= self._cut_at:
+            self._accepted += 1
+            self._since = now if self._since is None else self._since
+        elif self._searching and self._since is None:
+            # Those of the first burst that were under way when one of it was refused.
+            self._limit = max(self._limit or 0.0, BELOW_REFUSED * len(self._last) / LIMIT_SECONDS)
+
+    def resumed(self, now: float) -> None:
+        """An outage is over: that nothing was taken meanwhile says nothing, nor does that nothing was refused."""
+        self._last.clear()
+        if self._limit is not None:
+            self._low, self._accepted, self._since = max(LOWEST_RATE, RATE_CUT * self._limit), 0, None
+            self._cut_at = now
 
     def refused(self, now: float, began: float, reason: str) -> Decision | None:
         """A call that began at ``began`` was too many."""
-        if began < self._counting_since and self._limit is not None:
+        if began < self._cut_at:
             return None
         before = self.rate(now)
         self._low = max(LOWEST_RATE, self._cut(began, before))
-        self._accepted, self._counting_since, self._since = 0, now, None
+        self._cut_at, self._accepted, self._since = now, 0, None
         return Decision(before, self._low, reason)
 
     def _cut(self, began: float, rate: float | None) -> float:
         """Learn the limit; returns what to cut to. ``began``: when the refused call began."""
-        if not self._accepted:
+        resumed = self._cut_at if self._since is None else self._since
+        if rate is not None and began - resumed < LIMIT_SECONDS:
+            if self._since is not None and self._limit is not None:
+                self._limit = max(LOWEST_RATE, SOON_AGAIN_CUT * self._limit)
+            return REFUSED_AGAIN_CUT * rate
+        if self._since is None:
             # Nothing passed since the last refusal, which says nothing about the limit.
             self._limit = self._limit or UNKNOWN_RATE
             return (self._low or UNKNOWN_RATE) / 2
-        # What began later than the refused call is not answered yet.
-        seconds = began - self._counting_since
-        if rate is not None and seconds < LIMIT_SECONDS:
-            return REFUSED_AGAIN_CUT * rate
-        mean = self._accepted / max(LIMIT_SECONDS, seconds)
-        met = mean if rate is None else min(rate, ABOVE_MEAN * mean)
+        before, met = self._limit, len(self._last) / LIMIT_SECONDS
+        if before is not None:
+            self._searching = False
+            if self._since - self._cut_at > LONG_PAUSE_SECONDS:
+                met = min(met, ABOVE_MEAN * self._accepted / (began - self._cut_at))
         self._limit = max(LOWEST_RATE, BELOW_REFUSED * met)
+        if abs(self._limit - self._trusted) > MET_AGAIN * self._trusted:
+            self._calm_seconds, self._trusted = CALM_SECONDS, self._limit
+        elif began - self._since > self._calm_seconds:
+            # It was looked beyond, and is where it was.
+            self._calm_seconds = min(LONGEST_CALM_SECONDS, 2.0 * self._calm_seconds)
         return RATE_CUT * self._limit

@@ -19,9 +19,10 @@ class Outage:
     _round_at: float = float("-inf")
     _succeeded_at: float = float("-inf")
 
-    def succeeded(self, now: float) -> None:
-        """It is over, or there is none."""
-        self.since, self._rounds, self._succeeded_at = None, 0, now
+    def succeeded(self, now: float, began: float) -> None:
+        """It is over, or there is none; what began before it says nothing about it."""
+        if self.since is None or began >= self.since:
+            self.since, self._rounds, self._succeeded_at = None, 0, now
 
     def failed(self, now: float, began: float) -> None:
         """A call that began at ``began`` failed in a way that passes."""
@@ -39,8 +40,11 @@ class Outage:
         return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(rounds - 1, 10)) if rounds > 0 else 0.0
 
     def covers(self, began: float) -> bool:
-        """Whether no call has succeeded since ``began``: what failed since is not to blame for it."""
-        return self.since is not None and self._succeeded_at < began
+        """Whether what was tried since ``began`` is not to blame for its failures.
+
+        No call has succeeded since, or so many rounds have failed since one did that everybody pauses.
+        """
+        return self.since is not None and (self._rounds > OWN_ROUNDS or self._succeeded_at < began)
 
     def lasted(self, now: float) -> float:
         """Seconds since the first failure."""

@@ -82,8 +82,10 @@ class Throttle:
 
     def accepted(self, now: float, began: float) -> None:
         """The registry took a call that began at ``began``, whatever it thinks of what was asked."""
+        if self.outage.pause:
+            self.learnt.resumed(now)
+        self.outage.succeeded(now, began)
         self.learnt.accepted(now, began)
-        self.outage.succeeded(now)
 
     def failed(self, now: float, began: float, failure: Failure) -> Decision | None:
         """A call failed in a way that passes. Returns the decision about the rate, where it was one too many."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bulkload.core.adapting import (
+    CALM_SECONDS,
     FIRST_CONCURRENCY,
     LOWEST_RATE,
     QUICK_SECONDS,
@@ -231,7 +232,8 @@ def test_it_returns_near_the_limit_and_then_looks_beyond() -> None:
     limit = rates[int(10 * RETURN_SECONDS)]
     assert limit == pytest.approx(98.0)
     assert rates[int(10 * RETURN_SECONDS / 2)] > limit - (limit - rates[0]) / 5
-    assert rates[int(10 * RETURN_SECONDS) + 80] > 10 * limit
+    assert rates[int(10 * CALM_SECONDS)] == pytest.approx(limit)
+    assert rates[int(10 * CALM_SECONDS) + 80] > 10 * limit
 
 
 def test_what_began_before_a_cut_is_ignored() -> None:
@@ -285,7 +287,7 @@ def test_random_refusals_bring_it_down_and_it_is_full_again_within_half_a_minute
 
 
 def test_a_second_refusal_right_after_the_first_does_not_teach_a_lower_limit() -> None:
-    """What was sent before the cut still fills the registry's second: the rate gives way, what is aimed at stays."""
+    """What was sent before the cut still fills the registry's second: the rate gives way, what is aimed at hardly."""
     learnt = LearntRate()
     for _ in range(100):
         learnt.accepted(0.5, 0.0)
@@ -296,7 +298,38 @@ def test_a_second_refusal_right_after_the_first_does_not_teach_a_lower_limit() -
     assert decision.before is not None
     assert decision.after == pytest.approx(0.8 * decision.before)
     learnt.accepted(2.0, 1.9)
-    assert learnt.rate(2.0 + RETURN_SECONDS) == pytest.approx(98.0)
+    assert learnt.rate(2.0 + RETURN_SECONDS) == pytest.approx(0.9 * 98.0)
+
+
+def test_what_of_the_first_burst_passed_late_is_part_of_the_limit() -> None:
+    """Refusals are answered sooner than what is accepted."""
+    learnt = LearntRate()
+    for _ in range(12):
+        learnt.accepted(0.05, 0.0)
+    learnt.refused(0.06, 0.05, "429")
+    for _ in range(8):
+        learnt.accepted(0.1, 0.05)
+    learnt.accepted(2.0, 1.9)
+    assert learnt.rate(2.0 + RETURN_SECONDS) == pytest.approx(0.98 * 20)
+
+
+def test_a_limit_that_is_met_again_is_looked_beyond_less_and_less() -> None:
+    """Each look costs a pause of everybody, and a few refusals."""
+    attempts = attempts_of(sliding_window(20), 600.0, at_a_time=8)
+    assert sum(moment > 300.0 for moment in attempts.refused) <= 8
+    assert attempts.per_second(300.0, 600.0) >= 0.95 * 20
+
+
+def test_after_an_outage_the_rate_is_near_the_limit_at_once() -> None:
+    """That nothing passed meanwhile does not lower it, that nothing was refused does not raise it."""
+    learnt = LearntRate()
+    for number in range(200):
+        learnt.accepted(number / 20, number / 20)
+    learnt.refused(10.0, 10.0, "429")
+    learnt.accepted(12.0, 12.0)
+    learnt.resumed(300.0)
+    learnt.accepted(300.0, 300.0)
+    assert learnt.rate(300.0) == pytest.approx(0.95 * 0.98 * 20, rel=0.05)
 
 
 def test_the_lowest_rate_is_one_a_second() -> None:

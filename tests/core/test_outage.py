@@ -44,7 +44,7 @@ def test_a_hundred_failures_of_one_moment_are_one_round() -> None:
 
 def test_one_success_ends_it() -> None:
     outage = after_rounds(10)
-    outage.succeeded(11.0)
+    outage.succeeded(11.0, 10.5)
     assert (outage.pause, outage.since) == (0.0, None)
     assert after_rounds(OWN_ROUNDS, outage).pause == 0.0
 
@@ -58,7 +58,7 @@ def test_it_lasts_since_the_first_failure() -> None:
 def test_it_covers_who_tried_in_vain_while_nobody_succeeded() -> None:
     """Where others succeeded since, the call itself may be to blame."""
     outage = Outage()
-    outage.succeeded(5.0)
+    outage.succeeded(5.0, 4.0)
     outage.failed(11.0, 10.0)
     assert outage.covers(10.0)
     assert not outage.covers(4.0)
@@ -81,13 +81,34 @@ def test_one_call_asks_now_and_then_whether_it_is_over() -> None:
     assert throttle.take(now) == 0.0
 
 
+def test_what_began_before_it_does_not_end_it() -> None:
+    """An answer that was under way when the registry went down."""
+    outage = Outage()
+    outage.failed(10.0, 9.9)
+    outage.succeeded(10.1, 9.8)
+    assert outage.since == 10.0
+    outage.succeeded(10.2, 10.1)
+    assert outage.since is None
+
+
+def test_while_everybody_pauses_it_covers_also_who_began_before_the_last_success() -> None:
+    """A call that waited for its turn may have begun long before."""
+    outage = after_rounds(OWN_ROUNDS + 1)
+    outage.succeeded(100.0, 100.0)
+    for second in range(101, 101 + OWN_ROUNDS):
+        outage.failed(second + 0.5, float(second))
+    assert not outage.covers(99.0)
+    outage.failed(200.5, 200.0)
+    assert outage.covers(99.0)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.0, 10.0), st.floats(0.0, 30.0)), max_size=60))
 def test_whatever_happens_a_pause_is_bounded_and_needs_a_failure(steps: list[tuple[bool, float, float]]) -> None:
     outage, now = Outage(), 0.0
     for success, passed, took in steps:
         now += passed
         if success:
-            outage.succeeded(now)
+            outage.succeeded(now, now)
         else:
             outage.failed(now, now - took)
         assert (outage.since is None) == success

@@ -1,0 +1,1 @@
+"""Runs on virtual time, against a model of a registry: what the decisions of ``bulkload.core`` come to."""
