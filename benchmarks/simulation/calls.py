@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.simulation.clock import Action
 from benchmarks.simulation.gates import Gate
 from bulkload.core.errors import RegistryUnavailable
+from bulkload.core.outage import Prospect
 from bulkload.core.retry import RetryBudget, may_retry
 from bulkload.core.verdicts import Failure
 from bulkload.engine.calls import pause_seconds
@@ -70,12 +71,15 @@ class Read:
         except RegistryUnavailable:
             run.stop(self._call)
             return
-        if not (may_retry(self._attempt, self._budget) or self._waits_on()):
+        prospect = self._prospect()
+        if prospect is Prospect.GIVE_UP or not (may_retry(self._attempt, self._budget) or prospect is Prospect.GO_ON):
             run.stop(self._call)
             return
         if failure.retry_after and self._gate is not None:
             run.gates.hold(failure.retry_after)
         run.clock.at(run.clock.now + seconds, self.start)
 
-    def _waits_on(self) -> bool:
-        return self._gate is not None and self._gate.waits_on(self._first_began, self._run.settings.patience)
+    def _prospect(self) -> Prospect:
+        if self._gate is None:
+            return Prospect.NO_OUTAGE
+        return self._gate.prospect(self._first_began, self._run.settings.patience)

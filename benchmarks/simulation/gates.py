@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.simulation.clock import Action, Clock
 from bulkload.core.adapting import Concurrency
+from bulkload.core.outage import Prospect
 from bulkload.core.pacing import Pacer, Throttle
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.settings import Settings
@@ -84,9 +85,8 @@ class Gate:
     def crowded(self) -> bool:
         return self._entering.crowded
 
-    def waits_on(self, began: float, patience: float) -> bool:
-        outage = self.throttle.outage
-        return outage.covers(began) and outage.lasted(self._clock.now) < patience
+    def prospect(self, began: float, patience: float) -> Prospect:
+        return self.throttle.outage.prospect(self._clock.now, began, patience)
 
     def _depart(self, now: float) -> float:
         self._departures.rate = self.throttle.rate(now)

@@ -11,6 +11,7 @@ from benchmarks.simulation.ledger import Entry, Ledger
 from benchmarks.simulation.polls import Polls
 from benchmarks.simulation.registry import Registry
 from bulkload.core.errors import ExitCode, RegistryUnavailable
+from bulkload.core.outage import Prospect
 from bulkload.core.polling import PollSchedule
 from bulkload.core.retry import RetryBudget, may_retry
 from bulkload.core.settings import Settings
@@ -249,14 +250,14 @@ class Run:
             self._attempt(entry)
 
     def _may_send_again(self, entry: Entry) -> bool:
-        gates = self.gates
-        if may_retry(entry.attempts, self.budget) or gates.uploads.waits_on(entry.first_began, self.settings.patience):
-            return True
-        if gates.uploads.throttle.outage.covers(entry.first_began):
+        prospect = self.gates.uploads.prospect(entry.first_began, self.settings.patience)
+        if prospect is Prospect.GIVE_UP:
             self.stop("upload")
-        else:
-            self._laid_aside += 1
-            self._leave(entry)
+            return False
+        if may_retry(entry.attempts, self.budget) or prospect is Prospect.GO_ON:
+            return True
+        self._laid_aside += 1
+        self._leave(entry)
         return False
 
     def _release_place(self, entry: Entry) -> None:

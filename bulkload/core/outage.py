@@ -1,12 +1,24 @@
 """A registry that takes nothing: everybody pauses, one call now and then asks whether it is over."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 # The first rounds of failures are each call's own affair, which it backs off from; from then on everybody pauses, ...
 OWN_ROUNDS = 4
 FIRST_PAUSE_SECONDS = 0.5
 # ... twice as long each time: long enough to spare a registry that comes up, short enough to notice when it has.
 LONGEST_PAUSE_SECONDS = 8.0
+
+
+class Prospect(Enum):
+    """What an outage means for a call that failed."""
+
+    # Others succeed, or did a moment ago: its failures are its own.
+    NO_OUTAGE = "no outage"
+    # Nobody succeeds, which may pass: it is not to blame, and tried on.
+    GO_ON = "go on"
+    # It lasts for too long.
+    GIVE_UP = "give up"
 
 
 @dataclass(slots=True)
@@ -39,13 +51,11 @@ class Outage:
         rounds = self._rounds - OWN_ROUNDS
         return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(rounds - 1, 10)) if rounds > 0 else 0.0
 
-    def covers(self, began: float) -> bool:
-        """Whether what was tried since ``began`` is not to blame for its failures.
-
-        No call has succeeded since, or so many rounds have failed since one did that everybody pauses.
-        """
-        return self.since is not None and (self._rounds > OWN_ROUNDS or self._succeeded_at < began)
-
-    def lasted(self, now: float) -> float:
-        """Seconds since the first failure."""
-        return 0.0 if self.since is None else now - self.since
+    def prospect(self, now: float, began: float, patience: float) -> Prospect:
+        """What this means for a call that has been tried since ``began``, where ``patience`` seconds are waited."""
+        if self.since is None:
+            return Prospect.NO_OUTAGE
+        established = self._rounds > OWN_ROUNDS
+        if established and now - self.since >= patience:
+            return Prospect.GIVE_UP
+        return Prospect.GO_ON if established or self._succeeded_at < began else Prospect.NO_OUTAGE

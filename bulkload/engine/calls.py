@@ -6,6 +6,7 @@ from typing import TypeVar
 import anyio
 
 from bulkload.core.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
+from bulkload.core.outage import Prospect
 from bulkload.core.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
 from bulkload.engine.events import log
@@ -43,10 +44,10 @@ async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], 
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
 
-    def is_out() -> bool:
-        return gate.waits_on(began, run.settings.patience)
+    def prospect() -> Prospect:
+        return gate.prospect(began, run.settings.patience)
 
-    return await repeat(operation, run.budget, run.random.random, note, is_out)
+    return await repeat(operation, run.budget, run.random.random, note, prospect)
 
 
 async def repeat(
@@ -54,11 +55,11 @@ async def repeat(
     budget: RetryBudget,
     chance: Callable[[], float],
     on_retry: Callable[[Failure], None] = lambda _: None,
-    is_out: Callable[[], bool] = lambda: False,
+    prospect: Callable[[], Prospect] = lambda: Prospect.NO_OUTAGE,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
-    ``is_out``: whether nobody's calls succeed and that may yet pass: then there is no end to the tries.
+    ``prospect``: of an outage, in which there is no end to the tries until it lasts too long.
     """
     attempt, renewed = 0, False
     while True:
@@ -77,7 +78,9 @@ async def repeat(
             if verdict is Verdict.PERMANENT:
                 raise
             seconds = pause_seconds(failure, attempt, chance())
-            if not (may_retry(attempt, budget) or is_out()):
+            outlook = prospect()
+            may_go_on = may_retry(attempt, budget) or outlook is Prospect.GO_ON
+            if outlook is Prospect.GIVE_UP or not may_go_on:
                 ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure)

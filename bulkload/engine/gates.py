@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 
 from bulkload.core.adapting import Concurrency, Decision
+from bulkload.core.outage import Prospect
 from bulkload.core.pacing import Pacer, Throttle, byte_pacer
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.settings import Settings
@@ -108,10 +109,9 @@ class Gate:
         """Whether calls wait for leave."""
         return self._entering.crowded
 
-    def waits_on(self, began: float, patience: float) -> bool:
-        """Whether a call tried since ``began`` is in an outage that may yet pass within ``patience`` seconds."""
-        outage = self.throttle.outage
-        return outage.covers(began) and outage.lasted(self._clock()) < patience
+    def prospect(self, began: float, patience: float) -> Prospect:
+        """What an outage of this kind of call means for one that has been tried since ``began``."""
+        return self.throttle.outage.prospect(self._clock(), began, patience)
 
     def _depart(self, now: float, units: float) -> float:
         self._departures.rate = self.throttle.rate(now)

@@ -5,6 +5,7 @@ import msgspec
 
 from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.outage import Prospect
 from bulkload.core.records import RegistryVersion
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, may_retry
 from bulkload.core.settings import Route
@@ -83,31 +84,40 @@ class Upload:
                 self.holds_place = False
 
     async def _attempt_now(self) -> None:
+        """Try once. The slot is given on when it is written down what came of it, and not kept while backing off."""
         sending = Sending(self._run, self._item, as_planned=self._attempts == 0)
-        try:
-            async with self._run.gates.slots:
+        pause = 0.0
+        async with self._run.gates.slots:
+            try:
                 await self._send(sending)
-        except FoundEqual as found:
-            outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
-            await self._move(found.decision.state, outcome)
-            self.version_id = found.decision.version.version_id
-        except WrongDigest as wrong:
-            await self._fail("wrong_digest", str(wrong))
-        except SourceChanged:
-            await self._source_changed()
-        except Stopped:
-            return
-        except OSError as error:
-            await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
-        except CallFailed as failed:
-            if sending.intended:
-                self._note_answer(sending, failed.failure)
-                await self._judge(failed.failure, sealed=sending.sealed)
-            else:
-                # Refused was a question before the upload, which says nothing about this entry.
-                self._run.stop.ask(error=failed)
-        except BulkloadError as error:
-            await self._end_run(error)
+            except FoundEqual as found:
+                outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
+                await self._move(found.decision.state, outcome)
+                self.version_id = found.decision.version.version_id
+            except WrongDigest as wrong:
+                await self._fail("wrong_digest", str(wrong))
+            except SourceChanged:
+                await self._source_changed()
+            except Stopped:
+                return
+            except OSError as error:
+                await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
+            except CallFailed as failed:
+                pause = await self._failed(sending, failed)
+            except BulkloadError as error:
+                await self._end_run(error)
+        if pause:
+            with anyio.move_on_after(pause):
+                await self._run.stop.wait()
+
+    async def _failed(self, sending: Sending, failed: CallFailed) -> float:
+        """The call failed: write down what that means. Returns the seconds to wait before the next try."""
+        if sending.intended:
+            self._note_answer(sending, failed.failure)
+            return await self._judge(failed.failure, sealed=sending.sealed)
+        # Refused was a question before the upload, which says nothing about this entry.
+        self._run.stop.ask(error=failed)
+        return 0.0
 
     async def _send(self, sending: Sending) -> None:
         if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
@@ -163,7 +173,8 @@ class Upload:
 
     # What a failure means.
 
-    async def _judge(self, failure: Failure, *, sealed: bool) -> None:
+    async def _judge(self, failure: Failure, *, sealed: bool) -> float:
+        """Write down what a failure means; returns the seconds to back off."""
         self._failure = failure
         verdict = upload_verdict(failure, sealed=sealed)
         if self.native and failure.status in (404, 405):
@@ -182,13 +193,9 @@ class Upload:
             self._renewed = True
         else:
             await self._not_accepted(failure)
-            await self._back_off(failure)
-
-    async def _back_off(self, failure: Failure) -> None:
-        seconds = self._pause(failure)
-        if self._spend_retry(failure):
-            with anyio.move_on_after(seconds):
-                await self._run.stop.wait()
+            pause = self._pause(failure)
+            return pause if self._spend_retry(failure) else 0.0
+        return 0.0
 
     def _pause(self, failure: Failure) -> float:
         """How long to wait before the next try; everybody waits when the registry asked for it."""
@@ -204,17 +211,15 @@ class Upload:
     def _spend_retry(self, failure: Failure) -> bool:
         """Whether the same may be sent again in this run."""
         run = self._run
-        if may_retry(self._attempts, run.budget) or run.gates.uploads.waits_on(
-            self._first_began, run.settings.patience
-        ):
+        prospect = run.gates.uploads.prospect(self._first_began, run.settings.patience)
+        if prospect is Prospect.GIVE_UP:
+            run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
+            return False
+        if may_retry(self._attempts, run.budget) or prospect is Prospect.GO_ON:
             note_retry(run, failure)
             return True
-        if run.gates.uploads.throttle.outage.covers(self._first_began):
-            # Nobody else's uploads are accepted either, and have not been for too long.
-            run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
-        else:
-            self.postponed = True
-            run.lay_aside(failure)
+        self.postponed = True
+        run.lay_aside(failure)
         return False
 
     async def _end_run(self, error: BulkloadError) -> None:

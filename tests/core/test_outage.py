@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkload.core.outage import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, OWN_ROUNDS, Outage
+from bulkload.core.outage import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, OWN_ROUNDS, Outage, Prospect
 from bulkload.core.pacing import Throttle
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -20,8 +20,8 @@ def after_rounds(count: int, outage: Outage | None = None) -> Outage:
 
 def test_there_is_none_before_a_failure() -> None:
     outage = Outage()
-    assert (outage.pause, outage.since, outage.lasted(100.0)) == (0.0, None, 0.0)
-    assert not outage.covers(0.0)
+    assert (outage.pause, outage.since) == (0.0, None)
+    assert outage.prospect(100.0, 0.0, 600.0) is Prospect.NO_OUTAGE
 
 
 def test_the_first_failures_are_each_calls_own_affair() -> None:
@@ -49,10 +49,17 @@ def test_one_success_ends_it() -> None:
     assert after_rounds(OWN_ROUNDS, outage).pause == 0.0
 
 
-def test_it_lasts_since_the_first_failure() -> None:
+def test_patience_counts_from_the_first_failure() -> None:
     outage = after_rounds(10)
     assert outage.since == 0.5
-    assert outage.lasted(100.5) == 100.0
+    assert outage.prospect(600.4, 0.0, 600.0) is Prospect.GO_ON
+    assert outage.prospect(600.5, 0.0, 600.0) is Prospect.GIVE_UP
+
+
+def test_without_patience_the_first_rounds_are_tried_all_the_same() -> None:
+    """A single failure is no outage."""
+    assert after_rounds(OWN_ROUNDS).prospect(99.0, 0.0, 0.0) is Prospect.GO_ON
+    assert after_rounds(OWN_ROUNDS + 1).prospect(99.0, 0.0, 0.0) is Prospect.GIVE_UP
 
 
 def test_it_covers_who_tried_in_vain_while_nobody_succeeded() -> None:
@@ -60,8 +67,8 @@ def test_it_covers_who_tried_in_vain_while_nobody_succeeded() -> None:
     outage = Outage()
     outage.succeeded(5.0, 4.0)
     outage.failed(11.0, 10.0)
-    assert outage.covers(10.0)
-    assert not outage.covers(4.0)
+    assert outage.prospect(12.0, 10.0, 600.0) is Prospect.GO_ON
+    assert outage.prospect(12.0, 4.0, 600.0) is Prospect.NO_OUTAGE
 
 
 def test_one_call_asks_now_and_then_whether_it_is_over() -> None:
@@ -97,9 +104,9 @@ def test_while_everybody_pauses_it_covers_also_who_began_before_the_last_success
     outage.succeeded(100.0, 100.0)
     for second in range(101, 101 + OWN_ROUNDS):
         outage.failed(second + 0.5, float(second))
-    assert not outage.covers(99.0)
+    assert outage.prospect(110.0, 99.0, 600.0) is Prospect.NO_OUTAGE
     outage.failed(200.5, 200.0)
-    assert outage.covers(99.0)
+    assert outage.prospect(201.0, 99.0, 600.0) is Prospect.GO_ON
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.0, 10.0), st.floats(0.0, 30.0)), max_size=60))

@@ -91,7 +91,8 @@ def intent_after_the_request() -> AbstractContextManager[Any]:
 
 def no_seal() -> AbstractContextManager[Any]:
     async def seal(self: Sending, sha256: str) -> None:
-        await self._check(sha256)
+        self._refuse_wrong(sha256)
+        await self._refuse_equal(sha256)
 
     return mock.patch.object(Sending, "_seal", seal)
 

@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.engine.gates import Gates
@@ -39,7 +41,8 @@ def test_speed_and_time_left_are_those_since_publishing_began():
     assert view.line(15.0) == "60/100 done, 5.0 MB, 1.0 MB/s, 20s left, 15s: 60 ready, 40 to do"
 
 
-def test_what_holds_the_uploads_back_is_said():
+@pytest.mark.anyio
+async def test_what_holds_the_uploads_back_is_said():
     """How many at a time, the rate that was asked for or learnt, and a pause that the registry asked for."""
     settings = Settings(manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), upload_rate=12.5)
     progress = progress_with(READY=5, PLANNED=5)
