@@ -37,7 +37,9 @@ class UploadBody(aiohttp.Payload):
         self._content = content
         self._progress_timeout = progress_timeout
         self._transport: asyncio.WriteTransport | None = None
-        self._written = anyio.Event()
+        self._is_written = False
+        # Whoever waits for that.
+        self._settling: asyncio.Future[None] | None = None
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write the body. aiohttp calls this, in a task of its own."""
@@ -55,7 +57,9 @@ class UploadBody(aiohttp.Payload):
                 self._transport.abort()
             raise
         finally:
-            self._written.set()
+            self._is_written = True
+            if self._settling is not None and not self._settling.done():
+                self._settling.set_result(None)
 
     async def settle(self) -> None:
         """Wait until nothing of this body runs any more: afterwards the iterator is closed and no byte leaves."""
@@ -64,9 +68,10 @@ class UploadBody(aiohttp.Payload):
             if isinstance(self._content, AsyncGenerator):
                 await self._content.aclose()
             return
-        if not self._written.is_set():
+        if not self._is_written:
+            self._settling = asyncio.get_running_loop().create_future()
             with anyio.CancelScope(shield=True):
-                await self._written.wait()
+                await self._settling
         # A closing transport first sends what it holds, however long that takes. One that is not closing may serve
         # another request by now.
         if self._transport.is_closing():

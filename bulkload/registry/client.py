@@ -236,8 +236,7 @@ class Registry:
         headers = {"Content-Type": form.content_type, "Content-Length": str(length)}
         sending = UploadBody(body, length, call=call, progress_timeout=self._progress_timeout)
         try:
-            async with self._transport.request("upload", "POST", call, sending, headers=headers) as response:
-                answer = await self._transport.decoded(response, call)
+            answer = await self._transport.json("upload", "POST", call, sending, headers=headers)
         except CallFailed:
             if sending.broken_by is not None:
                 raise sending.broken_by from None

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Self
@@ -12,9 +12,10 @@ from urllib.parse import quote_plus
 import aiohttp
 import anyio
 import msgspec
+from aiohttp import hdrs
 
 from bulkload import __version__
-from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.core.errors import BulkloadError, NotAuthorised, UsageError
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
@@ -39,6 +40,8 @@ LARGEST_ANSWER = 64 << 20
 
 # Time-outs are OSErrors.
 _LOST = (aiohttp.ClientError, OSError)
+# InvalidURL is one of them, too, but another's fault.
+_FOREIGN = (*_LOST, UnicodeError)
 
 
 class Transport:
@@ -101,7 +104,6 @@ class Transport:
                 headers={"User-Agent": f"bulkload/{__version__}", "Accept-Encoding": "gzip"},
                 # A load balancer's cookies would tie all uploads to one server, and outlive the token.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(_send_once, self._leave),
             )
         )
         return self
@@ -111,14 +113,26 @@ class Transport:
         self._session = None
         await self._stack.aclose()
 
-    async def json(self, kind: str, method: str, call: str, body: dict[str, Any] | None, *, token: bool = True) -> Any:
-        """Ask, and decode the whole answer."""
-        async with self.request(kind, method, call, body, token=token) as response:
-            return await self.decoded(response, call)
+    async def json(
+        self,
+        kind: str,
+        method: str,
+        call: str,
+        body: dict[str, Any] | UploadBody | None,
+        *,
+        token: bool = True,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """Ask, and decode the whole answer from JSON."""
+        async with self.request(kind, method, call, body, token=token, headers=headers) as response:
+            return await self._decoded(response, call)
 
-    async def decoded(self, response: aiohttp.ClientResponse, call: str) -> Any:
-        """The whole answer, decoded from JSON."""
-        body = await _read_up_to(response, LARGEST_ANSWER, bytearray())
+    async def _decoded(self, response: aiohttp.ClientResponse, call: str) -> Any:
+        length = response.content_length
+        if length is not None and length <= LARGEST_ANSWER and hdrs.CONTENT_ENCODING not in response.headers:
+            body: bytes | bytearray = await response.read()
+        else:
+            body = await _read_up_to(response, LARGEST_ANSWER, bytearray())
         if len(body) > LARGEST_ANSWER:
             raise self.unreadable(call, f"an answer of more than {LARGEST_ANSWER} bytes", response.status)
         try:
@@ -145,52 +159,50 @@ class Transport:
             headers["Authorization"] = f"Bearer {word}"
         if isinstance(body, dict):
             headers["Content-Type"] = "application/json"
+        # A token that is refused costs the head of the request, not gigabytes of body.
+        asks_leave = large and self._leave.is_given
         options: dict[str, Any] = {
             "data": msgspec.json.encode(body) if isinstance(body, dict) else body,
             "headers": headers,
             "timeout": self._uploading if isinstance(body, UploadBody) else self._reading,
-            # A token that is refused costs the head of the request, not gigabytes of body.
-            "expect100": large and self._leave.is_given,
+            "expect100": asks_leave,
+            "middlewares": (self._leave,) if asks_leave else (_send_once,) if method == "GET" else (),
         }
-        async with self._sent(kind, call, method, f"{self.endpoint}/v1/api/{call}", self.endpoint, options) as response:
-            self._date = response.headers.get("Date", self._date)
-            if not 200 <= response.status < 300:
-                refusal = self._refusal(response, call, await self._small_body(response))
-                if refusal.status == HTTPStatus.UNAUTHORIZED and token:
-                    self.tokens.refuse(word, str(refusal))
-                if refusal.status == HTTPStatus.EXPECTATION_FAILED and options["expect100"]:
-                    # The question was refused, not the upload, of which nothing was sent. It is not asked again.
-                    self._leave.is_given = False
-                    refusal = msgspec.structs.replace(refusal, kind=FailureKind.NO_CONNECTION)
-                raise CallFailed(refusal)
-            yield response
+        try:
+            async with self._begun(kind, method, f"{self.endpoint}/v1/api/{call}", self.endpoint, options) as response:
+                self._date = response.headers.get("Date", self._date)
+                if not 200 <= response.status < 300:
+                    refusal = self._refusal(response, call, await self._small_body(response))
+                    if refusal.status == HTTPStatus.UNAUTHORIZED and token:
+                        self.tokens.refuse(word, str(refusal))
+                    if refusal.status == HTTPStatus.EXPECTATION_FAILED and asks_leave:
+                        # The question was refused, not the upload, of which nothing was sent. It is not asked again.
+                        self._leave.is_given = False
+                        refusal = msgspec.structs.replace(refusal, kind=FailureKind.NO_CONNECTION)
+                    raise CallFailed(refusal)
+                yield response
+        except _FOREIGN as error:
+            raise self._named(error, call, self.endpoint, options) from None
 
-    @asynccontextmanager
-    async def _sent(
-        self, kind: str, call: str, method: str, url: str, address: str, options: dict[str, Any]
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    def _begun(
+        self, kind: str, method: str, url: str, address: str, options: dict[str, Any]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """One request and its answer, whatever its status. ``address``: what stands in the settings."""
         if self._session is None:
             raise RuntimeError("the registry is not open")
         self.requests[kind] += 1
-        try:
-            async with self._session.request(
-                method,
-                url,
-                # A redirect would turn an upload into a GET, or carry file and token elsewhere.
-                allow_redirects=False,
-                proxy=self._proxies[address],
-                **options,
-            ) as response:
-                yield response
-        except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise UsageError(f"{address} is not an address that can be asked: {error}") from None
-        except _LOST as error:
-            failure = loss(call, error, options["timeout"])
-            # All other words are our own.
-            if isinstance(error, aiohttp.ClientResponseError):
-                failure = msgspec.structs.replace(failure, message=self._without_secrets(failure.message))
-            raise CallFailed(failure) from None
+        # A redirect would turn an upload into a GET, or carry file and token elsewhere.
+        return self._session.request(method, url, allow_redirects=False, proxy=self._proxies[address], **options)
+
+    def _named(self, error: Exception, call: str, address: str, options: dict[str, Any]) -> BulkloadError:
+        """One of _FOREIGN in our own words."""
+        if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+            return UsageError(f"{address} is not an address that can be asked: {error}")
+        failure = loss(call, error, options["timeout"])
+        # All other words are our own.
+        if isinstance(error, aiohttp.ClientResponseError):
+            failure = msgspec.structs.replace(failure, message=self._without_secrets(failure.message))
+        return CallFailed(failure)
 
     async def _post_form(self, url: str, form: dict[str, str], basic: tuple[str, str] | None) -> tuple[int, Any]:
         """Ask Keycloak: the status and the answer of what it accepts or refuses.
@@ -208,17 +220,20 @@ class Transport:
         if self._before_login is not None:
             await self._before_login()
         try:
-            async with self._sent("auth", call, "POST", url, self.keycloak.realm, options) as response:
+            async with self._begun("auth", "POST", url, self.keycloak.realm, options) as response:
                 body = await self._small_body(response)
                 accepted = 200 <= response.status < 300
                 answer = _object(body if accepted else self._shown(body))
                 if answer is not None and (accepted or response.status in KEYCLOAK_REFUSES):
                     return response.status, answer
-                if accepted:
-                    raise self.unreadable(call, self._words_of(body), response.status)
                 failure = self._refusal(response, call, body)
-        except CallFailed as failed:
-            failure = failed.failure
+                if accepted:
+                    failure = self.unreadable(call, self._words_of(body), response.status).failure
+        except _FOREIGN as error:
+            named = self._named(error, call, self.keycloak.realm, options)
+            if not isinstance(named, CallFailed):
+                raise named from None
+            failure = named.failure
         if (
             failure.kind is FailureKind.STATUS
             and (failure.status or 0) < 500
@@ -252,10 +267,10 @@ class Transport:
             retry_after=answers.retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
         )
 
-    def _words_of(self, body: bytearray) -> str:
+    def _words_of(self, body: bytes | bytearray) -> str:
         return answers.error_message(self._shown(body))
 
-    def _shown(self, body: bytearray) -> bytes:
+    def _shown(self, body: bytes | bytearray) -> bytes:
         return self._without_secrets(body[:LARGEST_SMALL_BODY].decode("latin-1")).encode("latin-1")
 
     def _hide(self, *secrets: str) -> None:
