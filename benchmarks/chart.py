@@ -4,8 +4,8 @@ from xml.sax.saxutils import escape
 
 from benchmarks.results import Result
 
-WIDTH, ROW_HEIGHT, HEAD, FOOT = 860, 38, 44, 34
-LABELS_END, TARGET, BARS_END = 318, 560, 650
+WIDTH, ROW_HEIGHT, HEAD, FOOT = 880, 38, 44, 34
+LABELS_END, TARGET, BARS_END = 340, 580, 670
 # Readable on white and on near-black: the page's theme is not always the browser's.
 TEXT, FAINT, MET, NOT_MET = "#7a828c", "#7a828c66", "#2da44e", "#d4762c"
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ class Ended:
     seconds: float
     # User and system, of the process and of the children that it waited for.
     cpu_seconds: float
-    # The largest resident set of the process itself.
+    # The largest resident set of the process itself; it begins as a copy of this one, so this one stays small.
     peak_bytes: int
     output: str
     errors: str
@@ -45,8 +46,15 @@ class Process:
             given.write(words.encode())
             given.seek(0)
             self._began = time.monotonic()
+            # A group of its own: what it starts in turn can be ended with it.
             self._popen = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=given, stdout=self._output, stderr=self._errors
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=given,
+                stdout=self._output,
+                stderr=self._errors,
+                process_group=0,
             )
         self._descriptor = os.pidfd_open(self._popen.pid)
 
@@ -59,7 +67,7 @@ class Process:
     ) -> None:
         """End it, if it did not end by itself."""
         if self._popen.returncode is None:
-            self._popen.kill()
+            os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
         os.close(self._descriptor)
         self._output.close()
@@ -89,8 +97,9 @@ class Process:
         return ended
 
     def interrupt(self) -> None:
-        """As Ctrl-C does."""
-        self._popen.send_signal(signal.SIGINT)
+        """As Ctrl-C does; nothing where it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGINT)
 
     @property
     def is_running(self) -> bool:

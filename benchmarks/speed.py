@@ -20,9 +20,9 @@ def large_file(bench: Bench) -> list[Result]:
         "bulkload": lambda server: publish(models, server),
         CURL_AND_OPENSSL: lambda server: _slower_of_both(models, server, 1),
     }
-    timed = in_turn(3, clients)
+    timed = in_turn(bench.size(3, 2), clients)
     peak = max(one.ended.peak_bytes for one in timed["bulkload"]) / 1e6
-    row = Row("large-file", f"1 file of {gib} GiB", CURL_AND_OPENSSL, 1.05, "x")
+    row = Row("large-file", f"1 file of {gib} GiB, with its digest", CURL_AND_OPENSSL, 1.05, "x as long")
     memory = Row("large-file-memory", f"memory: 1 file of {gib} GiB", "", 150, "MB", decimals=0)
     values = ratios(timed["bulkload"], timed[CURL_AND_OPENSSL])
     return [Result(row, values, figures(timed), server_note(timed)), Result(memory, [peak])]
@@ -36,8 +36,8 @@ def large_files(bench: Bench) -> list[Result]:
         "bulkload": lambda server: publish(models, server, "--concurrency", "4"),
         CURL_AND_OPENSSL: lambda server: _slower_of_both(models, server, 4),
     }
-    timed = in_turn(3, clients)
-    row = Row("large-files", f"8 files of {mib} MiB, 4 at a time", CURL_AND_OPENSSL, 1.05, "x")
+    timed = in_turn(bench.size(3, 2), clients)
+    row = Row("large-files", f"8 files of {mib} MiB, 4 at a time", CURL_AND_OPENSSL, 1.05, "x as long")
     values = ratios(timed["bulkload"], timed[CURL_AND_OPENSSL])
     return [Result(row, values, figures(timed), server_note(timed))]
 
@@ -54,8 +54,8 @@ def small_files(bench: Bench) -> list[Result]:
     with_requests = in_turn(2, {**clients, "requests": lambda server: running.with_requests(models, server)})
     more = in_turn(bench.size(3, 1), clients)
     timed = {name: with_requests[name] + more[name] for name in clients}
-    work = f"{count} files of 2 KiB, 32 at a time"
-    against_curl = Row("small-files", work, "curl --parallel", 2.0, "x")
+    work = f"{count:,} files of 2 KiB, 32 at a time"
+    against_curl = Row("small-files", work, "curl --parallel", 2.0, "x as long")
     against_requests = Row(
         "small-files-requests", work, "requests, 32 threads", 8, "x as fast", at_least=True, decimals=1
     )
@@ -71,7 +71,7 @@ def small_files(bench: Bench) -> list[Result]:
 
 def slow_server(bench: Bench) -> list[Result]:
     """A server that takes 50 ms an answer; the vendor's SDK knows no concurrency."""
-    count = bench.size(500, 100)
+    count = bench.size(500, 60)
     models = _models(bench, "slow-server", count, 2 * KIB)
     schema = bench.folder / "introspection.json"
     write_introspection(schema)
@@ -94,7 +94,7 @@ def medium_files(bench: Bench) -> list[Result]:
         "curl": lambda server: running.curl(models, server, 16),
     }
     timed = in_turn(bench.size(5, 3), clients)
-    row = Row("medium-files", f"{count} files of 5 MB, 16 at a time", "curl --parallel", 1.1, "x")
+    row = Row("medium-files", f"{count} files of 5 MB, 16 at a time", "curl --parallel", 1.1, "x as long")
     return [Result(row, ratios(timed["bulkload"], timed["curl"]), figures(timed), server_note(timed))]
 
 

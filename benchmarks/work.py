@@ -15,7 +15,7 @@ from benchmarks.progress import dot
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # The largest files are sparse; the ledger of a million entries is what takes room.
 FREE_BYTES_NEEDED = 8 * GIB
-ENTRIES_A_DOT = 100_000
+FILES_A_DOT, ENTRIES_A_DOT = 2_000, 100_000
 
 
 @contextmanager
@@ -63,10 +63,12 @@ def make_models(folder: Path, count: int, file_bytes: int) -> Models:
     folder.mkdir()
     chance = random.Random(7)  # noqa: S311 - the same files every time
     files = [folder / f"model-{number}.onnx" for number in range(1, count + 1)]
-    for file in files:
+    for number, file in enumerate(files, start=1):
         with file.open("wb") as stream:
             stream.write(chance.randbytes(min(file_bytes, 2 * KIB)))
             stream.truncate(file_bytes)
+        if number % FILES_A_DOT == 0:
+            dot()
     manifest = folder / "manifest.jsonl"
     write_manifest(manifest, ((file.stem, file.name) for file in files))
     return Models(manifest=manifest, files=files, file_bytes=file_bytes)
