@@ -270,6 +270,9 @@ class Client:
     def answered_at(self) -> datetime:
         return self._registry.date
 
+    async def token(self, *, large: bool = False) -> str:
+        return "token"
+
     def has_token(self, *, large: bool = False) -> bool:
         return True
 
