@@ -4,7 +4,8 @@ Nobody tells these limits before they are passed. Decisions only: time comes in 
 a decision goes out as a record with its reason.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 # Uploads at a time to begin with.
 FIRST_CONCURRENCY = 4
@@ -23,12 +24,12 @@ RATE_CUT = 0.95
 RETURN_SECONDS = 15.0
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
-# Limits are counted in seconds at the shortest: so long after a cut, what was sent before it may still fill the
-# registry's second. What is refused meanwhile says nothing about the limit; the rate alone is cut, to this share.
+# The limit is what was taken of the calls of so many seconds, up to the one that was refused. So long after a cut, what
+# was sent before it may still fill the registry's second: what is refused meanwhile says nothing about the limit, and
+# the rate alone is cut, to this share.
 LIMIT_SECONDS = 1.0
 REFUSED_AGAIN_CUT = 0.8
-# What passes may be so much above the mean of the time since the last refusal, pauses included.
-ABOVE_MEAN = 1.25
+NOTHING_TAKEN_CUT = 0.5
 LOWEST_RATE = 1.0
 # Where the very first requests are refused.
 UNKNOWN_RATE = 8.0
@@ -111,11 +112,15 @@ class LearntRate:
     # The rate that it takes, as far as refusals tell; None: it never refused.
     _limit: float | None = None
     # What it was cut to, and since when calls are accepted again; None: not yet.
-    _low: float = 0.0
+    _low: float = UNKNOWN_RATE
     _since: float | None = None
-    # Accepted since the last refusal, or since the first call.
-    _accepted: int = 0
-    _counting_since: float = float("-inf")
+    # What began before the last cut was sent at another rate.
+    _cut_at: float = float("-inf")
+    # When the calls of late began that were accepted.
+    _accepted: deque[float] = field(default_factory=deque)
+    # When the call began whose refusal taught the limit, and the rate at that time.
+    _refused: float = float("-inf")
+    _rate: float = float("inf")
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
@@ -131,34 +136,41 @@ class LearntRate:
 
     def accepted(self, now: float, began: float) -> None:
         """A call that began at ``began`` was taken."""
-        if began < self._counting_since:
+        self._accepted.append(began)
+        while self._accepted[0] < began - 2 * LIMIT_SECONDS:
+            self._accepted.popleft()
+        if self._limit is None:
             return
-        if not self._accepted and self._limit is None:
-            self._counting_since = began
-        self._accepted += 1
-        if self._since is None:
-            self._since = now
+        if began >= self._cut_at:
+            self._since = now if self._since is None else self._since
+        elif self._refused - LIMIT_SECONDS < began <= self._refused:
+            # A refusal is answered sooner than what was taken before it.
+            self._limit = max(self._limit, self._taken_before(self._refused))
 
     def refused(self, now: float, began: float, reason: str) -> Decision | None:
         """A call that began at ``began`` was too many."""
-        if began < self._counting_since and self._limit is not None:
+        if began < self._cut_at:
             return None
         before = self.rate(now)
         self._low = max(LOWEST_RATE, self._cut(began, before))
-        self._accepted, self._counting_since, self._since = 0, now, None
+        self._cut_at, self._since = now, None
         return Decision(before, self._low, reason)
 
     def _cut(self, began: float, rate: float | None) -> float:
-        """Learn the limit; returns what to cut to. ``began``: when the refused call began."""
-        if not self._accepted:
-            # Nothing passed since the last refusal, which says nothing about the limit.
-            self._limit = self._limit or UNKNOWN_RATE
-            return (self._low or UNKNOWN_RATE) / 2
-        # What began later than the refused call is not answered yet.
-        seconds = began - self._counting_since
-        if rate is not None and seconds < LIMIT_SECONDS:
+        """Learn the limit, where this refusal teaches it; returns what to cut to."""
+        if self._limit is not None and self._since is None:
+            return NOTHING_TAKEN_CUT * self._low
+        if rate is not None and began - self._cut_at < LIMIT_SECONDS:
             return REFUSED_AGAIN_CUT * rate
-        mean = self._accepted / max(LIMIT_SECONDS, seconds)
-        met = mean if rate is None else min(rate, ABOVE_MEAN * mean)
-        self._limit = max(LOWEST_RATE, BELOW_REFUSED * met)
+        self._refused, self._rate = began, float("inf") if rate is None else rate
+        limit = self._taken_before(began)
+        if not limit:
+            self._limit = self._limit or UNKNOWN_RATE
+            return NOTHING_TAKEN_CUT * (rate or UNKNOWN_RATE)
+        self._limit = max(LOWEST_RATE, limit)
         return RATE_CUT * self._limit
+
+    def _taken_before(self, moment: float) -> float:
+        """The limit to aim at, by what was taken of the calls up to ``moment``."""
+        taken = sum(moment - LIMIT_SECONDS < began <= moment for began in self._accepted)
+        return BELOW_REFUSED * min(self._rate, taken / LIMIT_SECONDS)
