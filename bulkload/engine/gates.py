@@ -90,6 +90,11 @@ class Gate:
         outage = self.throttle.outage
         return outage.covers(began) and outage.lasted(anyio.current_time()) < patience
 
+    def gives_up(self, began: float, patience: float) -> bool:
+        """Whether everybody pauses in an outage, and has for longer than ``patience`` seconds."""
+        outage = self.throttle.outage
+        return outage.covers(began) and outage.pause > 0.0 and outage.lasted(anyio.current_time()) >= patience
+
     def _depart(self, now: float, units: float) -> float:
         self._departures.rate = self.throttle.rate(now)
         return self._departures.take(now, units)

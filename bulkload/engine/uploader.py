@@ -202,13 +202,13 @@ class Upload:
 
     def _spend_retry(self, failure: Failure) -> bool:
         """Whether the same may be sent again in this run."""
-        run = self._run
-        if may_retry(self._attempts, run.budget) or run.gates.uploads.waits_on(
-            self._first_began, run.settings.patience
+        run, uploads, patience = self._run, self._run.gates.uploads, self._run.settings.patience
+        if not uploads.gives_up(self._first_began, patience) and (
+            may_retry(self._attempts, run.budget) or uploads.waits_on(self._first_began, patience)
         ):
             note_retry(run, failure)
             return True
-        if run.gates.uploads.throttle.outage.covers(self._first_began):
+        if uploads.throttle.outage.covers(self._first_began):
             # Nobody else's uploads are accepted either, and have not been for too long.
             run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
         else:
