@@ -4,6 +4,8 @@ It outlives the processes that publish to it, as a registry does. Its clock is t
 """
 
 import hashlib
+import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,6 +50,49 @@ class Answers(StrEnum):
     NEWEST = "newest"
     # The newest one before this one, where there is one.
     STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An upload is refused, whatever it is."""
+
+    status: int
+    # Seconds, as its Retry-After says; None: it has none.
+    retry_after: float | None = None
+
+
+@dataclass(slots=True)
+class Overload:
+    """Between two moments a share of all uploads is refused; ``chance`` decides which."""
+
+    begins: float
+    ends: float
+    share: float
+    refusal: Refusal
+    chance: random.Random
+
+    def __call__(self, now: float) -> Refusal | None:
+        """What an upload meets now."""
+        met = self.begins <= now < self.ends and self.chance.random() < self.share
+        return self.refusal if met else None
+
+
+class SlidingWindow:
+    """So many uploads in any second; who is refused takes no place."""
+
+    def __init__(self, most: int, refusal: Refusal) -> None:
+        self._most = most
+        self._refusal = refusal
+        self._taken: deque[float] = deque()
+
+    def __call__(self, now: float) -> Refusal | None:
+        """What an upload meets now."""
+        while self._taken and self._taken[0] <= now - 1.0:
+            self._taken.popleft()
+        if len(self._taken) >= self._most:
+            return self._refusal
+        self._taken.append(now)
+        return None
 
 
 @dataclass(slots=True)
@@ -98,10 +143,13 @@ class RegistryModel:
     # What others do while a body of ours is on its way, and right after it was stored.
     during_upload: Callable[["RegistryModel"], None] = lambda _: None
     after_landing: Callable[["RegistryModel"], None] = lambda _: None
+    # Why an upload that begins at a moment is refused once its body was received, as far as that depends on the moment.
+    refuses: Callable[[float], Refusal | None] = lambda _: None
 
     versions: list[StoredVersion] = field(default_factory=list)
-    # When each upload began.
+    # When each upload began, and when one was refused because of the moment.
     began: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
     # Until when this process was asked to send nothing, and by how many seconds it did all the same.
     held_until: float = 0.0
     impatience: float = 0.0
@@ -115,6 +163,15 @@ class RegistryModel:
         self.began.append(self.clock())
         self.impatience = max(self.impatience, self.held_until - self.clock())
         return fate
+
+    def refusal(self) -> Refusal | None:
+        """Whether the upload whose body was just received is refused because of the moment."""
+        refusal = self.refuses(self.clock())
+        if refusal is not None:
+            self.refused.append(self.clock())
+            if refusal.retry_after is not None:
+                self.held_until = max(self.held_until, self.clock() + refusal.retry_after)
+        return refusal
 
     def throttle(self) -> float:
         """Ask for a pause; returns its seconds."""

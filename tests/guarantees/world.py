@@ -45,7 +45,7 @@ from tests.guarantees.virtual_time import VirtualLoop, in_this_thread
 PIECE_BYTES = 8
 # How long a dead process stays dead.
 RESTART_SECONDS = 1.0
-# Far more than any life here needs: one that has so many goes in circles.
+# Far more than a life with a few entries needs: one that has so many goes in circles.
 MOST_EFFECTS = 20_000
 MOST_LIVES = 12
 
@@ -78,6 +78,7 @@ class World:
     changes: dict[str, Any] = field(default_factory=dict)
     now: float = 0.0
     seed: int = 0
+    most_effects: int = MOST_EFFECTS
 
     lives: list[Life] = field(default_factory=list)
     _loop: VirtualLoop | None = None
@@ -123,7 +124,7 @@ class World:
             raise Crash
         self._points.append((self._ledger_changes, self.registry.changes))
         number = len(self._points)
-        if number > MOST_EFFECTS:
+        if number > self.most_effects:
             raise AssertionError("this run goes in circles")
         if number == self._asked_at:
             self._stop.ask(signal=2)
@@ -312,8 +313,9 @@ class Client:
         data = await self._receive(call, body, form.content_length(file_size), fate)
         if fate is Fate.THROTTLED:
             pause = registry.throttle()
-            words = "too many requests"
-            raise CallFailed(Failure(call=call, kind=FailureKind.STATUS, status=429, message=words, retry_after=pause))
+            raise _refused(call, 429, "too many requests", pause)
+        if (refusal := registry.refusal()) is not None:
+            raise _refused(call, refusal.status, "not now", refusal.retry_after)
         registry.during_upload(registry)
         stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
         self._world.effect()
@@ -363,6 +365,12 @@ async def _pieces(body: bytes | AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
             yield piece
     finally:
         await body.aclose()  # type: ignore[attr-defined]
+
+
+def _refused(call: str, status: int, message: str, retry_after: float | None) -> CallFailed:
+    return CallFailed(
+        Failure(call=call, kind=FailureKind.STATUS, status=status, message=message, retry_after=retry_after)
+    )
 
 
 def _cut(call: str) -> CallFailed:
