@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bulkload.core.adapting import Decision, LearntRate
+from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
 from bulkload.core.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -85,5 +85,9 @@ class Throttle:
         """A call failed in a way that passes. Returns the decision about the rate, where it was one too many."""
         self.outage.failed(now, began)
         if failure.kind is FailureKind.STATUS and (failure.status == 429 or failure.retry_after is not None):
-            return self.learnt.refused(now, began, str(failure))
+            decision = self.learnt.refused(now, began, str(failure))
+            if decision is not None and decision.before is None:
+                # What was sent without a rate fills the registry's second: nothing more would be taken in it.
+                self.pacer.hold(now, LIMIT_SECONDS)
+            return decision
         return None

@@ -16,14 +16,21 @@ from bulkload.core.records import Conversion
 AUTO_POLL_RATE = 20.0
 
 # What one poll may cost: that the version is found done later by this share of its conversion.
-POLL_COST = 0.02
+POLL_COST = 0.015
 # Durations are told apart in steps of this factor.
 STEP = 1.07
 # The share of conversions that may take any time at all between the shortest and the longest that were seen.
 UNSEEN_SHARE = 0.1
-# Durations kept of each kind: the latest. After so many, what others recorded says nothing more.
-DURATIONS_KEPT = 32
-DURATIONS_TRUSTED = 8
+# Durations kept of each kind: the latest.
+DURATIONS_KEPT = 64
+# What others recorded weighs as much as so many of them: kinds whose durations spread widely take long to show it.
+RECORDED_WEIGHT = 2
+# A plan is made anew after so many.
+PLANNED_ANEW_AFTER = 8
+# A prime number, so that all are picked in turn.
+PICKING_STRIDE = 7919
+# What the first poll found done is taken to have been done so much earlier.
+EARLIER = 0.8
 # Nothing is known any more of one that takes longer than all before: asked again after a fifth of its time so far.
 OVERDUE_GROWTH = 0.2
 # Versions of a kind of which this registry has shown none yet: so many are asked about early, each time after as long
@@ -80,6 +87,7 @@ class _Kind:
     recorded: tuple[float, ...]
     learnt: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
     explorers: int = 0
+    _unseen: int = 0
     # Durations that the plan does not know of yet.
     _news: int = 0
     _plan: list[float] | None = None
@@ -89,15 +97,26 @@ class _Kind:
         self.learnt.append(seconds)
         self._news += 1
 
+    def before(self, done: float) -> float:
+        """How long one may have taken that the first poll found done at ``done``.
+
+        By turns as long as one of those known to have been quicker, so that the quick ones of a kind are not forgotten;
+        and a little less than ``done``, so that the first poll comes earlier by and by until some are not done.
+        """
+        self._unseen += 1
+        quicker = sorted(seconds for seconds in (*self.learnt, *self.recorded) if seconds < done)
+        if self._unseen % 2 or not quicker:
+            return EARLIER * done
+        return quicker[self._unseen * PICKING_STRIDE % len(quicker)]
+
     @property
     def plan(self) -> list[float]:
         """The moments to ask, each later than the one before."""
         # Anew for each early duration and now and then later: it takes half a millisecond.
-        if self._plan is None or self._news >= min(len(self.learnt), DURATIONS_TRUSTED) > 0:
-            trust = min(1.0, len(self.learnt) / DURATIONS_TRUSTED)
-            weighted = [(seconds, trust / len(self.learnt)) for seconds in self.learnt]
-            if trust < 1.0:
-                weighted += [(seconds, (1.0 - trust) / len(self.recorded)) for seconds in self.recorded]
+        if self._plan is None or self._news >= min(len(self.learnt), PLANNED_ANEW_AFTER) > 0:
+            total = len(self.learnt) + RECORDED_WEIGHT
+            weighted = [(seconds, 1.0 / total) for seconds in self.learnt]
+            weighted += [(seconds, RECORDED_WEIGHT / total / len(self.recorded)) for seconds in self.recorded]
             self._plan, self._news = poll_times(weighted), 0
         return self._plan
 
@@ -122,10 +141,8 @@ class PollSchedule:
 
     def note(self, kind: str, not_done: float, done: float) -> None:
         """A conversion was found done at ``done``, and had not been at ``not_done`` (0: never asked before)."""
-        # Nothing was seen of when it ended before the first poll: a little earlier is taken, so that the first poll
-        # comes earlier by and by until it finds some that are not done.
-        begin = not_done if not_done > 0 else 0.8 * done
-        self._of(kind).note(math.sqrt(begin * done))
+        known = self._of(kind)
+        known.note(math.sqrt(not_done * done) if not_done > 0 else known.before(done))
 
     def first_poll(self, kind: str) -> float:
         """When to ask for the first time about a version that was just uploaded, without exploring."""

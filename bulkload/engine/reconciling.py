@@ -41,9 +41,14 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     if run.stop.asked:
         return Reconciled(State.IN_DOUBT)
     candidates = await versions_now(run, item, item.sha256)
-    claimed = await run.ledger.call(lambda store: store.claimed(item))
-    decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys(), run.default_arch)
+    claimed, unproved = await run.ledger.call(lambda store: (store.claimed(item), store.unproved(item)))
+    decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys() - unproved, run.default_arch)
     log.info("reconciled", entry=item.entry.name, outcome=decision.outcome.value, note=decision.note)
+    if decision.version is not None and decision.version.version_id in unproved:
+        # An answer gave it to another entry, whose bytes it does not have: the poll of that one will say so.
+        note = f"version {decision.version.version_id} is held by another entry, which has other bytes"
+        await run.move(item, State.IN_DOUBT, Outcome(message=note))
+        return Reconciled(State.IN_DOUBT)
     if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
         run.adopted += 1
         version_id = decision.version.version_id

@@ -97,6 +97,15 @@ class Queries:
             )
         )
 
+    def unproved(self, entry: LedgerEntry) -> set[int]:
+        """Versions that another entry of this model holds by an answer's word, and whose bytes it may not have."""
+        rows = self.connection.execute(
+            "SELECT version_id FROM entries WHERE workspace_id = ? AND name = ? AND id <> ? AND version_id IS NOT NULL"
+            " AND state = 'uploaded' AND sha256 IS NOT ?",
+            (*entry.model, entry.id, entry.sha256),
+        )
+        return {row[0] for row in rows}
+
     def siblings(self, entry: LedgerEntry, sha256: str) -> list[LedgerEntry]:
         """Other entries of this model whose upload of these bytes became a version."""
         return self._entries(

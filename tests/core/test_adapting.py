@@ -11,6 +11,7 @@ import pytest
 from bulkload.core.adapting import (
     CALM_SECONDS,
     FIRST_CONCURRENCY,
+    LONGEST_CALM_SECONDS,
     LOWEST_RATE,
     QUICK_SECONDS,
     RETURN_SECONDS,
@@ -265,11 +266,12 @@ def test_a_limit_is_filled_and_hardly_ever_passed(limit: int, latency: float) ->
 
 @pytest.mark.parametrize(("before", "after"), [(20, 200), (20, 1000)])
 def test_a_limit_that_is_lifted_is_noticed(before: int, after: int) -> None:
-    """Step by step, within three minutes."""
+    """With the next look beyond it."""
     low, high = sliding_window(before), sliding_window(after)
-    attempts = attempts_of(lambda now: (low if now < 60.0 else high)(now), 240.0, at_a_time=64)
+    seconds = 60.0 + LONGEST_CALM_SECONDS + 30.0
+    attempts = attempts_of(lambda now: (low if now < 60.0 else high)(now), seconds, at_a_time=64)
     assert attempts.per_second(40.0, 60.0) > 0.9 * before
-    assert attempts.per_second(230.0, 240.0) > 0.8 * after
+    assert attempts.per_second(seconds - 10.0, seconds) > 0.9 * after
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -330,6 +332,18 @@ def test_after_an_outage_the_rate_is_near_the_limit_at_once() -> None:
     learnt.resumed(300.0)
     learnt.accepted(300.0, 300.0)
     assert learnt.rate(300.0) == pytest.approx(0.95 * 0.98 * 20, rel=0.05)
+
+
+def test_what_was_taken_before_the_refusal_counts_also_when_it_is_answered_later() -> None:
+    """A refusal comes back at once; what was taken takes its time."""
+    learnt = LearntRate()
+    for _ in range(8):
+        learnt.accepted(0.1, 0.0)
+    learnt.refused(0.21, 0.2, "429")
+    for _ in range(12):
+        learnt.accepted(0.3, 0.1)
+    learnt.accepted(1.0, 0.9)
+    assert learnt.rate(1.0 + RETURN_SECONDS) == pytest.approx(0.98 * 20)
 
 
 def test_the_lowest_rate_is_one_a_second() -> None:

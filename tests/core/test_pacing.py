@@ -134,3 +134,13 @@ def test_only_who_says_so_limits_a_rate() -> None:
     """429, and whatever comes with a Retry-After; a crash is no limit."""
     assert Throttle(None).failed(0.0, 0.0, refused(503)) is None
     assert Throttle(None).failed(0.0, 0.0, refused(503, retry_after=2.0)) is not None
+
+
+def test_after_a_burst_that_was_refused_nothing_leaves_for_a_second() -> None:
+    """It fills the registry's second: whatever is sent in it is refused, too."""
+    throttle = Throttle(None)
+    for _ in range(20):
+        throttle.accepted(0.05, 0.0)
+    throttle.failed(0.05, 0.0, refused(429))
+    assert throttle.take(0.05) == pytest.approx(1.0)
+    assert throttle.take(1.05) == 0.0

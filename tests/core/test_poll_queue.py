@@ -54,12 +54,12 @@ def test_what_may_be_done_already_is_asked_about_at_once(schedule: PollSchedule)
 def test_what_is_learnt_meanwhile_holds_for_all_of_a_kind() -> None:
     """Those that wait for their first poll are asked about earlier, too."""
     schedule = PollSchedule()
-    schedule.learn({"custom": [200.0] * 8})
+    schedule.learn({"vllm": [250.0] * 64})
     first = FirstPolls(schedule)
-    first.add(watch(1, "custom"), at_once=False)
+    first.add(watch(1, "vllm"), at_once=False)
     before = first.due
-    for _ in range(32):
-        schedule.note("custom", 9.0, 11.0)
+    for _ in range(64):
+        schedule.note("vllm", 9.0, 11.0)
     assert before > 100.0
     assert 9.0 < first.due < 20.0
 

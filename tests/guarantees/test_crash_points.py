@@ -3,6 +3,7 @@
 ``make crash`` runs the pairs and every single point; ``make test`` the points that leave something new behind.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +11,20 @@ import pytest
 
 from bulkload.core.errors import ExitCode
 from bulkload.core.states import State
-from tests.guarantees.registry_model import Fate
+from tests.guarantees.registry_model import Answers, Fate
 from tests.guarantees.scenarios import (
     LARGE,
+    OTHER_BEFORE,
     SCENARIOS,
     Found,
     Scenario,
+    converted,
     entry,
     foreign_version,
     paired_crashes,
     single_crashes,
     stopped_anywhere,
+    violations,
 )
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -83,3 +87,24 @@ def test_what_cannot_be_decided_is_left_to_a_person(folders: Iterator[Path]) -> 
         assert len(world.registry.began) == 1
     world.live_to_the_end(resend_in_doubt=True)
     assert len(world.registry.began) == 2
+
+
+def test_an_answers_word_takes_no_version_away_from_who_sent_its_bytes(folders: Iterator[Path]) -> None:
+    """Each answer names the version before: the second entry holds the first one's, until its bytes are looked at.
+
+    Wherever a run was stopped in between, the first entry is not sent again because its version seems to be taken.
+    """
+    scenario = Scenario(
+        "answers name the version before",
+        (converted(version="1"), converted(content=LARGE + b"2", version="2")),
+        before=OTHER_BEFORE,
+        registry={"answers": Answers.STALE},
+    )
+    for asked_at in itertools.count(1, 5):
+        world = scenario.world(next(folders), ())
+        world.live(wait=False)
+        resumed = world.live(asked_at=asked_at)
+        assert violations(scenario, world, world.live_to_the_end()) == []
+        assert resumed.summary is not None
+        if resumed.summary.exit_code != ExitCode.INTERRUPTED:
+            break  # it ended before it could be stopped

@@ -203,6 +203,22 @@ def test_claimed_versions_are_those_of_others_and_all_earlier_ones(
     assert one.claimed(one.entry(2)) == {5: "1", 6: "1"}
 
 
+def test_a_version_is_unproved_while_its_entry_is_not_judged_and_has_other_bytes(
+    one: Store, plan_entries: Plan, make_planned: MakePlanned
+) -> None:
+    """Whoever sent these bytes may be the one that made it."""
+    plan_entries(make_planned(1), make_planned(2), make_planned(3, "other"))
+    upload(one, 1, 5)
+    upload(one, 3, 7)
+    put(one, 2, State.IN_DOUBT, sha256="cd" * 32)
+    assert one.unproved(one.entry(2)) == {5}
+    put(one, 2, State.IN_DOUBT, sha256=one.entry(1).sha256)
+    assert one.unproved(one.entry(2)) == set()
+    put(one, 2, State.IN_DOUBT, sha256="cd" * 32)
+    one.move(1, State.READY, Outcome())
+    assert one.unproved(one.entry(2)) == set()
+
+
 def test_siblings_are_uploads_of_the_same_bytes_for_the_same_model(
     one: Store, plan_entries: Plan, make_planned: MakePlanned
 ) -> None:
