@@ -58,7 +58,7 @@ docs: $(STAMP)  ## Write docs/command-line.md anew
 	$(BIN)/python docs/command_line.py > docs/command-line.md
 
 simulate: $(STAMP)  ## Runs of a million entries and registries in trouble, on virtual time: the table and picture of docs/scale.md
-	$(BIN)/python -m benchmarks.simulation
+	$(BIN)/python -m benchmarks.simulation --seed $(SEED) --picture docs/scale.svg
 
 lock: $(STAMP)  ## Freeze the versions that this .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude bulkload > requirements.lock

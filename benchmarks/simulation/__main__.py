@@ -1,60 +1,70 @@
-"""``python -m benchmarks.simulation``: plays all scenarios and prints a table."""
+"""``python -m benchmarks.simulation``: plays all scenarios, prints a table, draws a picture."""
 
 import argparse
 import random
 import sys
+from pathlib import Path
 
 from benchmarks.simulation.measures import Played, play
+from benchmarks.simulation.picture import picture
+from benchmarks.simulation.registry import rate_of
 from benchmarks.simulation.scenarios import SCENARIOS
 from bulkload.core.units import show_duration
 
 HEADINGS = (
-    "what", "entries", "the registry allows", "takes", "uploads", "sent again", "polls", "lists", "refused",
-    "of the limit", "full speed after", "polls a version", "known after", "exit codes", "CPU",
+    "entries", "the registry", "it takes", "uploads / polls / lists", "sent again", "refused", "of the limit",
+    "full speed after", "polls a version", "known after", "exit codes", "CPU",
 )  # fmt: skip
 
 
 def row(played: Played) -> tuple[str, ...]:
-    scenario, registry = played.scenario, played.registry
+    """What the table says of a scenario."""
+    scenario, requests = played.scenario, played.registry.requests
     recovery = played.recovery_seconds
     return (
-        scenario.name,
-        f"{scenario.entries:,}",
+        f"{scenario.entries:,} {scenario.name}",
         scenario.allows,
-        show_duration(played.seconds),
-        f"{registry.requests['upload']:,}",
+        duration(played.seconds),
+        f"{requests['upload']:,} / {requests['poll']:,} / {requests['list']:,}",
         f"{played.repeats:,}",
-        f"{registry.requests['poll']:,}",
-        f"{registry.requests['list']:,}",
         f"{played.refused_share:.2%}",
         percent(played.limit_share),
-        "" if recovery is None else f"{recovery:.0f} s",
-        f"{played.polls_a_version:.2f}",
+        "" if recovery is None else show_duration(recovery),
+        f"{played.polls_a_version:.1f}",
         percent(played.delay_share),
         ", ".join(str(int(code)) for _, _, code in played.runs),
         f"{played.cpu_seconds:.0f} s",
     )
 
 
+def duration(seconds: float) -> str:
+    """Days where it is days."""
+    return show_duration(seconds) if seconds < 48 * 3600 else f"{seconds / 86_400:.1f} days"
+
+
 def percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"
+    """``96.7 %``, or nothing."""
+    return "" if share is None else f"{100 * share:.1f} %" if share < 10 else f"{share:.0f} times"
 
 
 def main() -> None:
+    """Play them all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))  # noqa: S311 - a simulation
-    parser.add_argument("--only", default="", help="scenarios whose row has these words")
+    parser.add_argument("--picture", type=Path, help="draw the minute without a registry into this file")
+    parser.add_argument("--only", default="", help="rows with these words")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", file=sys.stderr)
+    chosen = [scenario for scenario in SCENARIOS if arguments.only in f"{scenario.name}, {scenario.allows}"]
     print("| " + " | ".join(HEADINGS) + " |")
     print("|" + "---|" * len(HEADINGS))
-    for number, scenario in enumerate(SCENARIOS, 1):
-        if arguments.only not in f"{scenario.name} {scenario.allows}":
-            continue
+    for number, scenario in enumerate(chosen, 1):
+        print(f"{number} of {len(chosen)}: {scenario.entries:,} {scenario.name}, {scenario.allows}", file=sys.stderr)
         played = play(scenario, arguments.seed)
-        cells = row(played)
-        print(f"{number}/{len(SCENARIOS)} {cells[0]}, {cells[2]}: {cells[-1]}", file=sys.stderr)
-        print("| " + " | ".join(cells) + " |", flush=True)
+        print("| " + " | ".join(row(played)) + " |", flush=True)
+        limit = rate_of(scenario.allowed.limits, "upload")
+        if scenario.drawn and limit is not None and arguments.picture is not None:
+            arguments.picture.write_text(picture(played, limit))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
 from bulkload.core.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
-# Timers wake up late, which is made up for by half a unit: less than one cannot add up to a burst, so no second ever
-# holds more than one unit above the rate.
-EARLY_UNITS = 0.5
+# Timers wake up late: what starts late by up to so much does not put off what comes after it. Less than one unit cannot
+# add up to a burst, so no second ever holds more than one unit above the rate.
+LATE_UNITS = 0.5
 # The same for bytes, in seconds of them: their pieces take longer than timers are late.
-EARLY_SECONDS = 0.02
+LATE_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -19,8 +19,8 @@ class Pacer:
 
     # Units a second; None: no limit. It may change at any time.
     rate: float | None
-    # Units that may start before their time.
-    early: float = EARLY_UNITS
+    # Units by which one may be late without putting off the next.
+    late: float = LATE_UNITS
     # When the last ones were due, and how many they were.
     _due: float = float("-inf")
     _units: float = 0.0
@@ -29,15 +29,14 @@ class Pacer:
 
     def take(self, now: float, units: float = 1.0) -> float:
         """Take ``units`` if they may start now, and return 0; else the seconds after which to ask again."""
-        due, early = now, 0.0
-        if self.rate is not None:
-            early = self.early / self.rate
-            # What started early at a lower rate holds nobody back for longer than this one says.
-            due = min(self._due, now + early) + self._units / self.rate
-        wait = max(due - early, self._held_until) - now
+        unit_seconds = 0.0 if self.rate is None else 1.0 / self.rate
+        due = self._due + self._units * unit_seconds
+        wait = max(due, self._held_until) - now
         if wait > 0.0:
             return wait
-        self._due, self._units = max(now, due), units
+        # After an idle time nothing is made up for: it would be a burst.
+        timely = now - due < units * unit_seconds
+        self._due, self._units = max(due, now - self.late * unit_seconds) if timely else now, units
         return 0.0
 
     def give_back(self, units: float = 1.0) -> None:
@@ -56,7 +55,7 @@ class Pacer:
 
 def byte_pacer(bandwidth: float | None) -> Pacer:
     """A pacer of bytes, ``bandwidth`` of them a second."""
-    return Pacer(bandwidth, early=EARLY_SECONDS * (bandwidth or 0.0))
+    return Pacer(bandwidth, late=LATE_SECONDS * (bandwidth or 0.0))
 
 
 @dataclass(slots=True)

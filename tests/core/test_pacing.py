@@ -25,15 +25,14 @@ def refused(status: int, retry_after: float | None = None) -> Failure:
 
 
 def test_those_who_come_together_leave_evenly() -> None:
-    """But for half a unit, by which late timers are made up for."""
-    assert starts_of(Pacer(10.0), 100.0, 4) == pytest.approx([100.0, 100.05, 100.15, 100.25])
+    assert starts_of(Pacer(10.0), 100.0, 4) == pytest.approx([100.0, 100.1, 100.2, 100.3])
 
 
 def test_an_idle_time_is_not_saved_up() -> None:
     """After an hour of nothing there is no burst."""
     pacer = Pacer(2.0)
     starts_of(pacer, 0.0, 3)
-    assert starts_of(pacer, 3600.0, 3) == pytest.approx([3600.0, 3600.25, 3600.75])
+    assert starts_of(pacer, 3600.0, 3) == pytest.approx([3600.0, 3600.5, 3601.0])
 
 
 def test_late_timers_do_not_lower_the_rate() -> None:
@@ -49,7 +48,7 @@ def test_bytes_are_paced_by_their_number() -> None:
     """A large piece holds the next one back for as long as it takes."""
     pacer = byte_pacer(1000.0)
     assert pacer.take(0.0, 500) == 0.0
-    assert pacer.take(0.0, 1) == pytest.approx(0.48)
+    assert pacer.take(0.0, 1) == pytest.approx(0.5)
 
 
 def test_without_a_rate_nobody_waits() -> None:
@@ -69,7 +68,7 @@ def test_a_pause_holds_for_everybody(rate: float | None) -> None:
 def test_after_a_pause_the_pace_is_even_again() -> None:
     pacer = Pacer(10.0)
     pacer.hold(0.0, 3.0)
-    assert starts_of(pacer, 1.0, 3) == pytest.approx([3.0, 3.05, 3.15])
+    assert starts_of(pacer, 1.0, 3) == pytest.approx([3.0, 3.1, 3.2])
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
@@ -86,16 +85,6 @@ def test_a_rate_that_rises_frees_who_waits() -> None:
     assert pacer.take(1.0) > 3.0
     pacer.rate = 10.0
     assert pacer.take(1.0) == 0.0
-
-
-@pytest.mark.parametrize(("rate", "wait"), [(10.0, 0.1), (None, 0.0)])
-def test_what_started_early_at_a_low_rate_holds_nobody_back_at_a_higher_one(rate: float | None, wait: float) -> None:
-    """An outage's pause of eight seconds ends with the outage."""
-    pacer = Pacer(1 / 8)
-    pacer.take(0.0)
-    pacer.take(4.0)
-    pacer.rate = rate
-    assert pacer.take(4.0) == pytest.approx(wait)
 
 
 @given(
