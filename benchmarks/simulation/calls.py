@@ -18,7 +18,7 @@ class Read:
     """One call, and again while its failure passes; then ``then(subject)``, with the answer in ``done``."""
 
     __slots__ = (
-        "_attempt", "_began", "_budget", "_call", "_failure", "_first_began", "_gate", "_run", "_then",
+        "_attempt", "_began", "_budget", "_call", "_failure", "_gate", "_run", "_then",
         "done", "subject", "version_id",
     )  # fmt: skip
 
@@ -32,7 +32,6 @@ class Read:
         self._gate = gate
         self._budget = run.budget if gate is not None else RetryBudget()
         self._attempt = 0
-        self._first_began = run.clock.now
         self._began = 0.0
         self._failure: Failure | None = None
         self.subject = subject
@@ -82,4 +81,4 @@ class Read:
     def _prospect(self) -> Prospect:
         if self._gate is None:
             return Prospect.NO_OUTAGE
-        return self._gate.prospect(self._first_began, self._run.settings.patience)
+        return self._gate.prospect(self._run.settings.patience)

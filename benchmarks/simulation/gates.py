@@ -85,8 +85,8 @@ class Gate:
     def crowded(self) -> bool:
         return self._entering.crowded
 
-    def prospect(self, began: float, patience: float) -> Prospect:
-        return self.throttle.outage.prospect(self._clock.now, began, patience)
+    def prospect(self, patience: float) -> Prospect:
+        return self.throttle.outage.prospect(self._clock.now, patience)
 
     def _depart(self, now: float) -> float:
         self._departures.rate = self.throttle.rate(now)

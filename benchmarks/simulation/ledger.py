@@ -18,7 +18,6 @@ class Entry:
     kind: str
     state: State = State.PLANNED
     attempts: int = 0
-    first_began: float = NEVER_TRIED
     began: float = 0.0
     failure: Failure | None = None
     lost_at: float = 0.0
@@ -63,7 +62,7 @@ class Ledger:
         """The next one to send or to reconcile."""
         if self._open:
             entry = self._open.popleft()
-            entry.attempts, entry.first_began, entry.failure, entry.lost_at = 0, NEVER_TRIED, None, now
+            entry.attempts, entry.failure, entry.lost_at = 0, None, now
             return entry
         if self._made == self.entries:
             return None

@@ -180,7 +180,6 @@ class Run:
 
     def _send(self, entry: Entry) -> None:
         now = entry.began = self.clock.now
-        entry.first_began = min(entry.first_began, now)
         entry.attempts += 1
         self.ledger.sent(entry, now)
         answered, entry.failure, version_id = self.registry.upload(now, entry.kind)
@@ -250,7 +249,7 @@ class Run:
             self._attempt(entry)
 
     def _may_send_again(self, entry: Entry) -> bool:
-        prospect = self.gates.uploads.prospect(entry.first_began, self.settings.patience)
+        prospect = self.gates.uploads.prospect(self.settings.patience)
         if prospect is Prospect.GIVE_UP:
             self.stop("upload")
             return False

@@ -29,12 +29,11 @@ class Outage:
     since: float | None = None
     _rounds: int = 0
     _round_at: float = float("-inf")
-    _succeeded_at: float = float("-inf")
 
-    def succeeded(self, now: float, began: float) -> None:
+    def succeeded(self, began: float) -> None:
         """It is over, or there is none; what began before it says nothing about it."""
         if self.since is None or began >= self.since:
-            self.since, self._rounds, self._succeeded_at = None, 0, now
+            self.since, self._rounds = None, 0
 
     def failed(self, now: float, began: float) -> None:
         """A call that began at ``began`` failed in a way that passes."""
@@ -51,11 +50,8 @@ class Outage:
         rounds = self._rounds - OWN_ROUNDS
         return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(rounds - 1, 10)) if rounds > 0 else 0.0
 
-    def prospect(self, now: float, began: float, patience: float) -> Prospect:
-        """What this means for a call that has been tried since ``began``, where ``patience`` seconds are waited."""
-        if self.since is None:
+    def prospect(self, now: float, patience: float) -> Prospect:
+        """What this means for a call that failed, where ``patience`` seconds are waited."""
+        if self.since is None or self._rounds <= OWN_ROUNDS:
             return Prospect.NO_OUTAGE
-        established = self._rounds > OWN_ROUNDS
-        if established and now - self.since >= patience:
-            return Prospect.GIVE_UP
-        return Prospect.GO_ON if established or self._succeeded_at < began else Prospect.NO_OUTAGE
+        return Prospect.GIVE_UP if now - self.since >= patience else Prospect.GO_ON

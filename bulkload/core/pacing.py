@@ -83,7 +83,7 @@ class Throttle:
         """The registry took a call that began at ``began``, whatever it thinks of what was asked."""
         if self.outage.pause:
             self.learnt.resumed(now)
-        self.outage.succeeded(now, began)
+        self.outage.succeeded(began)
         self.learnt.accepted(now, began)
 
     def failed(self, now: float, began: float, failure: Failure) -> Decision | None:

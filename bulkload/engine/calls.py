@@ -37,15 +37,13 @@ async def have_token(run: Run, *, large: bool) -> None:
 
 
 async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
-    began = run.clock()
-
     def note(failure: Failure) -> None:
         note_retry(run, failure)
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
 
     def prospect() -> Prospect:
-        return gate.prospect(began, run.settings.patience)
+        return gate.prospect(run.settings.patience)
 
     return await repeat(operation, run.budget, run.random.random, note, prospect)
 

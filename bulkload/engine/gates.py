@@ -109,9 +109,9 @@ class Gate:
         """Whether calls wait for leave."""
         return self._entering.crowded
 
-    def prospect(self, began: float, patience: float) -> Prospect:
-        """What an outage of this kind of call means for one that has been tried since ``began``."""
-        return self.throttle.outage.prospect(self._clock(), began, patience)
+    def prospect(self, patience: float) -> Prospect:
+        """What an outage of this kind of call means for one that failed."""
+        return self.throttle.outage.prospect(self._clock(), patience)
 
     def _depart(self, now: float, units: float) -> float:
         self._departures.rate = self.throttle.rate(now)

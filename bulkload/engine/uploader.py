@@ -43,7 +43,6 @@ class Upload:
         self._run = run
         self._item = item
         self._attempts = 0
-        self._first_began = float("inf")
         self._renewed = False
         # Why the last try did not succeed.
         self._failure: Failure | None = None
@@ -142,7 +141,6 @@ class Upload:
     def _note_answer(self, sending: Sending, failure: Failure | None = None) -> None:
         """Let the gates learn from how it went."""
         gates, now = self._run.gates, self._run.clock()
-        self._first_began = min(self._first_began, sending.began)
         gates.uploads.answered(sending.began, failure)
         # A large body's last bytes still lie in buffers when it has been handed over.
         seconds = None if sending.sent_at is None else now - sending.sent_at
@@ -211,7 +209,7 @@ class Upload:
     def _spend_retry(self, failure: Failure) -> bool:
         """Whether the same may be sent again in this run."""
         run = self._run
-        prospect = run.gates.uploads.prospect(self._first_began, run.settings.patience)
+        prospect = run.gates.uploads.prospect(run.settings.patience)
         if prospect is Prospect.GIVE_UP:
             run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
             return False
