@@ -24,6 +24,9 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
 
     async def through_gate() -> T:
         await gate.enter()
+        # All who wait for one token would leave together when it comes.
+        await have_token(run, large=False)
+        await gate.depart()
         return await _observed(gate, operation)
 
     return await _repeat_within_patience(run, gate, through_gate)
@@ -54,10 +57,10 @@ async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], 
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
 
-    def is_out() -> bool:
-        return gate.waits_on(began, run.settings.patience)
+    def again(attempt: int) -> bool:
+        return gate.may_retry(attempt, began, run.budget, run.settings.patience)
 
-    return await repeat(operation, run.budget, run.random.random, note, is_out)
+    return await repeat(operation, run.budget, run.random.random, note, again)
 
 
 async def repeat(
@@ -65,11 +68,11 @@ async def repeat(
     budget: RetryBudget,
     chance: Callable[[], float],
     on_retry: Callable[[Failure], None] = lambda _: None,
-    is_out: Callable[[], bool] = lambda: False,
+    again: Callable[[int], bool] | None = None,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
-    ``is_out``: whether nobody's calls succeed and that may yet pass: then there is no end to the tries.
+    ``again``: whether to try again after so many tries, where the budget is not all that decides.
     """
     attempt, renewed = 0, False
     while True:
@@ -88,7 +91,7 @@ async def repeat(
             if verdict is Verdict.PERMANENT:
                 raise
             seconds = pause_seconds(failure, attempt, chance())
-            if not (may_retry(attempt, budget) or is_out()):
+            if not (may_retry(attempt, budget) if again is None else again(attempt)):
                 ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure)

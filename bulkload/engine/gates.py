@@ -5,8 +5,10 @@ from collections.abc import Callable
 import anyio
 
 from bulkload.core.adapting import Concurrency, Decision
+from bulkload.core.outage import LONGEST_PAUSE_SECONDS
 from bulkload.core.pacing import Pacer, Throttle, byte_pacer
 from bulkload.core.polling import AUTO_POLL_RATE
+from bulkload.core.retry import RetryBudget, may_retry
 from bulkload.core.settings import Settings
 from bulkload.core.verdicts import Failure, tells_of_trouble
 from bulkload.engine.events import log
@@ -85,15 +87,17 @@ class Gate:
         """Whether calls wait for leave."""
         return self._entering.crowded
 
-    def waits_on(self, began: float, patience: float) -> bool:
-        """Whether a call tried since ``began`` is in an outage that may yet pass within ``patience`` seconds."""
-        outage = self.throttle.outage
-        return outage.covers(began) and outage.lasted(anyio.current_time()) < patience
+    def may_retry(self, attempts: int, began: float, budget: RetryBudget, patience: float) -> bool:
+        """Whether what was tried so often since ``began`` may be tried again; spends the budget.
 
-    def gives_up(self, began: float, patience: float) -> bool:
-        """Whether everybody pauses in an outage, and has for longer than ``patience`` seconds."""
+        While nobody's calls succeed there is no end to the tries for ``patience`` seconds; then, once everybody pauses
+        as long as ever, there are no more.
+        """
         outage = self.throttle.outage
-        return outage.covers(began) and outage.pause > 0.0 and outage.lasted(anyio.current_time()) >= patience
+        waits = outage.covers(began) and outage.lasted(anyio.current_time()) < patience
+        if not waits and outage.covers(began) and outage.pause >= LONGEST_PAUSE_SECONDS:
+            return False
+        return may_retry(attempts, budget) or waits
 
     def _depart(self, now: float, units: float) -> float:
         self._departures.rate = self.throttle.rate(now)

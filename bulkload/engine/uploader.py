@@ -6,7 +6,7 @@ import msgspec
 from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.records import RegistryVersion
-from bulkload.core.retry import ATTEMPTS_PER_ENTRY, may_retry
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY
 from bulkload.core.settings import Route
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, upload_verdict
@@ -202,10 +202,8 @@ class Upload:
 
     def _spend_retry(self, failure: Failure) -> bool:
         """Whether the same may be sent again in this run."""
-        run, uploads, patience = self._run, self._run.gates.uploads, self._run.settings.patience
-        if not uploads.gives_up(self._first_began, patience) and (
-            may_retry(self._attempts, run.budget) or uploads.waits_on(self._first_began, patience)
-        ):
+        run, uploads = self._run, self._run.gates.uploads
+        if uploads.may_retry(self._attempts, self._first_began, run.budget, run.settings.patience):
             note_retry(run, failure)
             return True
         if uploads.throttle.outage.covers(self._first_began):
