@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 
-.PHONY: demo test crash conformance bench bench-quick check format lint types samples docs simulate lock clean
+.PHONY: demo test crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -20,6 +20,9 @@ SEED ?= 100
 crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest $(WORKERS) -q -m crash tests/cli/test_killed.py
 	$(BIN)/pytest $(WORKERS) -q -m crash tests/guarantees
+
+load: $(STAMP)  ## Rates over 50 seeds, a limit filled, a conversion queue kept full: ten minutes, on a machine with nothing else to do
+	$(BIN)/pytest -q -m load -p no:xdist tests/engine/test_politeness.py
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed  ## The vendor's SDK, its generated client, curl and requests as witnesses
 	BULKLOAD=$(CURDIR)/$(BIN)/bulkload $(CONFORMANCE)/bin/pytest -q -c tests/conformance/pytest.ini tests/conformance

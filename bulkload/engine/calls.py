@@ -25,6 +25,10 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
 
     async def through_gate() -> T:
         await gate.enter()
+        # All who wait for one token would leave together when it comes.
+        if not run.registry.has_token():
+            await have_token(run, large=False)
+        await gate.depart()
         return await gate.observed(operation)
 
     return await _repeat_within_patience(run, gate, through_gate)
