@@ -1,6 +1,7 @@
 """``python -m benchmarks.simulation``: plays all scenarios, prints a table, draws a picture."""
 
 import argparse
+import math
 import random
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def row(played: Played) -> tuple[str, ...]:
         f"{played.repeats:,}",
         f"{played.refused_share:.2%}",
         percent(played.limit_share),
-        "" if recovery is None else show_duration(recovery),
+        "" if recovery is None else "never" if math.isinf(recovery) else show_duration(recovery),
         f"{played.polls_a_version:.1f}",
         percent(played.delay_share),
         ", ".join(str(int(code)) for _, _, code in played.runs),

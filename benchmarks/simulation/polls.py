@@ -15,29 +15,20 @@ if TYPE_CHECKING:
 class _Served:
     """One of the two queues, and how many of its polls may still be under way."""
 
-    __slots__ = ("_held", "_late_since", "_polls", "_run", "_wakes_at", "free", "watches")
+    __slots__ = ("_late_since", "_polls", "_run", "_wakes_at", "free", "watches")
 
     def __init__(self, run: "Run", polls: "Polls", watches: FirstPolls | FurtherPolls) -> None:
         self.watches = watches
         self.free = POLLS_IN_FLIGHT
         self._run = run
         self._polls = polls
-        # Taken from the queue, waiting for a place.
-        self._held: Watch | None = None
         self._wakes_at = NEVER
         self._late_since: float | None = None
 
     def serve(self) -> None:
         """Take what is due, as far as there are places."""
         run = self._run
-        while not run.stopped:
-            if self._held is not None:
-                if not self.free:
-                    return
-                watch, self._held = self._held, None
-                self.free -= 1
-                self._polls.poll(watch, self)
-                continue
+        while self.free and not run.stopped:
             now, due = run.clock.now, self.watches.due
             if due > now:
                 self._late_since = None
@@ -52,7 +43,8 @@ class _Served:
                 self._polls.end_wait(watch)
                 continue
             self._polls.in_flight += 1
-            self._held = watch
+            self.free -= 1
+            self._polls.poll(watch, self)
 
     def _wake(self, _: object) -> None:
         # Else an earlier moment was set meanwhile, which has passed.

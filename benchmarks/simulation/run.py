@@ -188,16 +188,16 @@ class Run:
     def _answered(self, sent: tuple[Entry, int]) -> None:
         entry, version_id = sent
         gates, failure = self.gates, entry.failure
-        if failure is not None:
-            gates.slots.release()
-        else:
+        if failure is None:
             self.budget.earn()
         gates.uploads.answered(entry.began, failure)
         gates.slots.answered(entry.began, self.clock.now - entry.began, failure, waiting=gates.uploads.crowded)
+        # The slot is given on when it is written down what came of it.
+        written = self.clock.now + self.commit_seconds()
         if failure is None:
-            self.clock.at(self.clock.now + self.commit_seconds(), self._uploaded, (entry, version_id))
+            self.clock.at(written, self._uploaded, (entry, version_id))
         else:
-            self._judge(entry, failure)
+            self.clock.at(written, self._judge, (entry, failure))
 
     def _uploaded(self, sent: tuple[Entry, int]) -> None:
         entry, version_id = sent
@@ -210,7 +210,12 @@ class Run:
 
     # What a failure means.
 
-    def _judge(self, entry: Entry, failure: Failure) -> None:
+    def _judge(self, failed: tuple[Entry, Failure]) -> None:
+        entry, failure = failed
+        self._weigh(entry, failure)
+        self.gates.slots.release()
+
+    def _weigh(self, entry: Entry, failure: Failure) -> None:
         in_doubt = upload_verdict(failure, sealed=True) is Verdict.IN_DOUBT
         entry.state = State.IN_DOUBT if in_doubt else State.PLANNED
         if self.stopped:

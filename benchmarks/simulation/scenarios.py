@@ -56,21 +56,21 @@ MILLION = (
     Scenario(name="native", entries=1_000_000, allows="no limit, 50 ms an answer", allowed=Allowed()),
     Scenario(
         name="native, --concurrency 256",
-        entries=1_000_000,
+        entries=200_000,
         allows="no limit, 50 ms an answer",
         allowed=Allowed(),
         settings=settings(concurrency=256),
     ),
     Scenario(
         name="native, --concurrency 256",
-        entries=1_000_000,
+        entries=200_000,
         allows="64 requests at a time, 50 ms each",
         allowed=Allowed(workers=64),
         settings=settings(concurrency=256),
     ),
     Scenario(
         name="native, --concurrency 256",
-        entries=100_000,
+        entries=200_000,
         allows="32 uploads at a time (503)",
         allowed=Allowed(uploads_at_a_time=32),
         settings=settings(concurrency=256),
@@ -118,7 +118,7 @@ CONVERTING = (
     ),
     Scenario(
         name="converting, --poll-rate 1000/s",
-        entries=1_000_000,
+        entries=200_000,
         allows="200 uploads/s, all convert at once",
         allowed=uploads("200/s"),
         settings=settings(poll_rate=1000.0),
