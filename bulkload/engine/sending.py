@@ -7,8 +7,6 @@ seal on disk, then the last piece.
 import sys
 from collections.abc import AsyncGenerator, Iterator
 
-import anyio
-
 from bulkload.core.reconcile import ExistingDecision
 from bulkload.core.records import SourceStat
 from bulkload.core.settings import OnExisting
@@ -20,7 +18,7 @@ from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.store import Store
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_of
+from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_now
 
 # Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
 SLICE_SECONDS = 0.1
@@ -65,7 +63,7 @@ class Sending:
         entry, run = self._item.entry, self._run
         stat = self._item.stat if self._as_planned else None
         if stat is None:
-            stat = await anyio.to_thread.run_sync(stat_of, entry.source)
+            stat = await stat_now(entry.source)
         fence: frozenset[int] | None = None
         if run.settings.on_existing is OnExisting.UPLOAD or self._item.retaken:
             # An equal version may be there already: only an exact fence tells it from ours.
@@ -89,7 +87,8 @@ class Sending:
         await self._wait_for_leave(large=False)
         await self._intend(file.stat, fence, file.sha256)
         self.sealed = True
-        await self._run.gates.bytes.wait(len(file.data))
+        if self._run.settings.bandwidth is not None:
+            await self._run.gates.bytes.wait(len(file.data))
         self._run.progress.bytes_sent += len(file.data)
         body = b"".join((form.head, file.data, form.tail))
         await self._depart()
@@ -111,7 +110,8 @@ class Sending:
             if file.sha256 is not None:
                 await self._seal(file.sha256)
             for part in in_parts(piece, self._slice_size):
-                await self._run.gates.bytes.wait(len(part))
+                if self._run.settings.bandwidth is not None:
+                    await self._run.gates.bytes.wait(len(part))
                 self._run.progress.bytes_sent += len(part)
                 yield part
         yield form.tail

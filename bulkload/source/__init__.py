@@ -7,7 +7,17 @@ from bulkload.source.local import (
     SourceChanged,
     digest_of,
     read_small,
+    stat_now,
     stat_of,
 )
 
-__all__ = ["SMALL_FILE_BYTES", "LocalFile", "SmallFile", "SourceChanged", "digest_of", "read_small", "stat_of"]
+__all__ = [
+    "SMALL_FILE_BYTES",
+    "LocalFile",
+    "SmallFile",
+    "SourceChanged",
+    "digest_of",
+    "read_small",
+    "stat_now",
+    "stat_of",
+]

@@ -6,34 +6,29 @@ import hashlib
 import os
 import stat as file_kinds
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 from weakref import WeakKeyDictionary
 
+import aiofiles.os
 import anyio
-from aiofiles import ospath
 
 from bulkload.core.records import SourceStat
 
-# Large enough that a hop to a thread costs nothing beside it, small enough that many uploads fit in memory.
-PIECE_SIZE_BYTES = 1 << 20
+# Large enough that handing one over costs nothing beside sending it, small enough that many uploads fit in memory.
+PIECE_SIZE_BYTES = 1 << 19
+# Read and hashed while others are sent: the slower of both need never wait for the other.
+PIECES_AHEAD = 3
 # Up to here a file is one read and one body.
-SMALL_FILE_BYTES = PIECE_SIZE_BYTES
+SMALL_FILE_BYTES = 1 << 20
 # Few, so that those of a slow file system are read beside each other.
 FILES_A_HOP = 8
 # A file system's clock may stand still for so long: a file that is changed twice meanwhile shows one and the same time.
 CLOCK_TICK_SECONDS = 0.02
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """``function`` in one hop to a thread, as aiofiles makes its own: one a file, not one for open, read and close."""
-    hop: Callable[P, Awaitable[T]] = ospath.wrap(function)  # type: ignore[attr-defined]
-    return hop
 
 
 class SourceChanged(Exception):
@@ -52,6 +47,11 @@ class SmallFile:
 def stat_of(path: str) -> SourceStat:
     """The file's stat. Raises ``OSError``."""
     return _record(os.stat(path))  # noqa: PTH116 - a million files, and Path costs as much again
+
+
+async def stat_now(path: str) -> SourceStat:
+    """The same, in a thread."""
+    return _record(await aiofiles.os.stat(path))
 
 
 async def read_small(path: str) -> SmallFile:
@@ -130,19 +130,25 @@ class LocalFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
         self._digest = hashlib.sha256()
-        self._last = b""
+        # Pieces that were read and hashed and not given out yet, and bytes that were not read yet.
+        self._ready: deque[bytes] = deque()
         self._unread = 0
+        self._is_read = False
+        self._failure: Exception | None = None
+        # Something became ready, or the thread has come to an end.
+        self._news = asyncio.Event()
         # The hop to a thread that is under way: the file must not be closed beneath it.
-        self._hop: asyncio.Future[bytes] | None = None
+        self._hop: asyncio.Future[None] | None = None
         # Known from the moment the last piece is given out.
         self.sha256: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the file and remember how it looks. Raises ``OSError``."""
         try:
-            await self._result_of(self._start(self._begin))
+            await self._do(self._begin)
         except BaseException:
             # The thread may have opened it for somebody who was cancelled meanwhile.
             await self._close()
@@ -154,34 +160,59 @@ class LocalFile:
         await self._close()
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """The file's bytes, about a mebibyte at a time; the next piece is read while this one is used.
+        """The file's bytes, some hundred kilobytes at a time; a thread reads and hashes a few of them ahead.
 
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to
         be as it was when it was opened. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
         """
-        piece = await self._result_of(self._start(self._step))
-        while self._unread:
-            upcoming = self._start(self._step)
+        left = self.stat.size
+        while self.sha256 is None:
+            piece = await self._next_piece()
+            left -= len(piece)
+            if not left:
+                await self._do(self._see_unchanged)
+                self.sha256 = self._digest.hexdigest()
             yield piece
-            piece = await self._result_of(upcoming)
-        await self._result_of(self._start(self._finish))
-        yield piece
 
-    def _start(self, step: Callable[[], bytes]) -> "asyncio.Future[bytes]":
-        self._hop = asyncio.get_running_loop().run_in_executor(None, step)
-        return self._hop
+    async def _next_piece(self) -> bytes:
+        while not self._ready:
+            self._raise_failure()
+            self._go_on_reading()
+            self._news.clear()
+            if not self._ready:
+                await self._news.wait()
+        piece = self._ready.popleft()
+        self._go_on_reading()
+        return piece
 
-    async def _result_of(self, hop: "asyncio.Future[bytes]") -> bytes:
+    def _go_on_reading(self) -> None:
+        if not self._is_read and self._failure is None and (self._hop is None or self._hop.done()):
+            self._start(self._read_ahead)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._hop = self._loop.run_in_executor(None, self._in_thread, work)
+        self._hop.add_done_callback(lambda _: self._news.set())
+
+    async def _do(self, work: Callable[[], None]) -> None:
+        await self._until_done()
+        self._start(work)
+        await self._until_done()
+        self._raise_failure()
+
+    async def _until_done(self) -> None:
         # Awaiting the hop itself would let a cancellation mark it as done while the thread is still at work.
-        await asyncio.wait([hop])
-        return hop.result()
+        if self._hop is not None:
+            await asyncio.wait([self._hop])
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
-            if self._hop is not None:
-                await asyncio.wait([self._hop])
-                if not self._hop.cancelled():
-                    self._hop.exception()  # nobody else may ask for it any more
+            # Nothing more is wanted of it.
+            self._failure = self._failure or SourceChanged(self._path)
+            await self._until_done()
             if self._descriptor is not None:
                 descriptor, self._descriptor = self._descriptor, None
                 # Never slow for a file that was only read.
@@ -189,27 +220,36 @@ class LocalFile:
 
     # In a thread.
 
-    def _begin(self) -> bytes:
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the next piece
+            self._failure = error
+
+    def _begin(self) -> None:
         self._descriptor, self.stat = _open(self._path)
         self._unread = self.stat.size
-        return b""
 
-    def _step(self) -> bytes:
-        """Hash the piece before and read the next one: one hop for both."""
-        self._digest.update(self._last)
-        self._last = b"" if self._descriptor is None else os.read(self._descriptor, min(PIECE_SIZE_BYTES, self._unread))
-        if not self._last and self._unread:
-            raise SourceChanged(self._path)
-        self._unread -= len(self._last)
-        return self._last
+    def _read_ahead(self) -> None:
+        """Read and hash piece by piece until enough of them wait, or nothing is left."""
+        while not self._is_read and self._failure is None and len(self._ready) < PIECES_AHEAD:
+            if self._descriptor is None:
+                return
+            piece = os.read(self._descriptor, min(PIECE_SIZE_BYTES, self._unread))
+            if not piece and self._unread:
+                raise SourceChanged(self._path)
+            self._digest.update(piece)
+            self._unread -= len(piece)
+            self._is_read = not self._unread
+            self._ready.append(piece)
+            # The loop may be gone when a run was torn down.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._news.set)
 
-    def _finish(self) -> bytes:
-        self._digest.update(self._last)
+    def _see_unchanged(self) -> None:
         # By its path: a file that another one has taken the place of has changed, too.
         if stat_of(self._path) != self.stat:
             raise SourceChanged(self._path)
-        self.sha256 = self._digest.hexdigest()
-        return b""
 
 
 def _open(path: str) -> tuple[int, SourceStat]:
