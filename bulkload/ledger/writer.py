@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -34,7 +35,10 @@ class Writer:
     def __init__(self, open_store: Callable[[], Store]) -> None:
         """``open_store`` runs in the thread: SQLite's connection belongs to the thread that made it."""
         self._open_store = open_store
-        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._calls: deque[Call] = deque()
+        # Rung when something was handed in (True) and at the end (False).
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._will_ring = False
         # A daemon: a loop that was torn down without ``stop`` must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="bulkload-ledger", daemon=True)
         self._loop = asyncio.get_running_loop()
@@ -56,7 +60,11 @@ class Writer:
         if self._stopped:
             raise RuntimeError("the ledger is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put((operation, future))
+        self._calls.append((operation, future))
+        if not self._will_ring:
+            # Once for all of this turn of the loop: a thread that wakes up takes the interpreter away.
+            self._will_ring = True
+            self._loop.call_soon(self._ring)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -70,10 +78,14 @@ class Writer:
     async def stop(self) -> None:
         """Finish what was handed in, close the store, end the thread."""
         self._stopped = True
-        self._queue.put(None)
+        self._bell.put(False)
         if self._thread.ident is not None:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._thread.join)
+
+    def _ring(self) -> None:
+        self._will_ring = False
+        self._bell.put(True)
 
     def _work(self) -> None:
         try:
@@ -83,22 +95,15 @@ class Writer:
             return
         self._tell([(self._opened, None, None)])
         with contextlib.closing(store):
-            while group := self._next_group():
-                self._tell(self._commit(store, group))
+            more = True
+            while more:
+                more = self._bell.get()
+                while group := self._next_group():
+                    self._tell(self._commit(store, group))
 
     def _next_group(self) -> list[Call]:
-        """Wait for one operation, then take all that wait behind it; empty at the end."""
-        group: list[Call] = []
-        with contextlib.suppress(queue.Empty):
-            while len(group) < LARGEST_GROUP:
-                call = self._queue.get(block=not group)
-                if call is None:
-                    if group:
-                        # Commit these first; the end is found again behind them.
-                        self._queue.put(None)
-                    break
-                group.append(call)
-        return group
+        """All that waits; empty when nothing does."""
+        return [self._calls.popleft() for _ in range(min(len(self._calls), LARGEST_GROUP))]
 
     def _commit(self, store: Store, group: list[Call]) -> list[Outcome]:
         try:

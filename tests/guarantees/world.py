@@ -35,7 +35,7 @@ from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reading import RESULT_COLUMNS
 from bulkload.ledger.store import Store
-from bulkload.ledger.writer import Call, Writer
+from bulkload.ledger.writer import Writer
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
 from tests.guarantees.registry_model import WORKSPACE, Fate, RegistryModel
@@ -219,8 +219,6 @@ class _WriterHere(Writer):
         super().__init__(open_store)
         self._world = world
         self._store: Store | None = None
-        self._calls: list[Call] = []
-        self._queue = SimpleNamespace(put=self._put)  # type: ignore[assignment]
 
     async def start(self) -> None:
         self._store = self._open_store()
@@ -230,15 +228,9 @@ class _WriterHere(Writer):
         if self._store is not None:
             self._store.close()
 
-    def _put(self, call: Call | None) -> None:
-        if call is None:
-            return
-        if not self._calls:
-            self._loop.call_soon(self._work_here)
-        self._calls.append(call)
-
-    def _work_here(self) -> None:
-        group, self._calls = self._calls, []
+    def _ring(self) -> None:
+        self._will_ring = False
+        group = self._next_group()
         assert self._store is not None
         try:
             self._world.effect()
