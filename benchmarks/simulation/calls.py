@@ -18,17 +18,29 @@ class Read:
     """One call, and again while its failure passes; then ``then(subject)``, with the answer in ``done``."""
 
     __slots__ = (
-        "_attempt", "_began", "_budget", "_call", "_failure", "_gate", "_run", "_then",
+        "_attempt", "_began", "_budget", "_call", "_failure", "_gate", "_run", "_then", "_tried_enough",
         "done", "subject", "version_id",
     )  # fmt: skip
 
     def __init__(
-        self, run: "Run", call: str, then: Action, subject: Any = None, *, gate: Gate | None, version_id: int = -1
+        self,
+        run: "Run",
+        call: str,
+        then: Action,
+        subject: Any = None,
+        *,
+        gate: Gate | None,
+        version_id: int = -1,
+        tried_enough: Action | None = None,
     ) -> None:
-        """``gate``: None for what is asked before the run has one, with a budget of its own."""
+        """``gate``: None for what is asked before the run has one, with a budget of its own.
+
+        ``tried_enough``: what comes of a call that fails again and again while others do not; None: the run ends.
+        """
         self._run = run
         self._call = call
         self._then = then
+        self._tried_enough = tried_enough
         self._gate = gate
         self._budget = run.budget if gate is not None else RetryBudget()
         self._attempt = 0
@@ -72,7 +84,10 @@ class Read:
             return
         prospect = self._prospect()
         if prospect is Prospect.GIVE_UP or not (may_retry(self._attempt, self._budget) or prospect is Prospect.GO_ON):
-            run.stop(self._call)
+            if prospect is Prospect.GIVE_UP or self._tried_enough is None:
+                run.stop(self._call)
+            else:
+                self._tried_enough(self)
             return
         if failure.retry_after and self._gate is not None:
             run.gates.hold(failure.retry_after)

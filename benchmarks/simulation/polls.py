@@ -17,9 +17,9 @@ class _Served:
 
     __slots__ = ("_late_since", "_polls", "_run", "_wakes_at", "free", "watches")
 
-    def __init__(self, run: "Run", polls: "Polls", watches: FirstPolls | FurtherPolls) -> None:
+    def __init__(self, run: "Run", polls: "Polls", watches: FirstPolls | FurtherPolls, at_a_time: int) -> None:
         self.watches = watches
-        self.free = POLLS_IN_FLIGHT
+        self.free = at_a_time
         self._run = run
         self._polls = polls
         self._wakes_at = NEVER
@@ -62,7 +62,8 @@ class Polls:
         self._closed = False
         self._first = FirstPolls(run.schedule)
         self._further = FurtherPolls(run.schedule)
-        self._served = (_Served(run, self, self._first), _Served(run, self, self._further))
+        firsts = max(POLLS_IN_FLIGHT, run.settings.concurrency)
+        self._served = (_Served(run, self, self._first, firsts), _Served(run, self, self._further, POLLS_IN_FLIGHT))
 
     def add(self, version_id: int, kind: str, *, fresh: bool) -> None:
         """Watch a version. ``fresh``: made by this run just now."""
@@ -84,7 +85,13 @@ class Polls:
     def poll(self, watch: Watch, served: _Served) -> None:
         """Ask once."""
         read = Read(
-            self._run, "poll", self._answered, (watch, served), gate=self._run.gates.polls, version_id=watch.version_id
+            self._run,
+            "poll",
+            self._answered,
+            (watch, served),
+            gate=self._run.gates.polls,
+            version_id=watch.version_id,
+            tried_enough=self._answered,
         )
         if watch.polls:
             self._run.gates.further_polls.wait(read.start, None)

@@ -16,11 +16,15 @@ from bulkload.engine.run import Run
 T = TypeVar("T")
 
 
+class TriedEnough(RegistryUnavailable):
+    """A call failed again and again, although this is no outage: it may be left for later."""
+
+
 async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
     """Make a call when its gate lets it pass, and again while its failure passes.
 
-    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, ``RegistryUnavailable`` when it did not pass, and
-    ``Stopped``.
+    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, ``RegistryUnavailable`` when it did not pass
+    (``TriedEnough`` where others did), and ``Stopped``.
     """
 
     async def through_gate() -> T:
@@ -83,7 +87,9 @@ async def repeat(
             outlook = prospect()
             may_go_on = may_retry(attempt, budget) or outlook is Prospect.GO_ON
             if outlook is Prospect.GIVE_UP or not may_go_on:
-                ending = ForeignAnswer if failure.kind is FailureKind.UNREADABLE else RegistryUnavailable
+                ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
+                if failure.kind is FailureKind.UNREADABLE:
+                    ending = ForeignAnswer
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure)
             await anyio.sleep(seconds)

@@ -10,7 +10,7 @@ from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
 from bulkload.core.states import REGISTRY_TERMINAL, State
 from bulkload.core.verdicts import CallFailed
-from bulkload.engine.calls import read
+from bulkload.engine.calls import TriedEnough, read
 from bulkload.engine.events import log
 from bulkload.engine.gates import Stopped
 from bulkload.engine.listing import versions_now
@@ -19,7 +19,7 @@ from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.store import Store
 from bulkload.registry.form import sent_file_name
 
-# First polls under way at a time, and further ones: they are short, and their rate is bounded elsewhere.
+# Further polls under way at a time, and first ones at the least: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16
 # A version that was just made may not be found yet; after so many times in a row it is gone.
 TIMES_NOT_FOUND = 5
@@ -78,9 +78,11 @@ class Poller:
         async with anyio.create_task_group() as waker:
             waker.start_soon(self._wake_when_stopped)
             async with anyio.create_task_group() as polls:
-                for queue in (self._first, self._further):
+                # First polls keep pace with the uploads.
+                firsts = max(POLLS_IN_FLIGHT, self._run.settings.concurrency)
+                for queue, at_a_time in ((self._first, firsts), (self._further, POLLS_IN_FLIGHT)):
                     taking = anyio.Lock(fast_acquire=True)
-                    for _ in range(POLLS_IN_FLIGHT):
+                    for _ in range(at_a_time):
                         polls.start_soon(self._serve, queue, taking)
             waker.cancel_scope.cancel()
 
@@ -160,6 +162,10 @@ class Poller:
                 self._end_wait(watch)
         except Stopped:
             pass
+        except TriedEnough:
+            # Others get their answers.
+            if not self._again_later(watch):
+                self._end_wait(watch)
         except BulkloadError as error:
             self._run.stop.ask(error=error)
         finally:
