@@ -158,6 +158,11 @@ class LearntRate:
             # Those of the first burst that were under way when one of it was refused.
             self._limit = max(self._limit or 0.0, BELOW_REFUSED * len(self._last) / LIMIT_SECONDS)
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether anything was accepted of late."""
+        return bool(self._last)
+
     def resumed(self, now: float) -> None:
         """An outage is over: that nothing was taken meanwhile says nothing, nor does that nothing was refused."""
         self._last.clear()

@@ -91,7 +91,7 @@ class Throttle:
         self.outage.failed(now, began)
         if failure.kind is FailureKind.STATUS and (failure.status == 429 or failure.retry_after is not None):
             decision = self.learnt.refused(now, began, str(failure))
-            if decision is not None and decision.before is None:
+            if decision is not None and decision.before is None and self.learnt.has_taken:
                 # What was sent without a rate fills the registry's second: nothing more would be taken in it.
                 self.pacer.hold(now, LIMIT_SECONDS)
             return decision

@@ -20,8 +20,10 @@ class TriedEnough(RegistryUnavailable):
     """A call failed again and again, although this is no outage: it may be left for later."""
 
 
-async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
+async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, patient: bool = True) -> T:
     """Make a call when its gate lets it pass, and again while its failure passes.
+
+    ``patient``: an outage is waited out, as long as the settings say; else a few tries are all.
 
     Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, ``RegistryUnavailable`` when it did not pass
     (``TriedEnough`` where others did), and ``Stopped``.
@@ -35,7 +37,7 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
         await gate.depart()
         return await gate.observed(operation)
 
-    return await _repeat_within_patience(run, gate, through_gate)
+    return await _repeat_within_patience(run, gate, through_gate, patient=patient)
 
 
 async def have_token(run: Run, *, large: bool) -> None:
@@ -44,14 +46,16 @@ async def have_token(run: Run, *, large: bool) -> None:
     await _repeat_within_patience(run, gate, lambda: gate.observed(lambda: run.registry.token(large=large)))
 
 
-async def _repeat_within_patience(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T:
+async def _repeat_within_patience(
+    run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, patient: bool = True
+) -> T:
     def note(failure: Failure) -> None:
         note_retry(run, failure)
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
 
     def prospect() -> Prospect:
-        return gate.prospect(run.settings.patience)
+        return gate.prospect(run.settings.patience) if patient else Prospect.NO_OUTAGE
 
     return await repeat(operation, run.budget, run.random.random, note, prospect)
 

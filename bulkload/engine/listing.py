@@ -9,11 +9,12 @@ from contextlib import aclosing
 
 from bulkload.core.equality import content_of_entry
 from bulkload.core.errors import ForeignAnswer, RegistryUnavailable
+from bulkload.core.outage import Prospect
 from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
 from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.engine.calls import read
+from bulkload.engine.calls import TriedEnough, read
 from bulkload.engine.events import log
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
@@ -30,15 +31,27 @@ async def list_models(run: Run) -> None:
     run.progress.phase, run.progress.done = "listing", 0
     await run.ledger.call(lambda store: store.clear_listing())
     for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
+        await _list_or_leave(run, workspace_id)
+
+
+async def _list_or_leave(run: Run, workspace_id: int) -> None:
+    """List a workspace; leave it to be asked for model by model where only this call fails."""
+    gate = run.gates.lists
+    while True:
         try:
-            await read(run, run.gates.lists, lambda: _list_workspace(run, workspace_id))  # noqa: B023 - awaited at once
+            await read(run, gate, lambda: _list_workspace(run, workspace_id), patient=False)
         except (CallFailed, RegistryUnavailable) as error:
-            if _is_down(error):
+            if not _is_down(error):
+                run.unlisted.add(workspace_id)
+                log.warning("not_listed", workspace_id=workspace_id, reason=str(error))
+                # It says nothing of other listings.
+                gate.answered(run.clock())
+                return
+            if not isinstance(error, TriedEnough) or gate.prospect(run.settings.patience) is not Prospect.GO_ON:
                 raise
-            run.unlisted.add(workspace_id)
-            log.warning("not_listed", workspace_id=workspace_id, reason=str(error))
         else:
             log.info("listed", workspace_id=workspace_id, versions=run.progress.done)
+            return
 
 
 def _is_down(error: CallFailed | RegistryUnavailable) -> bool:
