@@ -7,6 +7,7 @@ The registry rewrites what it is given (a default arch, custom's ``model_path``)
 import hashlib
 from collections.abc import Set as AbstractSet
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 import msgspec
@@ -43,7 +44,7 @@ def content_of_entry(entry: Entry, workspace_id: int, default_arch: str | None) 
         workspace_id=workspace_id,
         name=entry.name,
         visibility=entry.visibility,
-        conversion=normal_conversion(entry.conversion, default_arch, PurePosixPath(entry.path).name),
+        conversion=_conversion_of_entry(entry, default_arch),
         schemas=_normal_schemas(entry.conversion.framework, entry.input_schema, entry.output_schema),
     )
 
@@ -96,6 +97,30 @@ def normal_conversion(conversion: Conversion, default_arch: str | None, file_nam
             _normal_framework_config(conversion, file_name),
         ]
     )
+
+
+# Conversions in which the file's name may stand.
+_WITH_MODEL_PATH = frozenset(
+    name for name, rule in FRAMEWORKS.items() if rule.default_config is not None and "model_path" in rule.default_config
+)
+
+
+def _conversion_of_entry(entry: Entry, default_arch: str | None) -> str:
+    conversion = entry.conversion
+    if (
+        conversion.requirements
+        or conversion.framework_config is not None
+        or isinstance(conversion.accel, dict)
+        or conversion.framework in _WITH_MODEL_PATH
+    ):
+        return normal_conversion(conversion, default_arch, PurePosixPath(entry.path).name)
+    return _conversion_of_words(conversion, default_arch)
+
+
+@lru_cache
+def _conversion_of_words(conversion: Conversion, default_arch: str | None) -> str:
+    """What nearly all entries of a manifest have is one of a few, and small."""
+    return normal_conversion(conversion, default_arch, None)
 
 
 def _normal_framework_config(conversion: Conversion, file_name: str | None) -> object:

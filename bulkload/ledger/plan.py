@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -19,12 +20,7 @@ MOST_PROBLEMS = 10_000
 # How often ``progress`` hears.
 ENTRIES_A_WORD = 1000
 
-_TEMPORARY = """
-CREATE TEMP TABLE IF NOT EXISTS planned (id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
-CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY);
-DELETE FROM temp.planned;
-DELETE FROM temp.suspects;
-"""
+_KNOWN = "entry_key, id, line, spec, state, sha256, version_id, size, inode, mtime_ns, ctime_ns"
 
 
 def plan(
@@ -36,24 +32,23 @@ def plan(
     ``ManifestError`` when two entries turn out to be the same; the ledger is then as before.
     """
     connection = store.connection
-    for statement in _TEMPORARY.split(";"):
-        connection.execute(statement)
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
+    connection.execute("DELETE FROM temp.suspects")
     problems: list[Problem] = []
     count = 0
-    for number, planned in enumerate(entries, start=1):
-        twin = _plan_one(store, planned)
-        if twin is not None:
-            count += 1
-            if count <= MOST_PROBLEMS:
-                problems.append(_same_entry(manifest, planned.entry, twin))
-        if number % ENTRIES_A_WORD == 0:
-            progress(number)
-    if problems:
-        plural = "problem" if count == 1 else "problems"
-        raise ManifestError(f"{manifest}: {count} {plural}; nothing was sent", tuple(problems))
-    connection.execute(
-        "UPDATE entries SET line = NULL WHERE line IS NOT NULL AND id NOT IN (SELECT id FROM temp.planned)"
-    )
+    with closing(_Planning(store)) as planning:
+        for number, planned in enumerate(entries, start=1):
+            twin = planning.add(planned)
+            if twin is not None:
+                count += 1
+                if count <= MOST_PROBLEMS:
+                    problems.append(_same_entry(manifest, planned.entry, twin))
+            if number % ENTRIES_A_WORD == 0:
+                progress(number)
+        if problems:
+            plural = "problem" if count == 1 else "problems"
+            raise ManifestError(f"{manifest}: {count} {plural}; nothing was sent", tuple(problems))
+        planning.drop_absent()
 
 
 def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
@@ -66,24 +61,58 @@ def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
     return [ledger_entry(row) for row in rows]
 
 
-def _plan_one(store: Store, planned: PlannedEntry) -> int | None:
-    """Plan one entry; the line of its twin where this manifest had the same one already."""
-    connection, line = store.connection, planned.entry.line
-    spec = _encode(planned.entry).decode()
-    known = connection.execute(
-        "SELECT id, line, spec, state, sha256, version_id, size, inode, mtime_ns, ctime_ns FROM entries"
-        " WHERE entry_key = ?",
-        (planned.entry_key,),
-    ).fetchone()
-    id_ = _insert(connection, planned, spec) if known is None else known[0]
-    try:
-        connection.execute("INSERT INTO temp.planned VALUES (?, ?)", (id_, line))
-    except sqlite3.IntegrityError:
-        twin: int = connection.execute("SELECT line FROM temp.planned WHERE id = ?", (id_,)).fetchone()[0]
-        return twin
-    if known is not None:
-        _plan_known(store, planned, spec, known)
-    return None
+class _Planning:
+    """One plan under way."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._connection = store.connection
+        (last_id,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
+        # By id, whether the entry was planned: a byte each.
+        self._planned = bytearray(last_id + 1)
+        # A manifest is mostly what it was: to read the ledger along with it costs less than a search for each entry.
+        self._in_order = self._connection.execute(f"SELECT {_KNOWN} FROM entries WHERE line IS NOT NULL ORDER BY line")
+        self._ahead: tuple[Any, ...] | None = self._in_order.fetchone()
+
+    def close(self) -> None:
+        """End the reading."""
+        self._in_order.close()
+
+    def add(self, planned: PlannedEntry) -> int | None:
+        """Plan one entry; the line of its twin where this manifest had the same one already."""
+        spec = _encode(planned.entry).decode()
+        known = self._find(planned.entry_key, planned.entry.line)
+        if known is None:
+            self._note(_insert(self._connection, planned, spec))
+            return None
+        id_: int = known[1]
+        if self._planned[id_]:
+            twin: int = self._connection.execute("SELECT line FROM entries WHERE id = ?", (id_,)).fetchone()[0]
+            return twin
+        self._planned[id_] = True
+        _plan_known(self._store, planned, spec, known)
+        return None
+
+    def _find(self, key: str, line: int) -> tuple[Any, ...] | None:
+        while self._ahead is not None and self._ahead[2] < line:
+            self._ahead = self._in_order.fetchone()
+        if self._ahead is not None and self._ahead[0] == key:
+            return self._ahead
+        found: tuple[Any, ...] | None = self._connection.execute(
+            f"SELECT {_KNOWN} FROM entries WHERE entry_key = ?", (key,)
+        ).fetchone()
+        return found
+
+    def _note(self, id_: int) -> None:
+        """A new entry's id."""
+        self._planned.extend(bytes(id_ + 1 - len(self._planned)))
+        self._planned[id_] = True
+
+    def drop_absent(self) -> None:
+        """Entries that the manifest no longer has keep their data."""
+        listed = self._connection.execute("SELECT id FROM entries WHERE line IS NOT NULL")
+        absent = ((id_,) for (id_,) in listed if not self._planned[id_])
+        self._connection.executemany("UPDATE entries SET line = NULL WHERE id = ?", absent)
 
 
 def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) -> int:
@@ -111,7 +140,7 @@ def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) ->
 
 def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any, ...]) -> None:
     """Follow the manifest with an entry that the ledger knows, and look whether its file is still the same."""
-    id_, line, known_spec, state, sha256, version_id, *known_stat = known
+    _, id_, line, known_spec, state, sha256, version_id, *known_stat = known
     entry, stat = planned.entry, planned.stat
     if line != entry.line or known_spec != spec:
         store.connection.execute(

@@ -220,6 +220,20 @@ def test_the_same_entry_twice_is_a_problem_and_the_ledger_as_before(
     assert suspicious(store) == []
 
 
+def test_a_twin_is_found_also_where_the_ledger_had_the_entry_on_the_later_line(
+    store: Store, plan_entries: Plan, make_planned: MakePlanned
+) -> None:
+    """What was read ahead of the ledger is out of date by then."""
+    plan_entries(make_planned(9, version="same", path="same"))
+    publish(store, 1)
+    before = dump(store.connection)
+    first, again = (make_planned(line, version="same", path="same", sha256=OTHER_SHA256) for line in (1, 9))
+    with pytest.raises(ManifestError, match="1 problem") as raised:
+        plan_entries(first, again)
+    assert [(p.place, p.what.split(",")[0]) for p in raised.value.problems] == [("line 9", "the same entry as line 1")]
+    assert dump(store.connection) == before
+
+
 def test_more_twins_than_anyone_reads_are_counted_and_not_kept(store: Store, make_planned: MakePlanned) -> None:
     """G6: the memory does not grow with the manifest."""
     twin = make_planned(1)
