@@ -86,11 +86,11 @@ class Registry:
         return self._transport.answered_at
 
     async def token(self, *, large: bool = False) -> str:
-        """The token that the next request will carry. Raises ``NotAuthorised`` and ``CallFailed``.
+        """The token that the next request will carry, if it is made soon. Raises ``NotAuthorised`` and ``CallFailed``.
 
         ``large``: ahead of a large body, which takes its time.
         """
-        return await self._transport.tokens.current(large=large)
+        return await self._transport.tokens.current(large=large, ahead=True)
 
     async def is_reached(self) -> bool:
         """Whether something takes connections where requests go first: the host, or the proxy before it."""

@@ -96,11 +96,11 @@ async def windows(
 ) -> tuple[dict[str, tuple[int, float, int]], float]:
     """One run of about so many seconds with chosen rates: kind -> (most in a second, rate, calls); how late it was."""
     chance = random.Random(seed)
-    rates = {kind: float(chance.randint(5, 10)) for kind in ("upload", "poll", "list")} | {"token": 1.0}
+    rates = {kind: float(chance.randint(5, 10)) for kind in ("upload", "poll", "list")} | {"token": 0.5}
     count = int(seconds * min(rates["upload"], rates["list"]) / 2)
     faults = (f"upload:slow={chance.choice([0.05, 0.3])}%30", f"token:slow={chance.choice([0.01, 0.2])}%50")
     sandbox_settings = SandboxSettings(
-        data=folder, time_scale=0.05, converters=32, faults=faults, seed=seed, token_seconds=1.5
+        data=folder, time_scale=0.05, converters=32, faults=faults, seed=seed, token_seconds=2.5
     )
     async with Sandbox(sandbox_settings) as sandbox, heartbeat() as late:
         settings = settings_for(
