@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
+from bulkload.core.adapting import LIMIT_SECONDS, UNKNOWN_RATE, Decision, LearntRate
 from bulkload.core.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -85,8 +85,8 @@ class Throttle:
         self.outage.failed(now, began)
         if failure.kind is FailureKind.STATUS and (failure.status == 429 or failure.retry_after is not None):
             decision = self.learnt.refused(now, began, str(failure))
-            if decision is not None and decision.before is None:
-                # What was sent without a rate fills the registry's second: nothing more would be taken in it.
+            if decision is not None and decision.before is None and (decision.after or 0.0) >= UNKNOWN_RATE:
+                # A burst without a rate fills the registry's second: nothing more would be taken in it.
                 self.pacer.hold(now, LIMIT_SECONDS)
             return decision
         return None

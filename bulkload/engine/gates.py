@@ -91,11 +91,11 @@ class Gate:
         """Whether what was tried so often since ``began`` may be tried again; spends the budget.
 
         While nobody's calls succeed there is no end to the tries for ``patience`` seconds; then, once everybody pauses
-        as long as ever, there are no more.
+        as long as ever, there are no more. Without patience each call's own tries decide.
         """
         outage = self.throttle.outage
         waits = outage.covers(began) and outage.lasted(anyio.current_time()) < patience
-        if not waits and outage.covers(began) and outage.pause >= LONGEST_PAUSE_SECONDS:
+        if patience and not waits and outage.covers(began) and outage.pause >= LONGEST_PAUSE_SECONDS:
             return False
         return may_retry(attempts, budget) or waits
 
