@@ -24,9 +24,8 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]]) -> T
 
     async def through_gate() -> T:
         await gate.enter()
-        # All who wait for one token would leave together when it comes.
-        await have_token(run, large=False)
-        await gate.depart()
+        # All who wait for one token would leave together when it comes: the next to leave waits, and who is behind it.
+        await gate.depart(lambda: have_token(run, large=False))
         return await _observed(gate, operation)
 
     return await _repeat_within_patience(run, gate, through_gate)

@@ -1,6 +1,6 @@
 """The doors that the calls of a run pass, each kind of call its own: at its rate, and shut when the registry asks."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -36,12 +36,19 @@ class Turns:
         """Whether somebody waits."""
         return self._queue.locked()
 
-    async def wait(self, units: float = 1.0) -> None:
-        """Wait for leave. Raises ``Stopped`` when the run stops meanwhile."""
-        if not self._queue.locked() and self._take(anyio.current_time(), units) <= 0.0:
+    async def wait(self, units: float = 1.0, ready: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Wait for leave; with ``ready`` until that is done, too, for whoever is the next to leave.
+
+        Raises ``Stopped`` when the run stops meanwhile.
+        """
+        if ready is None and not self._queue.locked() and self._take(anyio.current_time(), units) <= 0.0:
             return
         async with self._queue:
-            while (seconds := self._take(anyio.current_time(), units)) > 0.0:
+            while True:
+                if ready is not None:
+                    await ready()
+                if (seconds := self._take(anyio.current_time(), units)) <= 0.0:
+                    return
                 await self._sleep(min(seconds, LONGEST_NAP_SECONDS))
 
     async def _sleep(self, seconds: float) -> None:
@@ -70,9 +77,9 @@ class Gate:
         """Wait until a call may be made. Raises ``Stopped`` when the run stops meanwhile."""
         await self._entering.wait()
 
-    async def depart(self) -> None:
-        """The call is about to be made, some time after ``enter``."""
-        await self._departing.wait()
+    async def depart(self, ready: Callable[[], Awaitable[object]] | None = None) -> None:
+        """The call is about to be made, some time after ``enter``; ``ready``: and when this is done."""
+        await self._departing.wait(ready=ready)
 
     def answered(self, began: float, failure: Failure | None = None) -> None:
         """A call that began at ``began`` was answered, or failed: whatever does not pass is an answer."""
