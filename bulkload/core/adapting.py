@@ -121,6 +121,8 @@ class LearntRate:
     # When the call began whose refusal taught the limit, and the rate at that time.
     _refused: float = float("-inf")
     _rate: float = float("inf")
+    # That was the last refusal.
+    _taught: bool = False
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
@@ -146,6 +148,8 @@ class LearntRate:
         elif self._refused - LIMIT_SECONDS < began <= self._refused:
             # A refusal is answered sooner than what was taken before it.
             self._limit = max(self._limit, self._taken_before(self._refused))
+            if self._taught:
+                self._low = max(self._low, RATE_CUT * self._limit)
 
     def refused(self, now: float, began: float, reason: str) -> Decision | None:
         """A call that began at ``began`` was too many."""
@@ -158,6 +162,7 @@ class LearntRate:
 
     def _cut(self, began: float, rate: float | None) -> float:
         """Learn the limit, where this refusal teaches it; returns what to cut to."""
+        self._taught = False
         if self._limit is not None and self._since is None:
             return NOTHING_TAKEN_CUT * self._low
         if rate is not None and began - self._cut_at < LIMIT_SECONDS:
@@ -167,7 +172,7 @@ class LearntRate:
         if not limit:
             self._limit = self._limit or UNKNOWN_RATE
             return NOTHING_TAKEN_CUT * (rate or UNKNOWN_RATE)
-        self._limit = max(LOWEST_RATE, limit)
+        self._limit, self._taught = max(LOWEST_RATE, limit), True
         return RATE_CUT * self._limit
 
     def _taken_before(self, moment: float) -> float:

@@ -317,7 +317,7 @@ async def filled(
 async def test_a_limit_is_met_and_kept_to(start_sandbox, tmp_path, write_manifest):
     """A hundred models against twenty a second: what the first burst teaches is used at once."""
     rate, _, records = await filled(100, start_sandbox, tmp_path, write_manifest)
-    assert rate > 0.7 * 20
+    assert rate > 0.5 * 20
     assert len(records) <= 100 + 20
 
 
