@@ -21,7 +21,7 @@ BELOW_REFUSED = 0.98
 # After a refusal the rate is cut to this share of it ...
 RATE_CUT = 0.95
 # ... and comes back within this time, ever slower as it comes near (CUBIC, RFC 9438); then it grows ever faster.
-RETURN_SECONDS = 15.0
+RETURN_SECONDS = 12.0
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
 # The limit is what was taken of the calls of so many seconds, up to the one that was refused. So long after a cut, what
