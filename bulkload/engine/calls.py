@@ -31,10 +31,8 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, p
 
     async def through_gate() -> T:
         await gate.enter()
-        # All who wait for one token would leave together when it comes.
-        if not run.registry.has_token():
-            await have_token(run, large=False)
-        await gate.depart()
+        # All who wait for one token would leave together when it comes: the next to leave waits, and who is behind it.
+        await gate.depart(None if run.registry.has_token() else lambda: have_token(run, large=False))
         return await gate.observed(operation)
 
     return await _repeat_within_patience(run, gate, through_gate, patient=patient)

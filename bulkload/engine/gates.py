@@ -42,11 +42,16 @@ class Turns:
         """Whether somebody waits."""
         return self._queue.locked()
 
-    async def wait(self, units: float = 1.0) -> None:
-        """Wait for leave. Raises ``Stopped`` when the run stops meanwhile."""
-        if not self._queue.locked() and self._take(self._clock(), units) <= 0.0:
+    async def wait(self, units: float = 1.0, ready: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Wait for leave; with ``ready`` until that is done, too, for whoever is the next to leave.
+
+        Raises ``Stopped`` when the run stops meanwhile.
+        """
+        if ready is None and not self._queue.locked() and self._take(self._clock(), units) <= 0.0:
             return
         async with self._queue:
+            if ready is not None:
+                await ready()
             while (seconds := self._take(self._clock(), units)) > 0.0:
                 await self._sleep(min(seconds, LONGEST_NAP_SECONDS))
 
@@ -81,9 +86,9 @@ class Gate:
         """The call is not made after all."""
         self.throttle.pacer.give_back()
 
-    async def depart(self) -> None:
-        """The call is about to be made, some time after ``enter``."""
-        await self._departing.wait()
+    async def depart(self, ready: Callable[[], Awaitable[object]] | None = None) -> None:
+        """The call is about to be made, some time after ``enter``; ``ready``: and when this is done."""
+        await self._departing.wait(ready=ready)
 
     async def observed(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Make the call and learn from how it goes. Raises what it raises."""

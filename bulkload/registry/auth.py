@@ -51,6 +51,8 @@ class TokenSource:
         # When the current token is to be renewed: for any request, and for a large body.
         self._due = self._due_for_large = float("inf")
         self._expires = float("inf")
+        # So much earlier it is renewed for what is sent later.
+        self._ahead = 0.0
         # Why the registry does not accept the current token.
         self._refused: str | None = None
         # Why there will be no other. Said to everybody: to ask Keycloak again and again locks an account.
@@ -58,11 +60,14 @@ class TokenSource:
         # The tokens of late: for keeping them out of what is shown.
         self.words: deque[str] = deque(maxlen=TOKENS_REMEMBERED)
 
-    async def current(self, *, large: bool = False) -> str:
-        """The token to send; ``large``: ahead of a large body. Raises ``NotAuthorised``, ``CallFailed``."""
-        if not self.serves(large=large):
+    async def current(self, *, large: bool = False, ahead: bool = False) -> str:
+        """The token to send; ``large``: ahead of a large body. Raises ``NotAuthorised``, ``CallFailed``.
+
+        ``ahead``: it is to serve for a while yet, so that what is sent a little later need not wait for another one.
+        """
+        if not self.serves(large=large, ahead=ahead):
             async with self._lock:
-                if not self.serves(large=large):
+                if not self.serves(large=large, ahead=ahead):
                     await self._renew()
         if self._token is None:
             raise AssertionError("renewed, or raised")
@@ -73,11 +78,12 @@ class TokenSource:
         if self._token is not None and self._token.word == word:
             self._refused = reason
 
-    def serves(self, *, large: bool = False) -> bool:
-        """Whether the token at hand may be sent."""
+    def serves(self, *, large: bool = False, ahead: bool = False) -> bool:
+        """Whether the token at hand may be sent; ``large`` and ``ahead`` as for ``current``."""
         if self._token is None or self._refused is not None:
             return False
-        return anyio.current_time() < (self._due_for_large if large else self._due)
+        due = self._due_for_large if large else self._due
+        return anyio.current_time() < (due - self._ahead if ahead else due)
 
     async def _renew(self) -> None:
         if self._end is not None:
@@ -91,6 +97,7 @@ class TokenSource:
                 raise
             # It still serves for a while: ask again half-way to its end.
             self._due = self._due_for_large = now + max(SHORTEST_PAUSE_SECONDS, (self._expires - now) / 2)
+            self._ahead = 0.0
             return
         except NotAuthorised as error:
             self._end = str(error)
@@ -110,11 +117,13 @@ class TokenSource:
         if known:
             # A file or a command that has no other yet.
             self._due = self._due_for_large = now + SHORTEST_PAUSE_SECONDS
+            self._ahead = 0.0
             return
         self._token = token
         self.words.append(token.word)
         ages = (token.renewal_age(), token.renewal_age(large=True), token.life)
         self._due, self._due_for_large, self._expires = (float("inf") if age is None else now + age for age in ages)
+        self._ahead = 0.0 if token.life is None else (self._expires - self._due) / 2
 
 
 def _source(credentials: Credentials, keycloak: Keycloak | None, command_timeout: float) -> Source:

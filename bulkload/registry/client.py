@@ -86,15 +86,15 @@ class Registry:
         return self._transport.answered_at
 
     async def token(self, *, large: bool = False) -> str:
-        """The token that the next request will carry. Raises ``NotAuthorised`` and ``CallFailed``.
+        """The token that the next request will carry, if it is made soon. Raises ``NotAuthorised`` and ``CallFailed``.
 
         ``large``: ahead of a large body, which takes its time.
         """
-        return await self._transport.tokens.current(large=large)
+        return await self._transport.tokens.current(large=large, ahead=True)
 
     def has_token(self, *, large: bool = False) -> bool:
         """Whether the next request has a token, so that ``token`` need not be awaited before it."""
-        return self._transport.tokens.serves(large=large)
+        return self._transport.tokens.serves(large=large, ahead=True)
 
     async def is_reached(self) -> bool:
         """Whether something takes connections where requests go first: the host, or the proxy before it."""

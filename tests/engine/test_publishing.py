@@ -412,6 +412,22 @@ async def test_ten_refusals_for_one_reason_stop_the_run(sandbox_with, write_mani
         assert summary.states["planned"] == 20
 
 
+async def test_ten_conversions_that_fail_for_one_reason_stop_the_run(sandbox_with, write_manifest, settings_for):
+    """By itself: exit 7, the registry's own reason in the message, the rest stays planned."""
+    schema = {"x": "float32"}
+    broken = {"framework": "xgboost", "input_schema": schema, "output_schema": schema}
+    rows = [{"name": f"b{number}", "content": b"no pickle %d" % number, **broken} for number in range(30)]
+    async with sandbox_with() as sandbox:
+        stop = Stop()
+        interval = PollInterval(0.02, 0.1)
+        settings = settings_for(write_manifest(rows), sandbox, max_converting=2, poll_interval=interval)
+        summary = await publish(settings, stop=stop)
+        assert summary.exit_code == ExitCode.TOO_MANY_FAILURES
+        assert "the last 10 failed for one reason (conversion_error" in str(stop.error)
+        assert 10 <= summary.states["error"] <= 12
+        assert summary.states["planned"] >= 16
+
+
 async def test_refusals_with_successes_between_them_do_not(sandbox_with, write_manifest, settings_for):
     """Every second upload is refused: all the others are published."""
     faults = [f"upload:422@{number}" for number in range(1, 31, 2)]

@@ -126,6 +126,19 @@ async def test_ahead_of_a_large_body_a_token_has_more_life_before_it(tmp_path: P
     assert await tokens.current(large=True) == second
 
 
+async def test_ahead_of_what_is_sent_later_a_token_is_renewed_a_little_earlier(tmp_path: Path) -> None:
+    """What was let go with it need not wait for another one on its way, with all others that wait."""
+    file = tmp_path / "token"
+    first, second = (word_of(iat=0, exp=2.0) for _ in range(2))
+    file.write_text(first)
+    tokens = TokenSource(Credentials(token_file=file))
+    assert await tokens.current(ahead=True) == first
+    file.write_text(second)
+    await anyio.sleep(1.45)
+    assert await tokens.current() == first
+    assert await tokens.current(ahead=True) == second
+
+
 async def test_a_source_that_has_no_other_token_yet_is_not_asked_at_every_request(tmp_path: Path) -> None:
     """A command with a cache of its own: the token serves until it is refused."""
     word = word_of(iat=0, exp=0.1)
