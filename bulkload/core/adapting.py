@@ -22,6 +22,10 @@ BELOW_REFUSED = 0.98
 RATE_CUT = 0.95
 # ... and comes back within this time, ever slower as it comes near (CUBIC, RFC 9438); then it grows ever faster.
 RETURN_SECONDS = 12.0
+# Where the same limit was met again beyond it, looking there is of less use: so much longer is the way back then.
+CONFIRMED_RETURN_SECONDS = 36.0
+# What is taken of so many times the limit has met it again.
+SAME_LIMIT = 0.9
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
 # The limit is what was taken of the calls of so many seconds, up to the one that was refused. So long after a cut, what
@@ -31,7 +35,7 @@ LIMIT_SECONDS = 1.0
 REFUSED_AGAIN_CUT = 0.8
 NOTHING_TAKEN_CUT = 0.5
 LOWEST_RATE = 1.0
-# Where the very first requests are refused.
+# Where the very first requests are refused. Of limits below nothing is confirmed: refusals at random look like them.
 UNKNOWN_RATE = 8.0
 # A rate so many times above the limit says that there is none any more.
 FORGOTTEN = 64.0
@@ -123,6 +127,7 @@ class LearntRate:
     _rate: float = float("inf")
     # That was the last refusal.
     _taught: bool = False
+    _return_seconds: float = RETURN_SECONDS
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
@@ -131,9 +136,9 @@ class LearntRate:
         if self._since is None:
             return self._low
         passed = now - self._since
-        if passed < RETURN_SECONDS:
-            return self._limit - (self._limit - self._low) * (1.0 - passed / RETURN_SECONDS) ** 3
-        doublings = ((passed - RETURN_SECONDS) / DOUBLING_SECONDS) ** 2
+        if passed < self._return_seconds:
+            return self._limit - (self._limit - self._low) * (1.0 - passed / self._return_seconds) ** 3
+        doublings = ((passed - self._return_seconds) / DOUBLING_SECONDS) ** 2
         return None if doublings > FORGOTTEN else self._limit * 2.0**doublings
 
     def accepted(self, now: float, began: float) -> None:
@@ -162,7 +167,8 @@ class LearntRate:
 
     def _cut(self, began: float, rate: float | None) -> float:
         """Learn the limit, where this refusal teaches it; returns what to cut to."""
-        self._taught = False
+        before, beyond = self._limit, rate is not None and self._limit is not None and rate > self._limit
+        self._taught, self._return_seconds = False, RETURN_SECONDS
         if self._limit is not None and self._since is None:
             return NOTHING_TAKEN_CUT * self._low
         if rate is not None and began - self._cut_at < LIMIT_SECONDS:
@@ -173,6 +179,13 @@ class LearntRate:
             self._limit = self._limit or UNKNOWN_RATE
             return NOTHING_TAKEN_CUT * (rate or UNKNOWN_RATE)
         self._limit, self._taught = max(LOWEST_RATE, limit), True
+        if (
+            beyond
+            and before is not None
+            and before >= UNKNOWN_RATE
+            and SAME_LIMIT * before <= limit <= before / SAME_LIMIT
+        ):
+            self._return_seconds = CONFIRMED_RETURN_SECONDS
         return RATE_CUT * self._limit
 
     def _taken_before(self, moment: float) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bulkload.core.adapting import LIMIT_SECONDS, UNKNOWN_RATE, Decision, LearntRate
+from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
 from bulkload.core.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -11,6 +11,8 @@ from bulkload.core.verdicts import Failure, FailureKind
 EARLY_UNITS = 0.5
 # The same for bytes, in seconds of them: their pieces take longer than timers are late.
 EARLY_SECONDS = 0.02
+# Where more than so many a second were taken before the first refusal, they were a burst.
+BURST_RATE = 3.0
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class Throttle:
         self.outage.failed(now, began)
         if failure.kind is FailureKind.STATUS and (failure.status == 429 or failure.retry_after is not None):
             decision = self.learnt.refused(now, began, str(failure))
-            if decision is not None and decision.before is None and (decision.after or 0.0) >= UNKNOWN_RATE:
+            if decision is not None and decision.before is None and (decision.after or 0.0) > BURST_RATE:
                 # A burst without a rate fills the registry's second: nothing more would be taken in it.
                 self.pacer.hold(now, LIMIT_SECONDS)
             return decision
