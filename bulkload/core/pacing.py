@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
+from bulkload.core.adapting import LIMIT_SECONDS, UNKNOWN_RATE, Decision, LearntRate
 from bulkload.core.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -11,8 +11,8 @@ from bulkload.core.verdicts import Failure, FailureKind
 EARLY_UNITS = 0.5
 # The same for bytes, in seconds of them: their pieces take longer than timers are late.
 EARLY_SECONDS = 0.02
-# Where more than so many a second were taken before the first refusal, they were a burst.
-BURST_RATE = 3.0
+# Where the first refusal taught a higher rate than a lone one does, what was sent was a burst.
+BURST_RATE = UNKNOWN_RATE / 2
 
 
 @dataclass(slots=True)

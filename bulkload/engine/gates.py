@@ -107,6 +107,9 @@ class Gate:
         return may_retry(attempts, budget) or waits
 
     def _depart(self, now: float, units: float) -> float:
+        # Who had leave before the registry asked for a pause has not left yet.
+        if (held := self.throttle.pacer.held(now)) > 0.0:
+            return held
         self._departures.rate = self.throttle.rate(now)
         return self._departures.take(now, units)
 
