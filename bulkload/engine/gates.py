@@ -119,6 +119,9 @@ class Gate:
         return self.throttle.outage.prospect(self._clock(), patience)
 
     def _depart(self, now: float, units: float) -> float:
+        # Who had leave before the registry asked for a pause has not left yet.
+        if (held := self.throttle.pacer.held(now)) > 0.0:
+            return held
         self._departures.rate = self.throttle.rate(now)
         return self._departures.take(now, units)
 

@@ -144,3 +144,10 @@ def test_after_a_burst_that_was_refused_nothing_leaves_for_a_second() -> None:
     throttle.failed(0.05, 0.0, refused(429))
     assert throttle.take(0.05) == pytest.approx(1.0)
     assert throttle.take(1.05) == 0.0
+
+
+def test_a_lone_call_that_is_refused_holds_nobody() -> None:
+    """It says nothing about the second before it."""
+    throttle = Throttle(None)
+    throttle.failed(0.05, 0.0, refused(429))
+    assert throttle.take(0.05) == 0.0
