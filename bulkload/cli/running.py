@@ -1,5 +1,6 @@
 """Running the engine from the command line: event loop, signals, progress, summary."""
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,9 @@ from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, 
 
 Job = Callable[..., Awaitable[RunSummary]]
 T = TypeVar("T")
+
+# Objects made until the next look for cycles: Python's own 700 are a request or two, and each look costs.
+GARBAGE_THRESHOLD = 20_000
 
 
 def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool, command: str) -> int:
@@ -65,6 +69,9 @@ def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
         options = {}
     else:
         options = {"use_uvloop": True}
+    # What is imported stays; and of a run's records few are ever part of a cycle.
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         return anyio.run(main, backend="asyncio", backend_options=options)
     except BaseExceptionGroup as group:

@@ -97,7 +97,7 @@ class Sending:
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
-        async with LocalFile(self._item.entry.source) as file:
+        async with LocalFile(self._item.entry.source, at_a_time=self._run.settings.concurrency) as file:
             await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
             await self._depart()

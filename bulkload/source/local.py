@@ -19,10 +19,14 @@ import anyio
 
 from bulkload.core.records import SourceStat
 
-# Large enough that handing one over costs nothing beside sending it, small enough that many uploads fit in memory.
-PIECE_SIZE_BYTES = 1 << 19
+# Large enough that handing one over costs nothing beside sending it.
+PIECE_SIZE_BYTES = 2 << 20
 # Read and hashed while others are sent: the slower of both need never wait for the other.
 PIECES_AHEAD = 3
+# Beside them one is read, and one is sent. All uploads together hold no more than this; pieces get smaller for it.
+PIECES_IN_MEMORY = PIECES_AHEAD + 2
+MEMORY_BYTES = 160 << 20
+SMALLEST_PIECE_BYTES = 1 << 17
 # Up to here a file is one read and one body.
 SMALL_FILE_BYTES = 1 << 20
 # Few, so that those of a slow file system are read beside each other.
@@ -128,8 +132,11 @@ class LocalFile:
 
     stat: SourceStat
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, at_a_time: int = 1) -> None:
+        """``at_a_time``: how many may be open together, which share the memory."""
         self._path = path
+        share = MEMORY_BYTES // (PIECES_IN_MEMORY * at_a_time)
+        self._piece_size = min(PIECE_SIZE_BYTES, max(SMALLEST_PIECE_BYTES, share))
         self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
         self._digest = hashlib.sha256()
@@ -160,7 +167,7 @@ class LocalFile:
         await self._close()
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """The file's bytes, some hundred kilobytes at a time; a thread reads and hashes a few of them ahead.
+        """The file's bytes, two mebibytes at a time or less; a thread reads and hashes a few pieces ahead.
 
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to
         be as it was when it was opened. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
@@ -235,7 +242,7 @@ class LocalFile:
         while not self._is_read and self._failure is None and len(self._ready) < PIECES_AHEAD:
             if self._descriptor is None:
                 return
-            piece = os.read(self._descriptor, min(PIECE_SIZE_BYTES, self._unread))
+            piece = os.read(self._descriptor, min(self._piece_size, self._unread))
             if not piece and self._unread:
                 raise SourceChanged(self._path)
             self._digest.update(piece)
