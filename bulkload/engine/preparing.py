@@ -28,6 +28,7 @@ from bulkload.source import stat_of
 
 # More problems than anyone reads; the count goes on.
 MOST_PROBLEMS = 10_000
+STAGING_BUFFER_BYTES = 1 << 18
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(Entry).decode
@@ -75,7 +76,8 @@ async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> S
 
 
 def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
-    staged = StagedManifest(manifest=settings.manifest, file=tempfile.TemporaryFile(prefix="bulkload-"))  # noqa: SIM115
+    file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
+    staged = StagedManifest(manifest=settings.manifest, file=file)
     problems: list[Problem] = []
     count = 0
     try:

@@ -9,6 +9,7 @@ from bulkload.core.records import Problem
 from bulkload.manifest.rows import (
     BOM,
     FIELDS,
+    KNOWN,
     LONGEST_LINE_BYTES,
     NOT_UTF8,
     SAVE_AS_UTF8,
@@ -18,7 +19,7 @@ from bulkload.manifest.rows import (
     Row,
     Unreadable,
     from_text,
-    parse_json,
+    parse_line,
     unreadable_json,
 )
 
@@ -39,22 +40,26 @@ class JsonLines(Reader):
                 return
             if number == 1:
                 line = line.removeprefix(BOM)
-            if not line.isspace() and line:
-                yield from self._line(number, place, line)
+            if line.isspace() or not line:
+                continue
+            fields = self._fields(place, line)
+            if isinstance(fields, Problem):
+                yield fields
+            elif fields.keys() <= KNOWN:
+                # Not by way of ``row``: a million lines are right.
+                yield Row(number=number, place=place, fields=fields)
+            else:
+                yield from self.row(number, place, fields)
 
-    def _line(self, number: int, place: str, line: bytes) -> Iterator[Found]:
+    def _fields(self, place: str, line: bytes) -> dict[str, Any] | Problem:
         form = 'write {"name": ..., "path": ...} on one line'
         try:
-            fields = parse_json(line.decode("utf-8"))
+            fields = parse_line(line)
         except UnicodeDecodeError:
-            yield self.problem(place, NOT_UTF8, SAVE_AS_UTF8)
+            return self.problem(place, NOT_UTF8, SAVE_AS_UTF8)
         except NotJson as error:
-            yield self.problem(place, f"is no JSON object: {error}", form)
-        else:
-            if isinstance(fields, dict):
-                yield from self.row(number, place, fields)
-            else:
-                yield self.problem(place, "is no JSON object", form)
+            return self.problem(place, f"is no JSON object: {error}", form)
+        return fields if isinstance(fields, dict) else self.problem(place, "is no JSON object", form)
 
 
 class _LineTooLong(Exception):

@@ -19,7 +19,7 @@ FIELDS = (
 STRUCTURED_FIELDS = ("requirements", "accel", "framework_config", "input_schema", "output_schema", "labels")
 # Fields in which every scalar is text, at whatever depth.
 WORD_FIELDS = frozenset(FIELDS) - {"accel", "framework_config"}
-_KNOWN = frozenset(FIELDS)
+KNOWN = frozenset(FIELDS)
 
 # A line longer than this is no entry: it is refused instead of being held in memory.
 LONGEST_LINE_BYTES = 4 * 2**20
@@ -86,12 +86,12 @@ class Reader(ABC):
                 what, remedy = fields.what, fields.remedy
             yield self.problem(place, what, remedy)
             return
-        if not fields.keys() <= _KNOWN:
+        if not fields.keys() <= KNOWN:
             yield from self._unknown_fields(place, fields)
         yield Row(number=number, place=place, fields=fields)
 
     def _unknown_fields(self, place: str, fields: dict[Any, Any]) -> Iterator[Problem]:
-        unknown = (name for name in fields if name not in _KNOWN)
+        unknown = (name for name in fields if name not in KNOWN)
         for name in islice(unknown, MOST_UNKNOWN_FIELDS):
             yield self.problem(place, f"unknown field {shown(name)}", did_you_mean(str(name), FIELDS))
 
@@ -110,7 +110,7 @@ class Reader(ABC):
             yield from self._document_problems(document)
             defaults = document.get("defaults") or {}
             if isinstance(defaults, dict):
-                if not defaults.keys() <= _KNOWN:
+                if not defaults.keys() <= KNOWN:
                     yield from self._unknown_fields("defaults", defaults)
                 yield Defaults(fields=defaults)
             elif not isinstance(defaults, Unreadable):
@@ -150,6 +150,21 @@ def parse_json(text: str) -> Any:
         raise NotJson("it is nested too deep") from None
 
 
+def parse_line(line: bytes) -> Any:
+    """As ``parse_json`` does. Raises also ``UnicodeDecodeError``.
+
+    A million lines come this way: what is quick and as strict comes first, and ``parse_json`` says what is wrong.
+    """
+    try:
+        found = _quick_decode(line)
+    except (ValueError, RecursionError):
+        found = None
+    # Each key has its colon: where there are no more of them, no key stands twice, be it in an object inside.
+    if type(found) is dict and line.count(b":") == len(found):
+        return found
+    return parse_json(line.decode("utf-8"))
+
+
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -173,6 +188,7 @@ def integer(digits: str) -> "int | Unreadable":
         return Unreadable(f"is a number of {len(digits)} digits", "write a smaller one, or put it in quotes")
 
 
+_quick_decode = msgspec.json.Decoder().decode
 _decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=integer)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from bulkload.core.records import Entry, Problem
 from bulkload.manifest import check
 from bulkload.manifest.converting import convert
-from bulkload.manifest.rows import FIELDS
+from bulkload.manifest.rows import FIELDS, NotJson, parse_json, parse_line
 
 SEVERAL = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 FEWER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -58,6 +59,26 @@ values = st.recursive(
     max_leaves=8,
 )
 rows = st.dictionaries(st.one_of(st.sampled_from(FIELDS), st.text(max_size=5)), values, max_size=8)
+
+
+texts = st.sampled_from([
+    '"a"', '"b"', '"a:"', r'"\u0061"', r'"a\u003a"', r'"\ud800"', '"a\tb"', '"\x7f\u2028"', "1", "-0", "01", "1.",
+    "1e400", "0.1e-400", "1" * 5_000, str(2**64), "NaN", "-Infinity", "null", "[1, {}]", '{"a": 1}',
+    '{"a": 1, "a": 2}', "",
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=3), st.sampled_from([":", " : ", "\f:", "::"]))
+def test_the_quick_way_to_read_a_line_is_as_strict_as_the_other(pairs: list[tuple[str, str]], colon: str) -> None:
+    text = "{" + ", ".join(f"{key}{colon}{value}" for key, value in pairs) + "}"
+    try:
+        expected = repr(parse_json(text))
+    except NotJson as error:
+        with pytest.raises(NotJson, match=f"^{re.escape(str(error))}$"):
+            parse_line(text.encode())
+    else:
+        # Their texts: a number that is none equals nothing, and 1 equals 1.0.
+        assert repr(parse_line(text.encode())) == expected
 
 
 @pytest.mark.parametrize("extension", [".csv", ".jsonl", ".json", ".yaml", ".toml", ".parquet", ".arrow"])
