@@ -29,8 +29,10 @@ MEMORY_BYTES = 160 << 20
 SMALLEST_PIECE_BYTES = 1 << 17
 # Up to here a file is one read and one body.
 SMALL_FILE_BYTES = 1 << 20
-# Few, so that those of a slow file system are read beside each other.
+# Few, so that those of a slow file system are read beside each other: of one that takes longer for a file than this.
 FILES_A_HOP = 8
+SLOW_FILE_SECONDS = 0.002
+MOST_HOPS = 6
 # A file system's clock may stand still for so long: a file that is changed twice meanwhile shows one and the same time.
 CLOCK_TICK_SECONDS = 0.02
 
@@ -59,50 +61,71 @@ async def stat_now(path: str) -> SourceStat:
 
 
 async def read_small(path: str) -> SmallFile:
-    """Read a small file whole. Raises ``OSError`` and ``SourceChanged``.
-
-    A hop to a thread costs as much as reading: files that are asked for at the same time share one.
-    """
+    """Read a small file whole, in a thread. Raises ``OSError`` and ``SourceChanged``."""
     loop = asyncio.get_running_loop()
-    wanted: asyncio.Future[SmallFile] = loop.create_future()
-    together = _wanted.setdefault(loop, [])
-    if not together:
-        loop.call_soon(_start_reading, loop)
-    together.append((path, wanted))
-    return await wanted
+    if loop not in _readers:
+        _readers[loop] = _SmallFiles(loop)
+    return await _readers[loop].read(path)
 
 
-_Wanted = list[tuple[str, "asyncio.Future[SmallFile]"]]
-# What is asked for in this turn of each event loop.
-_wanted: WeakKeyDictionary[asyncio.AbstractEventLoop, _Wanted] = WeakKeyDictionary()
+class _SmallFiles:
+    """Small files of one event loop: those that are wanted at the same time are read in one hop to a thread.
+
+    A hop costs as much as reading, and each thread takes the interpreter away from the loop: so there is one at a time,
+    unless the file system takes its time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._wanted: deque[tuple[str, asyncio.Future[SmallFile]]] = deque()
+        self._hops = 0
+        self._most_hops = 1
+
+    async def read(self, path: str) -> SmallFile:
+        found: asyncio.Future[SmallFile] = self._loop.create_future()
+        if not self._wanted:
+            self._loop.call_soon(self._start)
+        self._wanted.append((path, found))
+        return await found
+
+    def _start(self) -> None:
+        while self._wanted and self._hops < self._most_hops:
+            some = [self._wanted.popleft() for _ in range(min(FILES_A_HOP, len(self._wanted)))]
+            self._hops += 1
+            hop = self._loop.run_in_executor(None, _read_each, [path for path, _ in some])
+            hop.add_done_callback(partial(self._give_out, [wanted for _, wanted in some]))
+
+    def _give_out(
+        self,
+        wanted: "list[asyncio.Future[SmallFile]]",
+        hop: "asyncio.Future[tuple[list[SmallFile | Exception], float]]",
+    ) -> None:
+        self._hops -= 1
+        files, seconds = hop.result()
+        self._most_hops = MOST_HOPS if seconds > SLOW_FILE_SECONDS * len(files) else 1
+        for future, found in zip(wanted, files, strict=True):
+            if future.done():
+                continue  # nobody waits for it any more
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+        self._start()
 
 
-def _start_reading(loop: asyncio.AbstractEventLoop) -> None:
-    together = _wanted.pop(loop)
-    for start in range(0, len(together), FILES_A_HOP):
-        some = together[start : start + FILES_A_HOP]
-        hop = loop.run_in_executor(None, _read_each, [path for path, _ in some])
-        hop.add_done_callback(partial(_give_out, some))
+_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, _SmallFiles] = WeakKeyDictionary()
 
 
-def _give_out(some: _Wanted, hop: "asyncio.Future[list[SmallFile | Exception]]") -> None:
-    for (_, wanted), found in zip(some, hop.result(), strict=True):
-        if wanted.done():
-            continue  # nobody waits for it any more
-        if isinstance(found, Exception):
-            wanted.set_exception(found)
-        else:
-            wanted.set_result(found)
-
-
-def _read_each(paths: list[str]) -> list[SmallFile | Exception]:
+def _read_each(paths: list[str]) -> tuple[list[SmallFile | Exception], float]:
+    """The files, or why they cannot be read, and the seconds that this took."""
+    began = time.monotonic()
     found: list[SmallFile | Exception] = []
     for path in paths:
         try:
             found.append(_read_whole(path))
         except (OSError, SourceChanged) as error:
             found.append(error)
-    return found
+    return found, time.monotonic() - began
 
 
 def _read_whole(path: str) -> SmallFile:
