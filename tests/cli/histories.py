@@ -99,8 +99,8 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
         ("bulkload.engine.poller:Poller._is_done", "before"),
         ("bulkload.engine.poller:Poller._note_status", "before"),
         ("bulkload.ledger.store:Store.note_status", "after"),
-        ("bulkload.engine.poller:Poller._settle", "before"),
-        ("bulkload.engine.poller:Poller._settle", "after"),
+        ("bulkload.engine.poller:Poller._judge", "before"),
+        ("bulkload.engine.poller:Poller._judge", "after"),
     ),
     Phase.RECONCILING: (
         ("bulkload.engine.uploader:reconcile_entry", "before"),
