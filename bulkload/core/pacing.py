@@ -1,5 +1,7 @@
-"""Evenly paced budgets: a calculator apart from the sleeper. Time comes in as an argument, in monotonic seconds."""
+"""Evenly paced budgets: a calculator apart import math
+from the sleeper. Time comes in as an argument, in monotonic seconds."""
 
+import math
 from dataclasses import dataclass, field
 
 from bulkload.core.adapting import LIMIT_SECONDS, Decision, LearntRate
@@ -96,3 +98,13 @@ class Throttle:
                 self.pacer.hold(now, LIMIT_SECONDS)
             return decision
         return None
+
+
+def timer_seconds(seconds: float) -> float:
+    """How long to set a timer so that ``seconds`` are over when it fires.
+
+    Event loops may count whole milliseconds. A timer that fires in the one in which its time ends is set anew until
+    that is over: a hundred turns of the loop for nothing.
+    """
+    # A tenth less: it must not end behind the millisecond.
+    return (math.ceil(seconds * 1000) - 0.1) / 1000

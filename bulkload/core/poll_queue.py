@@ -34,6 +34,8 @@ class Watch:
     asked: float = 0.0
     not_found: int = 0
     status: str | None = None
+    # Digest of the last answer that showed our version, still converting.
+    converting_answer: int | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import anyio
 
 from bulkload.core.adapting import Concurrency, Decision
 from bulkload.core.outage import Prospect
-from bulkload.core.pacing import Pacer, Throttle, byte_pacer
+from bulkload.core.pacing import Pacer, Throttle, byte_pacer, timer_seconds
 from bulkload.core.polling import AUTO_POLL_RATE
 from bulkload.core.settings import Settings
 from bulkload.core.verdicts import CallFailed, Failure, tells_of_trouble
@@ -53,7 +53,7 @@ class Turns:
             if ready is not None:
                 await ready()
             while (seconds := self._take(self._clock(), units)) > 0.0:
-                await self._sleep(min(seconds, LONGEST_NAP_SECONDS))
+                await self._sleep(timer_seconds(min(seconds, LONGEST_NAP_SECONDS)))
 
     async def _sleep(self, seconds: float) -> None:
         if self._stop is None:

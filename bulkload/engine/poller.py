@@ -5,6 +5,7 @@ import anyio
 from bulkload.core.arrival import Arrival, judge_arrival
 from bulkload.core.errors import BulkloadError, RegistryUnavailable
 from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.pacing import timer_seconds
 from bulkload.core.poll_queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
@@ -120,7 +121,7 @@ class Poller:
             now, due = self._run.clock(), queue.due
             if due > now:
                 self._late_since[queue] = None
-                await self._wait_for_news(None if due == NEVER else due - now)
+                await self._wait_for_news(None if due == NEVER else timer_seconds(due - now))
                 continue
             watch = queue.pop()
             if self._has_no_turn(queue, watch, now):
@@ -158,6 +159,8 @@ class Poller:
                 await self._run.gates.further_polls.wait()
             if await self._is_done(watch):
                 self._free_place(watch)
+                # What was learnt from it may make others due earlier.
+                self._tell()
             elif not self._again_later(watch):
                 self._end_wait(watch)
         except Stopped:
@@ -170,7 +173,8 @@ class Poller:
             self._run.stop.ask(error=error)
         finally:
             self._in_flight -= 1
-            self._tell()
+            if self._done:
+                self._tell()
 
     def _end_wait(self, watch: Watch) -> None:
         """It was waited for long enough: it stays uploaded, and the next run goes on."""
@@ -186,17 +190,24 @@ class Poller:
         now, latest = self._run.clock(), watch.since + self._run.settings.wait_timeout
         if now >= latest:
             return False
+        before = self._further.due
         self._further.add(watch, now, latest, self._run.random.random(), few_left=self._few_left)
+        if self._further.due < before:
+            self._tell()
         return True
 
     async def _is_done(self, watch: Watch) -> bool:
         """Ask once; True when there is nothing more to ask."""
         version = await self._version(watch)
-        return await (self._not_found(watch) if version is None else self._judge(watch, version))
+        if version is None:
+            return await self._not_found(watch)
+        watch.not_found = 0
+        if _digest(version) == watch.converting_answer:
+            return False  # a long wait consists of these: they cost the ledger nothing
+        return await self._judge(watch, version)
 
     async def _judge(self, watch: Watch, version: RegistryVersion) -> bool:
         """Whether it is ours, and whether it has ended."""
-        watch.not_found = 0
         verdict = REGISTRY_TERMINAL.get(version.status or "")
         seconds = round(self._run.clock() - watch.since, 3)
         outcome = _ready_outcome(version, seconds)
@@ -206,9 +217,14 @@ class Poller:
             arrival = _arrival(item, version)
             if arrival is Arrival.OURS and verdict is State.READY:
                 store.move(item.id, State.READY, outcome)
+            elif arrival is Arrival.OURS and verdict is None and version.status != watch.status:
+                store.note_status(item.id, version.status)
             return item, arrival
 
         item, arrival = await self._run.ledger.call(look_and_settle)
+        if arrival is Arrival.OURS and verdict is None:
+            watch.status, watch.converting_answer = version.status, _digest(version)
+            return False
         given_up = None if arrival is Arrival.OURS else await self._given_up(watch, item, version, arrival)
         if given_up is not None:
             return given_up
@@ -344,6 +360,11 @@ def _arrival(item: LedgerEntry, version: RegistryVersion) -> Arrival:
     """What a version is to the entry that holds its id."""
     file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
     return judge_arrival(*item.model, item.sha256, file_name, fence, version)
+
+
+def _digest(version: RegistryVersion) -> int:
+    """Of all that the judgement of a version depends on."""
+    return hash((version.workspace_id, version.name, version.sha256, version.file_name, version.status))
 
 
 def _ready_outcome(version: RegistryVersion, seconds: float) -> Outcome:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkload.core.pacing import Pacer, Throttle, byte_pacer
+from bulkload.core.pacing import Pacer, Throttle, byte_pacer, timer_seconds
 from bulkload.core.verdicts import Failure, FailureKind
 
 
@@ -151,3 +151,13 @@ def test_a_lone_call_that_is_refused_holds_nobody() -> None:
     throttle = Throttle(None)
     throttle.failed(0.05, 0.0, refused(429))
     assert throttle.take(0.05) == 0.0
+
+
+@given(st.floats(1e-9, 3600.0), st.integers(0, 10**10))
+def test_a_timer_on_a_clock_of_milliseconds_fires_once(seconds: float, began: int) -> None:
+    """uvloop's: it rounds what it is asked for, and its clock shows whole ones."""
+    set_to = timer_seconds(seconds)
+    now = began / 1000
+    fires = (began + round((now + set_to - now) * 1000)) / 1000
+    assert fires >= now + set_to
+    assert seconds - 1e-6 <= fires - now < seconds + 0.001 + 1e-6
