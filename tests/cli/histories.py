@@ -67,7 +67,7 @@ class Phase(StrEnum):
 
 PHASES: tuple[Phase, ...] = tuple(phase for phase in Phase if phase is not Phase.BETWEEN)
 
-EACH_ENTRY = "bulkload.ledger.plan:_plan_one"
+EACH_ENTRY = "bulkload.ledger.plan:_Planning.add"
 # Named points, (place, moment) of ``killed_at``.
 POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.PLANNING: (
