@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 # Uploads at a time to begin with.
 FIRST_CONCURRENCY = 4
+# Large bodies that move without trouble for so long are a round, too.
+LARGE_ROUND_SECONDS = 1.0
 # Answers that came sooner waited in no queue worth the name.
 QUICK_SECONDS = 0.1
 # Where answers take so many times longer than the quickest did, more at a time only makes the queue longer.
@@ -74,6 +76,8 @@ class Concurrency:
     _quickest: float = float("inf")
     # What began before the last cut says nothing about it.
     _cut_at: float = float("-inf")
+    # When large bodies began to move, or last made it grow.
+    _grown_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.limit = self.limit or min(self.most, FIRST_CONCURRENCY)
@@ -100,6 +104,13 @@ class Concurrency:
         if not busy:
             return None
         return self._change(self.limit * 2 if self._searching else self.limit + 1, "answers are as quick as before")
+
+    def moving(self, now: float, *, busy: bool) -> Decision | None:
+        """A piece of a large body is about to leave: its answer may be minutes away, and needs not be waited for."""
+        if not (self._searching and busy) or now < self._grown_at + LARGE_ROUND_SECONDS:
+            return None
+        was_moving, self._grown_at = self._grown_at > float("-inf"), now
+        return self._change(self.limit * 2, "bodies move without trouble") if was_moving else None
 
     def failed(self, now: float, began: float, reason: str) -> Decision | None:
         """An upload that began at ``began`` was refused for now, or lost."""

@@ -177,8 +177,16 @@ class Slots:
             if tells_of_trouble(failure):
                 self._apply(self.concurrency.failed(now, began, str(failure)))
             return
-        busy = not waiting and self._taken >= self.concurrency.limit
+        busy = not waiting and self._is_full
         self._apply(self.concurrency.accepted(now, began, seconds, busy=busy))
+
+    def moving(self) -> None:
+        """A piece of a large body is about to leave."""
+        self._apply(self.concurrency.moving(self._clock(), busy=self._is_full))
+
+    @property
+    def _is_full(self) -> bool:
+        return self._taken >= self.concurrency.limit
 
     def _apply(self, decision: Decision | None) -> None:
         if decision is not None:

@@ -107,6 +107,7 @@ class Sending:
         """The body. Its last piece leaves only when digest, file and seal are in order."""
         yield form.head
         async for piece in file.pieces():
+            self._run.gates.slots.moving()
             if file.sha256 is not None:
                 await self._seal(file.sha256)
             for part in in_parts(piece, self._slice_size):

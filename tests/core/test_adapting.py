@@ -42,6 +42,21 @@ def after_rounds(concurrency: Concurrency, count: int) -> int:
 # Uploads at a time.
 
 
+def test_large_bodies_need_not_end_for_more_to_begin() -> None:
+    """One that takes an hour says within a second whether it moves; one failure, and answers decide again."""
+    concurrency = Concurrency(64)
+    limits = []
+    for tenth in range(61):
+        concurrency.moving(tenth / 10, busy=True)
+        limits.append(concurrency.limit)
+    assert (limits[0], limits[9], limits[10], limits[20], limits[60]) == (4, 4, 8, 16, 64)
+    concurrency.failed(7.0, 6.5, "503")
+    concurrency.moving(60.0, busy=True)
+    assert concurrency.limit == 32
+    idle = Concurrency(64)
+    assert all(idle.moving(float(second), busy=False) is None for second in range(100))
+
+
 def test_it_starts_low_and_doubles_each_round_while_that_helps() -> None:
     concurrency = Concurrency(64)
     assert concurrency.limit == FIRST_CONCURRENCY == 4
