@@ -31,11 +31,19 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, p
 
     async def through_gate() -> T:
         await gate.enter()
-        # All who wait for one token would leave together when it comes: the next to leave waits, and who is behind it.
-        await gate.depart(None if run.registry.has_token() else lambda: have_token(run, large=False))
+        await gate.depart(lambda: missing_token(run, large=False))
         return await gate.observed(operation)
 
     return await _repeat_within_patience(run, gate, through_gate, patient=patient)
+
+
+def missing_token(run: Run, *, large: bool) -> Callable[[], Awaitable[None]] | None:
+    """How to get a token for the next request, where there is none.
+
+    For ``Gate.depart``: all who wait for one token would leave together when it comes. So the next to leave looks for
+    it, when it is its turn, and those behind it wait.
+    """
+    return None if run.registry.has_token(large=large) else lambda: have_token(run, large=large)
 
 
 async def have_token(run: Run, *, large: bool) -> None:

@@ -17,6 +17,8 @@ from bulkload.engine.events import log
 from bulkload.engine.stopping import Stop
 
 T = TypeVar("T")
+# Work to be done before a call can be made; None where there is none.
+Missing = Callable[[], Callable[[], Awaitable[object]] | None]
 
 # A rate may rise while somebody waits for it.
 LONGEST_NAP_SECONDS = 1.0
@@ -42,17 +44,20 @@ class Turns:
         """Whether somebody waits."""
         return self._queue.locked()
 
-    async def wait(self, units: float = 1.0, ready: Callable[[], Awaitable[object]] | None = None) -> None:
-        """Wait for leave; with ``ready`` until that is done, too, for whoever is the next to leave.
+    async def wait(self, units: float = 1.0, missing: Missing = lambda: None) -> None:
+        """Wait for leave, and for what is ``missing`` when the turn comes (None: nothing is).
 
         Raises ``Stopped`` when the run stops meanwhile.
         """
-        if ready is None and not self._queue.locked() and self._take(self._clock(), units) <= 0.0:
+        if not self._queue.locked() and missing() is None and self._take(self._clock(), units) <= 0.0:
             return
         async with self._queue:
-            if ready is not None:
-                await ready()
-            while (seconds := self._take(self._clock(), units)) > 0.0:
+            while True:
+                if (work := missing()) is not None:
+                    await work()
+                seconds = self._take(self._clock(), units)
+                if seconds <= 0.0:
+                    return
                 await self._sleep(timer_seconds(min(seconds, LONGEST_NAP_SECONDS)))
 
     async def _sleep(self, seconds: float) -> None:
@@ -86,9 +91,9 @@ class Gate:
         """The call is not made after all."""
         self.throttle.pacer.give_back()
 
-    async def depart(self, ready: Callable[[], Awaitable[object]] | None = None) -> None:
-        """The call is about to be made, some time after ``enter``; ``ready``: and when this is done."""
-        await self._departing.wait(ready=ready)
+    async def depart(self, missing: Missing) -> None:
+        """The call is about to be made, some time after ``enter``, when nothing is ``missing`` for it."""
+        await self._departing.wait(missing=missing)
 
     async def observed(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Make the call and learn from how it goes. Raises what it raises."""

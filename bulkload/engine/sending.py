@@ -11,7 +11,7 @@ from bulkload.core.reconcile import ExistingDecision
 from bulkload.core.records import SourceStat
 from bulkload.core.settings import OnExisting
 from bulkload.core.states import State
-from bulkload.engine.calls import have_token
+from bulkload.engine.calls import missing_token
 from bulkload.engine.gates import Stopped
 from bulkload.engine.listing import digest_to_compare, existing_in, find_existing, have_listed, versions_now
 from bulkload.engine.run import Run
@@ -91,7 +91,7 @@ class Sending:
             await self._run.gates.bytes.wait(len(file.data))
         self._run.progress.bytes_sent += len(file.data)
         body = b"".join((form.head, file.data, form.tail))
-        await self._depart()
+        await self._depart(large=False)
         self.sent_at = self.began
         return await self._run.registry.upload(call, form, file.stat.size, body)
 
@@ -100,7 +100,7 @@ class Sending:
         async with LocalFile(self._item.entry.source, at_a_time=self._run.settings.concurrency) as file:
             await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
-            await self._depart()
+            await self._depart(large=True)
             return await self._run.registry.upload(call, form, file.stat.size, self._pieces(form, file))
 
     async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
@@ -127,13 +127,13 @@ class Sending:
         """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
         await self._run.gates.uploads.enter()
         # What fails here is no attempt.
-        if not self._run.registry.has_token(large=large):
-            await have_token(self._run, large=large)
+        if (get_token := missing_token(self._run, large=large)) is not None:
+            await get_token()
         if self._run.stop.asked:
             raise Stopped
 
-    async def _depart(self) -> None:
-        await self._run.gates.uploads.depart()
+    async def _depart(self, *, large: bool) -> None:
+        await self._run.gates.uploads.depart(lambda: missing_token(self._run, large=large))
         self.began = self._run.clock()
 
     async def _intend(self, stat: SourceStat, fence: frozenset[int] | None, sha256: str | None) -> None:
