@@ -8,8 +8,6 @@ from benchmarks.simulation.registry import Registry
 from bulkload.core.states import State
 from bulkload.core.verdicts import Failure
 
-NEVER_TRIED = float("inf")
-
 
 @dataclass(slots=True, eq=False)
 class Entry:

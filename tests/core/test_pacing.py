@@ -87,6 +87,16 @@ def test_a_rate_that_rises_frees_who_waits() -> None:
     assert pacer.take(1.0) == 0.0
 
 
+def test_leave_that_is_not_used_is_given_back() -> None:
+    """What turned out to be there already costs the others no turn."""
+    pacer = Pacer(10.0)
+    assert pacer.take(100.0) == 0.0
+    assert pacer.take(100.0) == pytest.approx(0.1)
+    pacer.give_back()
+    assert pacer.take(100.0) == 0.0
+    assert pacer.take(100.0) == pytest.approx(0.1)
+
+
 @given(
     st.floats(0.1, 1000),
     st.lists(st.one_of(st.floats(0, 5), st.tuples(st.floats(0, 5), st.floats(0, 5))), min_size=1, max_size=60),
