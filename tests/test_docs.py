@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bulkload.cli import COMMANDS, cli
+from bulkload.core import bounds
 from bulkload.core.errors import ExitCode
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.states import MOVES, State
@@ -125,3 +126,14 @@ def test_the_exit_codes_are_the_designs(design):
     text = design[start : design.index("All but 2, 4 and 11", start)]
     codes = {int(code) for code in re.findall(r"(?:^|[·:/]\s*)(\d+)(?=[ /])", text)} | {143, 130}
     assert codes == {int(code) for code in ExitCode}
+
+
+SIZES = {"MiB": 1 << 20, "KiB": 1 << 10, "characters": 1, "s": 1}
+
+
+def test_the_page_of_guarantees_names_every_bound_with_its_value():
+    """A bound that nobody can look up is a surprise."""
+    page = (REPOSITORY / "docs" / "guarantees.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| ([\d,]+)(?: (\w+))? \| `([A-Z_]+)` \|$", page, re.MULTILINE)
+    written = {name: int(number.replace(",", "")) * SIZES.get(unit, 1) for number, unit, name in rows}
+    assert written == {name: value for name, value in vars(bounds).items() if name.isupper()}

@@ -19,9 +19,9 @@ from bulkload.cli.options import (
     program,
     sandbox_folder,
 )
-from bulkload.core.bounds import parse_failure_limit
 from bulkload.core.errors import UsageError
 from bulkload.core.polling import PollInterval
+from bulkload.core.run_limits import parse_failure_limit
 from bulkload.core.settings import OnExisting, Route, Settings
 from bulkload.core.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
 

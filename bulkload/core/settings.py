@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from bulkload.core.bounds import FailureLimit
 from bulkload.core.polling import PollInterval
+from bulkload.core.run_limits import FailureLimit
 
 
 class Route(StrEnum):

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bulkload.core.bounds import FailureStreak, Window
 from bulkload.core.errors import TooManyFailures
 from bulkload.core.polling import PollSchedule
 from bulkload.core.retry import RetryBudget
+from bulkload.core.run_limits import FailureStreak, Window
 from bulkload.core.settings import Route, Settings
 from bulkload.core.states import TERMINAL, State
 from bulkload.core.verdicts import Failure

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.bounds import FailureLimit
 from bulkload.core.errors import ExitCode, NotAuthorised, RegistryUnavailable
 from bulkload.core.polling import PollInterval
+from bulkload.core.run_limits import FailureLimit
 from bulkload.core.settings import Credentials, OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RunSummary

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.bounds import FailureLimit
 from bulkload.core.errors import ExitCode
+from bulkload.core.run_limits import FailureLimit
 from bulkload.core.states import State
 from tests.guarantees.registry_model import Overload, Refusal, RegistryModel, SlidingWindow
 from tests.guarantees.scenarios import converted, entry

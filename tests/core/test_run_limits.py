@@ -2,8 +2,8 @@
 
 import pytest
 
-from bulkload.core.bounds import FailureLimit, FailureStreak, Window, parse_failure_limit
 from bulkload.core.errors import UsageError
+from bulkload.core.run_limits import FailureLimit, FailureStreak, Window, parse_failure_limit
 
 
 @pytest.mark.parametrize(
