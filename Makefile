@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 
-.PHONY: demo test crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
+.PHONY: demo test attack crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -14,6 +14,9 @@ WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
 test: $(STAMP)  ## All tests, in parallel
 	$(BIN)/pytest $(WORKERS) -q
+
+attack: $(STAMP)  ## Hostile manifests, models, answers, requests and surroundings, by the thousand: minutes
+	$(BIN)/pytest $(WORKERS) -q -m attack
 
 KILLS ?= 100
 SEED ?= 100
