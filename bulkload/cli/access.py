@@ -165,7 +165,9 @@ def _given(way: str, flags: dict[str, Any], base: Credentials, endpoint: str) ->
 
 def _secret(variable: str, file_flag: str, flags: dict[str, Any]) -> str | None:
     """A secret out of the environment, unless a file was named. Raises ``UsageError`` where both are in it."""
-    secret = os.environ.get(variable)
+    from bulkload.system.secrets import secret_line
+
+    secret = secret_line(os.environ.get(variable, ""))
     if not secret or flags[file_flag] is None:
         return secret or None
     if _source_of(file_flag) is ParameterSource.COMMANDLINE:
@@ -190,14 +192,15 @@ def _of_vendor_variables(
 ) -> tuple[Credentials, str] | None:
     """The variables of the vendor's SDK, unless they belong to another registry."""
     from bulkload.registry.endpoint import normalised_endpoint
+    from bulkload.system.secrets import secret_line
 
     url = environment.get("WALLAROO_URL")
     if url and normalised_endpoint(url) != endpoint:
         return None
     file = environment.get("WALLAROO_SDK_CREDENTIALS")
     held = _vendor_file(Path(file)) if file else {}
-    username = environment.get("WALLAROO_USER") or held.get("username")
-    password = environment.get("WALLAROO_PASSWORD") or held.get("password")
+    username = secret_line(environment.get("WALLAROO_USER", "")) or held.get("username")
+    password = secret_line(environment.get("WALLAROO_PASSWORD", "")) or held.get("password")
     if username and password:
         return replace(base, username=username, password=password), "the SDK's WALLAROO_ variables"
     if held.get("token"):
@@ -207,10 +210,12 @@ def _of_vendor_variables(
 
 def _vendor_file(path: Path) -> dict[str, str]:
     """Both forms: ``{"username", "password"}`` and ``{"token", "user_email", "user_id"}``."""
+    from bulkload.system.secrets import read_secret_file
+
     try:
-        held = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except OSError as error:
-        raise UsageError(f"WALLAROO_SDK_CREDENTIALS: {path} cannot be read ({error.strerror})") from None
+        held = msgspec.json.decode(read_secret_file(path, "the SDK's way in"), type=dict[str, Any])
+    except UsageError as error:
+        raise UsageError(f"WALLAROO_SDK_CREDENTIALS: {error}") from None
     except msgspec.MsgspecError:
         held = {}
     found = {key: value for key, value in held.items() if isinstance(value, str)}

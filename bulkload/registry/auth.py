@@ -1,23 +1,20 @@
 """The bearer token: where it comes from, how long it serves, and the next one, got once for everybody who waits."""
 
-import tempfile
 import time
 from collections import deque
-from subprocess import DEVNULL
 from typing import Protocol
 
 import anyio
 
+from bulkload.core.bounds import SECRET_COMMAND_SECONDS
 from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
 from bulkload.core.tokens import Token, life_of, user_of
 from bulkload.core.verdicts import CallFailed
-from bulkload.registry.answers import LONGEST_MESSAGE, one_line
 from bulkload.registry.keycloak import Grant, GrantRefused, Keycloak, secret_of
 from bulkload.registry.logins import Login, LoginStore, sdk_cached_token
+from bulkload.system.secrets import read_secret_file, secret_line, secret_of_command
 
-# A command that asks somebody, who is not there, must not hold up a run for ever.
-COMMAND_SECONDS = 60.0
 # A source that gave the same token again is not asked at every request.
 SHORTEST_PAUSE_SECONDS = 1.0
 # Late answers may still show one that was replaced.
@@ -43,7 +40,11 @@ class TokenSource:
     """
 
     def __init__(
-        self, credentials: Credentials, keycloak: Keycloak | None = None, *, command_timeout: float = COMMAND_SECONDS
+        self,
+        credentials: Credentials,
+        keycloak: Keycloak | None = None,
+        *,
+        command_timeout: float = SECRET_COMMAND_SECONDS,
     ) -> None:
         self._source = _source(credentials, keycloak, command_timeout)
         self._lock = anyio.Lock()
@@ -148,35 +149,16 @@ class _Given:
             word, left = sdk_cached_token(credentials.sdk_cache, time.time())
             return Token(checked(word), left)
         if credentials.token_file is not None:
-            try:
-                words = await anyio.Path(credentials.token_file).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"{credentials.token_file}: the token cannot be read ({error})") from None
+            # In a thread: it may lie where reading takes its time.
+            words = await anyio.to_thread.run_sync(read_secret_file, credentials.token_file, "the token")
         elif credentials.token_command is not None:
-            words = await self._run(credentials.token_command)
+            # One that asks somebody, who is not there, must not hold up a run for ever.
+            words = await secret_of_command(credentials.token_command, "--token-command", self._command_timeout)
         else:
             words = credentials.token or ""
         word = checked(words)
         # Only a file or a command can have another one when this has run out.
         return Token(word, None if credentials.token is not None else life_of(word))
-
-    async def _run(self, command: str) -> str:
-        with tempfile.TemporaryFile() as complaints:
-            # Cancelled while it starts, it would be left running.
-            with anyio.CancelScope(shield=True):
-                process = await anyio.open_process(["/bin/sh", "-c", command], stdin=DEVNULL, stderr=complaints)
-            try:
-                with anyio.fail_after(self._command_timeout):
-                    async with process:
-                        output = process.stdout
-                        printed = b"" if output is None else b"".join([piece async for piece in output])
-            except TimeoutError:
-                raise NotAuthorised(f"--token-command printed no token within {self._command_timeout:g} s") from None
-            if process.returncode != 0:
-                complaints.seek(0)
-                words = one_line(complaints.read(LONGEST_MESSAGE).decode(errors="replace"))
-                raise NotAuthorised(f"--token-command ended with {process.returncode}: {words}")
-        return printed.decode(errors="replace")
 
 
 class _Password:
@@ -205,7 +187,7 @@ class _Password:
             return None
 
     async def _logged_in(self) -> Grant:
-        username = self._credentials.username or ""
+        username = secret_line(self._credentials.username or "")
         password = secret_of(self._credentials.password, self._credentials.password_file, "the password")
         try:
             return await self._keycloak.log_in(username, password or "")
@@ -283,8 +265,8 @@ def _token_of(grant: Grant) -> Token:
 
 
 def checked(words: str) -> str:
-    """A token without the white space around it. Raises ``NotAuthorised`` where it is none."""
-    token = words.strip()
+    """A token without the white space, or the byte order mark, around it. Raises ``NotAuthorised`` where it is none."""
+    token = words.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}").strip()
     if not token:
         raise NotAuthorised(f"no token; {HOW_TO_GET_IN}")
     # Anything else cannot stand in a header, and is more likely a page or a message than a token.

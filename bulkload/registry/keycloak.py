@@ -10,6 +10,7 @@ from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
 from bulkload.registry.answers import one_line
 from bulkload.registry.endpoint import realm_address
+from bulkload.system.secrets import read_secret_file, secret_line
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -118,15 +119,10 @@ class Keycloak:
 
 
 def secret_of(given: str | None, file: Path | None, what: str) -> str | None:
-    """A secret: given, or the first line of its file, which is read now. Raises ``UsageError``."""
+    """A secret: given, or in its file, which is read now; of either the first line. Raises ``UsageError``."""
     if file is None:
-        return given
-    try:
-        # A line's end is the editor's, blanks may be the secret's.
-        secret = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
-        raise UsageError(f"{file}: {what} cannot be read ({reason})") from None
+        return given if given is None else secret_line(given)
+    secret = secret_line(read_secret_file(file, what))
     if not secret:
         raise UsageError(f"{file}: is empty; {what} belongs there")
     return secret

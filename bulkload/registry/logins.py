@@ -2,15 +2,18 @@
 
 import fcntl
 import os
-import stat
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import msgspec
 
+from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES
 from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.system.private import make_private_folder, open_private, read_private
+from bulkload.system.replacing import replaced
+from bulkload.system.secrets import read_secret_file
 
 # A refresh takes well under a second; who holds the lock for longer hangs.
 LONGEST_LOCK_SECONDS = 30.0
@@ -57,17 +60,16 @@ class LoginStore:
         self.path = path
 
     def all(self) -> list[Login]:
-        """Every login. Raises ``UsageError`` where the file cannot be read, or others can read it."""
+        """Every login. Raises ``UsageError`` where the file is not this user's alone, or holds no logins."""
         try:
-            with self.path.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                if mode & 0o077:
-                    raise UsageError(
-                        f"{self.path}: others can read it (mode {mode:o}); take that away with `chmod 600`,"
-                        " and log in anew if that was not meant"
-                    )
-                return msgspec.json.decode(file.read(), type=list[Login])
-        except FileNotFoundError:
+            content, mode = read_private(self.path, LARGEST_DOCUMENT_BYTES)
+            if mode & 0o077:
+                raise UsageError(
+                    f"{self.path}: others can read it (mode {mode:o}); take that away with `chmod 600`,"
+                    " and log in anew if that was not meant"
+                )
+            return msgspec.json.decode(content, type=list[Login])
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise UsageError(f"{self.path}: the stored logins cannot be read ({error.strerror})") from None
@@ -95,8 +97,8 @@ class LoginStore:
         """For as long as the block, no other process changes the file. Raises ``UsageError``."""
         path = self.path.with_name(self.path.name + ".lock")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_private_folder(path.parent)
+            descriptor = open_private(path)
         except OSError as error:
             raise UsageError(f"{path}: cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder") from None
         try:
@@ -110,19 +112,11 @@ class LoginStore:
         return [each for each in self.all() if (each.endpoint, each.username) != key]
 
     def _write(self, logins: list[Login]) -> None:
-        draft = self.path.with_name(self.path.name + ".new")
         try:
-            # Beside it and renamed: whoever reads meanwhile sees the one or the other, never half.
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(logins))
-                file.flush()
-                # A refresh token may be spent by the refresh whose outcome is written here.
-                os.fsync(file.fileno())
-            draft.rename(self.path)
+            # A refresh token may be spent by the refresh whose outcome is written here: it is on the disk, or not.
+            with replaced(self.path, private=True) as draft:
+                draft.write_bytes(msgspec.json.encode(logins))
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise UsageError(f"{self.path}: the login cannot be kept ({error.strerror})") from None
 
 
@@ -151,8 +145,8 @@ def sdk_cached_token(path: Path, now: float) -> tuple[str, float]:
     there is no token that still serves.
     """
     try:
-        cached = msgspec.json.decode(path.read_bytes(), type=_SdkCache)
-    except (OSError, msgspec.MsgspecError):
+        cached = msgspec.json.decode(read_secret_file(path, "the token"), type=_SdkCache)
+    except (UsageError, msgspec.MsgspecError):
         raise NotAuthorised(f"{path}: holds no token of the vendor's SDK; run `bulkload login`") from None
     if cached.expiry <= now:
         raise NotAuthorised(f"{path}: the token of the vendor's SDK has run out; run `bulkload login`")

@@ -29,21 +29,61 @@ def make_private_folder(path: Path) -> None:
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     """A descriptor of a regular file that this user owns, made with mode 0600 where there is none.
 
-    A file that others may read or write is made private. Raises ``OSError``: ELOOP for a link, EPERM for somebody
-    else's file and for what is no file.
+    A file that others may read or write is made private, where the file system can. Raises ``OSError``: ELOOP for a
+    link, EPERM for somebody else's file and for what is no file.
     """
-    # O_NONBLOCK: a named pipe would be waited for, for ever.
-    always = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path, flags | always, FILE_MODE)
+    descriptor = _open_own(path, flags | os.O_CREAT)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EPERM, "is no regular file", str(path))
-        if found.st_uid != os.geteuid():
-            raise OSError(errno.EPERM, "belongs to another user", str(path))
-        if stat.S_IMODE(found.st_mode) != FILE_MODE:
-            os.fchmod(descriptor, FILE_MODE)
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:
+            _make_private(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def make_private(path: Path) -> None:
+    """Make sure of a file: made where there is none, else as ``open_private`` leaves it. Raises ``OSError``.
+
+    One that is right already is not opened: whoever closes a database's file gives up this process's locks on it.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        found = None
+    if found is None or not _is_own(found) or stat.S_IMODE(found.st_mode) != FILE_MODE:
+        os.close(open_private(path))
+
+
+def read_private(path: Path, most: int) -> tuple[bytes, int]:
+    """What a file of this user holds, up to ``most`` bytes, and its mode. Raises ``OSError``, as ``open_private``."""
+    with os.fdopen(_open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read(most), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+
+
+def _open_own(path: Path, flags: int) -> int:
+    # O_NONBLOCK: a named pipe would be waited for, for ever.
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EPERM, "is no regular file", str(path))
+        if not _is_own(found):
+            raise OSError(errno.EPERM, "belongs to another user", str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _make_private(descriptor: int) -> None:
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+    except OSError as error:
+        # FAT and some mounts know no modes: there is nothing that could be taken away.
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}:
+            raise
