@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 
-.PHONY: demo test attack crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
+.PHONY: demo test long attack crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -12,8 +12,11 @@ demo: $(STAMP)  ## Publish the sample models to an embedded registry
 # Many tests mostly wait for processes and clocks: two of them keep a core busy.
 WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
-test: $(STAMP)  ## All tests, in parallel
+test: $(STAMP)  ## The tests, in parallel: under five minutes on two cores
 	$(BIN)/pytest $(WORKERS) -q
+
+long: $(STAMP)  ## More of the same promises: more kills, crash points and histories, in a few minutes
+	$(BIN)/pytest $(WORKERS) -q -m long
 
 attack: $(STAMP)  ## Hostile manifests, models, answers, requests and surroundings, by the thousand: minutes
 	$(BIN)/pytest $(WORKERS) -q -m attack
@@ -43,7 +46,7 @@ $(DISCARDING_SERVER): benchmarks/server.c
 	mkdir -p $(@D)
 	cc -O2 -Wall -Wextra -Werror -o $@ $<
 
-check: lint types test  ## Everything a change must pass
+check: lint types test long  ## Everything a change must pass
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from bulkload.core.settings import Credentials, Settings
 from bulkload.sandbox import Sandbox
+from tests.warm_start import WarmProcess, WarmStart
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -87,7 +87,7 @@ class SandboxProcess:
     username: str
     password: str
     data: Path
-    process: "subprocess.Popen[bytes]"
+    process: WarmProcess
 
     @property
     def environment(self) -> dict[str, str]:
@@ -98,16 +98,21 @@ class SandboxProcess:
 StartSandbox = Callable[..., SandboxProcess]
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmStart]:
+    """Starts commands without their imports."""
+    with WarmStart() as parent:
+        yield parent
+
+
 @pytest.fixture
-def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
+def start_sandbox(tmp_path: Path, warm: WarmStart) -> Iterator[StartSandbox]:
     """Starts ``bulkload sandbox`` with some words; it ends with the test."""
     started: list[SandboxProcess] = []
 
     def start(*words: str, data: Path | None = None) -> SandboxProcess:
         folder = data or tmp_path / "registry"
-        command = [sys.executable, "-m", "bulkload", "sandbox", "--json", "--until-stdin-closes", "--data", str(folder)]
-        process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdout is not None
+        process = warm.start(["sandbox", "--json", "--until-stdin-closes", "--data", str(folder), *words])
         facts = json.loads(process.stdout.readline())
         sandbox = SandboxProcess(
             facts["endpoint"], facts["token"], facts["username"], facts["password"], folder, process
@@ -117,8 +122,6 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
 
     yield start
     for sandbox in started:
-        assert sandbox.process.stdin is not None
-        assert sandbox.process.stdout is not None
         sandbox.process.stdin.close()
         sandbox.process.wait(timeout=20)
         sandbox.process.stdout.close()
@@ -128,22 +131,14 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def bulkload(tmp_path: Path) -> Command:
+def bulkload(tmp_path: Path, warm: WarmStart) -> Command:
     """Runs ``bulkload`` with some words, in the test's folder, without a terminal and without foreign settings."""
 
     def run(
         *words: object, env: dict[str, str] | None = None, timeout: float = 60, stdin: str = ""
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "bulkload", *map(str, words)],
-            cwd=tmp_path,
-            env=clean_environment() | homes(tmp_path) | (env or {}),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        environment = clean_environment() | homes(tmp_path) | (env or {})
+        return warm.run(list(map(str, words)), cwd=tmp_path, env=environment, stdin=stdin, timeout=timeout)
 
     return run
 

@@ -158,7 +158,9 @@ class AnyHistory(RuleBasedStateMachine):
 MODELS = ((entry, "m"), (converted, "n"))
 
 
-@pytest.mark.parametrize("examples", [75] * 4, ids="abcd")
+@pytest.mark.parametrize(
+    "examples", [pytest.param(75, id=part, marks=() if part == "a" else pytest.mark.long) for part in "abcd"]
+)
 def test_the_guarantees_hold_in_any_history(examples: int, request: pytest.FixtureRequest) -> None:
     """300 histories of 40 steps, a quarter of them here; the same ones every time."""
     # The examples follow from the name of the class.

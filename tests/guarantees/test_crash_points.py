@@ -1,6 +1,7 @@
 """A crash before and after every effect, alone and in pairs, with every fate of an upload: one version per entry.
 
-``make crash`` runs the pairs and every single point; ``make test`` the points that leave something new behind.
+``make crash`` runs the pairs and every single point; ``make check`` the points that leave something new behind, and
+``make test`` those of a few situations.
 """
 
 import itertools
@@ -27,10 +28,29 @@ from tests.guarantees.scenarios import (
     violations,
 )
 
+# Bodies in pieces and small ones; an answer that is lost, late, too late, another's; an equal version.
+QUICK = {
+    "one small entry",
+    "a model with an older version",
+    "an equal version was there before",
+    "an answer is lost twice",
+    "an upload lands late, the next one too",
+    "an upload lands after the settle time",
+    "the answer names another upload's version",
+}
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+every_scenario_in_turn = pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(one, id=one.name, marks=() if one.name in QUICK else pytest.mark.long) for one in SCENARIOS],
+)
 
 
-@every_scenario
+def test_the_quick_situations_are_among_all() -> None:
+    """A name that is misspelt would leave one out."""
+    assert {scenario.name for scenario in SCENARIOS} >= QUICK
+
+
+@every_scenario_in_turn
 def test_a_crash_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:
@@ -43,7 +63,7 @@ def test_a_crash_at_any_point_loses_and_doubles_nothing(
 either_stop = pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut"])
 
 
-@every_scenario
+@every_scenario_in_turn
 @either_stop
 def test_a_stop_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found

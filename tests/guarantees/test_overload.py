@@ -22,7 +22,7 @@ RECOVERED = ENDS + 30.0
 ANSWER_SECONDS = 0.8
 FULL_SPEED = 16 / (ANSWER_SECONDS + 0.01)
 
-every_overload = pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+every_overload = pytest.mark.parametrize("share", [1.0, pytest.param(0.5, marks=pytest.mark.long), 0.1])
 every_status = pytest.mark.parametrize("status", [429, 503])
 
 

@@ -1,0 +1,201 @@
+"""Processes of ``bulkload`` that begin at once, for tests that start hundreds of them.
+
+A parent imports what bulkload imports, once, and forks a child for every command: a process of its own, with its own
+streams, folder, environment and signals, which then runs ``python -m bulkload`` from its first line on. Only the half
+second of imports is spared. Tests of the start itself, and those whose environment changes Python (``PYTHON...``,
+``LC_...``), start a real interpreter.
+"""
+
+import importlib
+import io
+import json
+import os
+import pkgutil
+import random
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from typing import IO, Any, Self
+
+LARGEST_REQUEST = 1 << 18
+
+
+class WarmProcess:
+    """A running command. What there is behaves as in ``subprocess.Popen``."""
+
+    def __init__(self, pid: int, relay: socket.socket, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        self.pid = pid
+        self.stdin, self.stdout = stdin, stdout
+        self._returncode: int | None = None
+        # Tells the exit status, once.
+        self._relay = relay
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, below zero for a signal. Raises ``subprocess.TimeoutExpired``."""
+        if self._returncode is None:
+            self._relay.settimeout(timeout)
+            try:
+                told = self._relay.recv(16)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
+            self._relay.close()
+            self._returncode = os.waitstatus_to_exitcode(int(told))
+        return self._returncode
+
+    def kill(self) -> None:
+        """``kill -9``, unless it has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0.0)
+        if self._returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class WarmStart:
+    """The parent of the commands of this test process: ``with WarmStart() as warm: warm.run(...)``."""
+
+    def __enter__(self) -> Self:
+        """Start it; the first command waits for its imports."""
+        self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, "-P", __file__, str(theirs.fileno())]
+            self._parent = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._calls.close()
+        self._parent.wait(timeout=20)
+
+    def run(
+        self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str, timeout: float
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ``bulkload WORDS`` to its end. Raises ``subprocess.TimeoutExpired``, when it has been killed."""
+        with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            read.write(stdin.encode())
+            read.seek(0)
+            pid, relay = self._fork(words, [read.fileno(), out.fileno(), err.fileno()], cwd, env)
+            process = WarmProcess(pid, relay, read, out)
+            try:
+                code = process.wait(timeout)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(["bulkload", *words], code, out.read().decode(), err.read().decode())
+
+    def start(self, words: Sequence[str]) -> WarmProcess:
+        """Start ``bulkload WORDS`` here, with pipes for standard input and output; errors go where ours go."""
+        (their_input, stdin), (stdout, their_output) = os.pipe(), os.pipe()
+        pid, relay = self._fork(words, [their_input, their_output, 2], Path.cwd(), os.environ)
+        os.close(their_input)
+        os.close(their_output)
+        return WarmProcess(pid, relay, os.fdopen(stdin, "wb", buffering=0), os.fdopen(stdout, "rb"))
+
+    def _fork(
+        self, words: Sequence[str], streams: list[int], cwd: Path, env: Mapping[str, str]
+    ) -> tuple[int, socket.socket]:
+        relay, theirs = socket.socketpair()
+        request = {"words": list(words), "cwd": str(cwd), "env": dict(env)}
+        with theirs:
+            socket.send_fds(self._calls, [json.dumps(request).encode()], [*streams, theirs.fileno()])
+        pid = relay.recv(16)
+        assert pid, "the parent of the commands has died"
+        return int(pid), relay
+
+
+# In the parent.
+
+
+def import_everything() -> None:
+    """All modules of bulkload, and so what they import at their tops; and what they import when it is needed."""
+    import bulkload
+
+    for module in pkgutil.walk_packages(bulkload.__path__, "bulkload."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ("ijson", "pyarrow.parquet", "rich.console", "uvloop", "yaml"):
+        importlib.import_module(name)
+
+
+def serve(calls: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Fork a child for each request, and tell how each ended. Returns a request in its child, None at the end."""
+    told, bell = socket.socketpair()
+    for end in (told, bell):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(bell.fileno())
+    relays: dict[int, socket.socket] = {}
+    selector = DefaultSelector()
+    selector.register(calls, EVENT_READ)
+    selector.register(told, EVENT_READ)
+    while True:
+        ready = {key.fileobj for key, _ in selector.select()}
+        if calls in ready:
+            data, descriptors, *_ = socket.recv_fds(calls, LARGEST_REQUEST, 4)
+            if not data:
+                return None
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                selector.close()
+                for end in (calls, told, bell, *relays.values()):
+                    end.close()
+                return json.loads(data), descriptors
+            *streams, relay = descriptors
+            for stream in streams:
+                os.close(stream)
+            relays[pid] = socket.socket(fileno=relay)
+            relays[pid].send(str(pid).encode())
+        if told in ready:
+            told.recv(4096)
+            for pid, status in _ended():
+                with relays.pop(pid) as relay_of_child, suppress(OSError):
+                    relay_of_child.send(str(status).encode())
+
+
+def _ended() -> list[tuple[int, int]]:
+    found = []
+    with suppress(ChildProcessError):
+        while (child := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            found.append(child)
+    return found
+
+
+def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[int]) -> None:
+    """Be a fresh interpreter that was called as ``python -m bulkload WORDS``."""
+    for number, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, number)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    random.seed()
+    for number, (name, mode, errors) in enumerate(
+        (("stdin", "r", "strict"), ("stdout", "w", "strict"), ("stderr", "w", "backslashreplace"))
+    ):
+        stream = io.TextIOWrapper(open(number, f"{mode}b", closefd=False), errors=errors)  # noqa: SIM115 - to the end
+        stream.reconfigure(line_buffering=name == "stderr" or stream.isatty())
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.argv = ["bulkload", *words]
+    runpy.run_module("bulkload", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    import_everything()
+    request = serve(socket.socket(fileno=int(sys.argv[1])))
+    if request is not None:
+        become(**request[0], descriptors=request[1])
