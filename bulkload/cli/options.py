@@ -1,6 +1,6 @@
 """Flags that several commands share. Every flag is also BULKLOAD_<FLAG> and a key of bulkload.toml."""
 
-import difflib
+import hashlib
 import os
 import shutil
 import sys
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from bulkload.core.errors import UsageError
+from bulkload.core.words import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,8 +59,8 @@ def load_config(path: str | None, commands: Iterable[str]) -> dict[str, Any]:
     known = _known_flags(commands)
     for key in keys:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; `bulkload run --help` lists the flags"
+            near = nearest(key, known)
+            hint = f"; did you mean {near!r}?" if near else "; `bulkload run --help` lists the flags"
             raise UsageError(f"{file}: unknown key {key!r}{hint}")
     return dict.fromkeys(commands, keys)
 
@@ -163,9 +164,29 @@ REGISTRY_FOLDER = "registry"
 
 def default_ledger(manifest: str) -> Path:
     """``quickstart.csv.ledger.db`` beside ``quickstart.csv``."""
-    return Path(f"{manifest}.ledger.db")
+    return _beside(manifest, ".ledger.db")
 
 
 def sandbox_folder(manifest: str) -> Path:
     """``quickstart.csv.sandbox/`` beside ``quickstart.csv``."""
-    return Path(f"{manifest}.sandbox")
+    return _beside(manifest, ".sandbox")
+
+
+# File systems take 255 bytes a name; what SQLite, the lock and a replacement put after a ledger's name fits beside it.
+_LONGEST_STEM_BYTES = 220
+_CUT_STEM_BYTES = 180
+
+
+def _beside(manifest: str, ending: str) -> Path:
+    """The manifest's name with an ending.
+
+    Of a name that is too long for one, its beginning and its digest: exactly a byte more than any other may have, so
+    that no two manifests get the same.
+    """
+    folder, name = os.path.split(manifest)
+    stem = os.fsencode(name)
+    if len(stem) > _LONGEST_STEM_BYTES:
+        beginning = stem[:_CUT_STEM_BYTES].decode("utf-8", "ignore").encode()
+        digest = hashlib.sha256(stem).hexdigest()
+        stem = b"%b-%b" % (beginning, digest[: _LONGEST_STEM_BYTES - len(beginning)].encode())
+    return Path(folder, os.fsdecode(stem) + ending)

@@ -4,15 +4,13 @@ Sources: the published contract and the vendor's SDK 2026.1.3 (enums, config cla
 everything that is wrong as ``Finding`` records and never raises, so that one look at a manifest names all of it.
 """
 
-import difflib
 import math
-import re
-import reprlib
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
+
+from bulkload.core.words import did_you_mean, gap_hint, shown
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -112,6 +110,18 @@ _OTHER_NAMES = {
     "byop": "custom",
 }
 
+# The same for machines.
+_OTHER_ARCHITECTURES = {
+    "aarch64": "arm",
+    "arm64": "arm",
+    "armv8": "arm",
+    "x86_64": "x86",
+    "x86-64": "x86",
+    "amd64": "x86",
+    "x64": "x86",
+    "ppc64le": "power10",
+}
+
 VISIBILITIES = ("private", "public")
 PYTHON_VERSIONS = ("3.8", "3.9")
 ARCHITECTURES = ("x86", "arm", "power10")
@@ -186,48 +196,6 @@ QAIC_SETTINGS: Mapping[str, Setting] = {
     "prefill_seq_len": _COUNT,
 }
 
-# Control characters of both sets, line separators, lone surrogates: nothing that a name, a path or a header may hold.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-# Longer words are cut before they are compared or shown.
-LONGEST_SHOWN = 80
-_shortened = reprlib.Repr()
-_shortened.maxlevel = 3
-_shortened.maxstring = _shortened.maxother = LONGEST_SHOWN
-
-
-def printable(text: str) -> str:
-    """A text without anything that a terminal would obey: written as Python writes it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def shown(value: object) -> str:
-    """A value for a message: text in double quotes; cut, and with nothing in it that a terminal would obey."""
-    if isinstance(value, str):
-        return f'"{printable(value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "...")}"'
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    try:
-        text = _shortened.repr(value)
-    except ValueError:  # an integer of more digits than Python likes to write
-        return "a number without end"
-    return text if len(text) <= 2 * LONGEST_SHOWN else text[: 2 * LONGEST_SHOWN - 3] + "..."
-
-
-@lru_cache(maxsize=1024)
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return near[0] if near else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean "pytorch"?``, or the list of what is known."""
-    known = tuple(known)
-    near = _nearest(word[:LONGEST_SHOWN].strip().lower(), known)
-    return f'did you mean "{near}"?' if near else f"use one of {', '.join(known)}"
-
 
 def framework_findings(framework: str) -> list[Finding]:
     """Whether the API has this framework for files."""
@@ -236,9 +204,13 @@ def framework_findings(framework: str) -> list[Finding]:
     if framework == WITHOUT_FILE:
         what = "mlflow registers an image and has no file to upload"
         return [Finding("framework", what, "publish the model's own file under its own framework")]
-    meant = _OTHER_NAMES.get(framework.strip().lower())
-    remedy = f'did you mean "{meant}"?' if meant else did_you_mean(framework, FRAMEWORKS)
+    remedy = gap_hint(framework) or _meant(framework, _OTHER_NAMES, FRAMEWORKS)
     return [Finding("framework", f"unknown framework {shown(framework)}", remedy)]
+
+
+def _meant(word: str, other_names: Mapping[str, str], known: Iterable[str]) -> str:
+    meant = other_names.get(word.strip().lower())
+    return f'did you mean "{meant}"?' if meant else did_you_mean(word, known)
 
 
 def missing_framework(extension: str) -> Finding:
@@ -251,7 +223,8 @@ def engine_findings(arch: str | None, accel: object) -> list[Finding]:
     """Whether arch and accel are known and go together; None is one not given."""
     findings = []
     if arch is not None and arch not in ARCHITECTURES:
-        findings.append(Finding("arch", f"unknown arch {shown(arch)}", did_you_mean(arch, ARCHITECTURES)))
+        meant = _meant(arch, _OTHER_ARCHITECTURES, ARCHITECTURES)
+        findings.append(Finding("arch", f"unknown arch {shown(arch)}", meant))
     if accel is None:
         return findings
     name = accelerator_name(accel)

@@ -10,12 +10,11 @@ tutorials: ``float32[32][3]`` is a list of 3 lists of 32. On the wire a schema i
 """
 
 import base64
-import difflib
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from bulkload.core.frameworks import UNPRINTABLE, shown
+from bulkload.core.words import UNPRINTABLE, nearest, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,8 +114,8 @@ class _TypeReader:
             resolution = cast('Literal["s", "ms", "us", "ns"]', unit.group(1))
             return pa.timestamp(resolution, tz=unit.group(2)) if name == "timestamp" else pa.duration(resolution)
         if name not in PRIMITIVES:
-            near = difflib.get_close_matches(name[:40].lower(), [*PRIMITIVES, "list", "struct"], n=1)
-            remedy = f'did you mean "{near[0]}"?' if near else "use an Arrow type such as int64, float32, string"
+            near = nearest(name, (*PRIMITIVES, "list", "struct"))
+            remedy = f'did you mean "{near}"?' if near else "use an Arrow type such as int64, float32, string"
             raise SchemaProblem(f"unknown type {shown(word)}", remedy)
         found: pa.DataType = getattr(pa, f"{name}_" if name == "bool" else name)()
         return found

@@ -1,6 +1,5 @@
 """Looking into a registry: what the commands that read ask of it. Every read is made again while its failure passes."""
 
-import difflib
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from bulkload.core.errors import BulkloadError, ForeignAnswer, NotAuthorised, Us
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.retry import RetryBudget
 from bulkload.core.verdicts import CallFailed, Failure
+from bulkload.core.words import nearest
 from bulkload.engine.calls import repeat
 from bulkload.engine.run import Progress
 from bulkload.registry import Registry
@@ -198,10 +198,9 @@ def find_workspace(written: str, workspaces: Iterable[Workspace]) -> Workspace:
     for workspace in known:
         if written == (str(workspace.workspace_id) if written.isdecimal() else workspace.name):
             return workspace
-    spelt = {workspace.name.lower(): workspace.name for workspace in known}
-    near = difflib.get_close_matches(written.lower(), spelt, n=1)
+    near = nearest(written, [workspace.name for workspace in known])
     if near:
-        hint = f"did you mean {spelt[near[0]]!r}?"
+        hint = f"did you mean {near!r}?"
     else:
         shown = [f"{workspace.workspace_id} {workspace.name!r}" for workspace in known[:NAMES_SHOWN]]
         more = ", ... (`bulkload workspaces list` shows all)" if len(known) > NAMES_SHOWN else ""

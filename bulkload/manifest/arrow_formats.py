@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from io import IOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from bulkload.core.frameworks import shown
+from bulkload.core.words import shown
 from bulkload.manifest.rows import (
     FIELDS,
     STRUCTURED_FIELDS,

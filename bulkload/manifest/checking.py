@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from bulkload.core.equality import offline_keys
 from bulkload.core.errors import ManifestError
-from bulkload.core.frameworks import did_you_mean, shown
 from bulkload.core.records import Entry, Problem
+from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
 from bulkload.manifest.entries import EntryChecker

@@ -1,6 +1,7 @@
 """A manifest in another format, without loss."""
 
 import csv
+import datetime as dt
 import io
 import json
 import os
@@ -8,17 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from bulkload.core.errors import ManifestError, UsageError
-from bulkload.core.frameworks import UNPRINTABLE
 from bulkload.core.records import Problem
+from bulkload.core.words import UNPRINTABLE, scalar_text
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
 from bulkload.manifest.entries import over
 from bulkload.manifest.rows import FIELDS, Defaults, Row
 from bulkload.manifest.values import unsendable
-from bulkload.manifest.yaml_format import WHOLE_NUMBER
+from bulkload.manifest.yaml_format import NO_TEXT, NUMBERS_BEGIN
 
 ROWS_A_BATCH = 1024
 _SCHEMA_FIELDS = ("input_schema", "output_schema")
@@ -114,7 +116,14 @@ def _given(fields: dict[str, Any], moved: Callable[[str], str]) -> dict[str, Any
                 name in _SCHEMA_FIELDS and isinstance(value, str) and value.endswith(".arrow")
             )
             found[name] = moved(value) if leads_to_file and isinstance(value, str) and "://" not in value else value
+    if isinstance(found.get("labels"), dict):
+        found["labels"] = {key: _label(value) for key, value in found["labels"].items()}
     return found
+
+
+def _label(value: Any) -> Any:
+    """A date, which not every format has, as the text that it is to the check."""
+    return scalar_text(value) if isinstance(value, dt.date | dt.time | dt.timedelta | Decimal) else value
 
 
 def _cell(value: Any) -> str:
@@ -160,8 +169,8 @@ def _write_yaml(staged: _Staged, target: BinaryIO) -> None:
             return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, Dumper.text)
-    # YAML 1.1 does not know all numbers (1e-3), and leaves them without quotes.
-    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", WHOLE_NUMBER, list("-0123456789"))
+    # YAML 1.1 does not know all numbers (1e-3, 0o17), and leaves texts that look like them without quotes.
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NO_TEXT, list(NUMBERS_BEGIN))
 
     def block(value: Any) -> bytes:
         text: str = yaml.dump(

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from bulkload.core.bounds import MOST_LABELS
 from bulkload.core.frameworks import ACCELERATORS, ARCHITECTURES, FRAMEWORKS, PYTHON_VERSIONS, VISIBILITIES
-from bulkload.manifest.entries import NAME, SHA256
+from bulkload.core.names import NAME
+from bulkload.manifest.entries import SHA256
 
 _TYPE_EXAMPLES = "int64, float32, string, bool, list<T>, T[N] (a list of exactly N), struct<name: T, ...>"
 
@@ -65,7 +67,8 @@ def _properties() -> dict[str, Any]:
         "sha256": _text("A file with another digest never becomes a version.", SHA256.pattern),
         "labels": {
             "type": "object",
-            "additionalProperties": {"type": "string"},
+            "maxProperties": MOST_LABELS,
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
             "description": "Yours: copied to the results, never sent.",
         },
     }

@@ -8,35 +8,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bulkload.core.bounds import LONGEST_LABEL_CHARACTERS, MOST_LABELS
 from bulkload.core.errors import UsageError
 from bulkload.core.frameworks import (
     FRAMEWORK_OF_EXTENSION,
     FRAMEWORKS,
     PYTHON_VERSIONS,
-    UNPRINTABLE,
     VISIBILITIES,
     Finding,
     config_findings,
-    did_you_mean,
     engine_findings,
     framework_findings,
     missing_framework,
-    printable,
-    shown,
     whole_config,
 )
+from bulkload.core.names import wrong_name
 from bulkload.core.records import Conversion, Entry, Problem
 from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
+from bulkload.core.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
 from bulkload.manifest.files import Files
+from bulkload.manifest.places import foreign_place
 from bulkload.manifest.rows import FIELDS, NotJson, Row, Unreadable, from_text
-from bulkload.manifest.values import unsendable, written
+from bulkload.manifest.values import label_text, unsendable, written
 
-# The guide's rule and the vendor's SDK's, both; the whole of the name.
-NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-LONGEST_NAME = 63
 LONGEST_FIELD = 200
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # A file name stands in quotes in the upload's header, and the registry stores it as it comes.
 UNSAFE_IN_HEADER = re.compile('["\\\\]')
 # The registry's ids are database integers.
@@ -205,16 +201,18 @@ class _RowCheck:
         return None
 
     def _name(self) -> str:
-        name = self._text("name")
+        value = self._values.get("name")
+        # A line end is told by the rule for names, like all else that they may not hold.
+        name = value if isinstance(value, str) and value.endswith(("\n", "\r")) else self._text("name")
         if name is None:
             if "name" not in self._values:
                 self._find("name", "is missing", "give every entry a model name")
             return ""
-        if NAME.fullmatch(name) is None:
-            fitting = suggested_name(name)
-            remedy = f'write it as "{fitting}"' if fitting else "use lower-case letters, digits and -"
-            rule = f"up to {LONGEST_NAME} of a-z, 0-9 and -, a letter first, no - at the end"
-            self._find("name", f"{shown(name)} is no model name: {rule}", remedy)
+        wrong = wrong_name(name)
+        if wrong is not None:
+            self._find("name", *wrong)
+        elif (gap := gap_hint(name, as_name=True)) is not None:
+            self._find("name", gap, "give the entry its model's name")
         return name
 
     def _workspace(self) -> str | None:
@@ -232,7 +230,11 @@ class _RowCheck:
                 self._find(field, f"{shown(workspace)} is no id", f"write up to {LONGEST_ID} of the digits 0 to 9")
                 return None
             return workspace.lstrip("0") or "0"
-        if by_id is not None:
+        gap = gap_hint(workspace)
+        if gap is not None:
+            remedy = "leave it out, or write the workspace; one that is really called so is named by its id"
+            self._find(field, gap, remedy)
+        elif by_id is not None:
             self._find("workspace_id", f"{shown(by_id)} is no id", "write digits, or use workspace for a name")
         return workspace
 
@@ -253,13 +255,11 @@ class _RowCheck:
                 self._find("path", "is missing", "name the model's file")
             return "", ""
         files = self._checker.files
-        if URI.match(path):
-            remedy = "write the path without file://" if path.startswith("file://") else "download it and name the file"
-            self._find("path", f"{_bare(path)} is no local file", remedy)
-            return path, path
         source = files.source(path)
         wrong = files.wrong(path, source)
         if wrong is not None:
+            # A file that is there may be called as it likes.
+            wrong = foreign_place(path) or wrong
             self._find("path", f"{_bare(path)} {wrong[0]}", wrong[1])
         elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
             self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
@@ -318,7 +318,7 @@ class _RowCheck:
         if lines is None:
             return ()
         if not isinstance(lines, list) or not all(isinstance(line, str) and line.strip() for line in lines):
-            example = [lines] if isinstance(lines, str) and len(lines) < LONGEST_NAME else ["numpy==1.26.4"]
+            example = [lines] if isinstance(lines, str) and len(lines) < LONGEST_SHOWN else ["numpy==1.26.4"]
             remedy = f"write [{', '.join(shown(line) for line in example)}, ...]"
             self._find("requirements", f"{shown(lines)} is no list of texts", remedy)
             return ()
@@ -352,17 +352,31 @@ class _RowCheck:
         return text
 
     def _labels(self) -> dict[str, str]:
-        labels = self._json("labels")
+        labels = self._values.get("labels")
         if labels is None:
+            return {}
+        if isinstance(labels, Unreadable):
+            self._find("labels", labels.what, labels.remedy)
             return {}
         if not isinstance(labels, dict):
             self._find("labels", f"{shown(labels)} is no object", 'write {"team": "vision"}')
             return {}
+        if len(labels) > MOST_LABELS:
+            self._find(
+                "labels", f"has {len(labels):,} of them, more than {MOST_LABELS}", "keep those that results need"
+            )
+            return {}
         found: dict[str, str] = {}
         for key, value in labels.items():
-            text = None if value is None else written(value)
-            if isinstance(text, Unreadable):
+            text = None if value is None else label_text(value)
+            unfit = list(unsendable("labels", {key: text}, 0)) if isinstance(text, str) else ()
+            if unfit:
+                self.findings += unfit
+            elif isinstance(text, Unreadable):
                 self._find(f"labels.{key}", text.what, text.remedy)
+            elif text is not None and max(len(text), len(key)) > LONGEST_LABEL_CHARACTERS:
+                what = f"has {max(len(text), len(key)):,} characters, more than {LONGEST_LABEL_CHARACTERS:,}"
+                self._find(f"labels.{key}", what, "write it shorter; what is long belongs into a file")
             elif text is not None:
                 found[key] = text
         return found
@@ -381,12 +395,6 @@ class _RowCheck:
 def _plain_conversion(framework: str | None) -> Conversion:
     """What nearly all rows have: one for each framework."""
     return Conversion(framework=framework or "")
-
-
-def suggested_name(name: str) -> str:
-    """The nearest name that the registry takes; empty where there is none."""
-    lowered = re.sub(r"[^a-z0-9]+", "-", name[:1000].lower())
-    return lowered.lstrip("-0123456789")[:LONGEST_NAME].rstrip("-")
 
 
 def _bare(path: str) -> str:

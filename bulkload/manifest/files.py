@@ -1,26 +1,24 @@
 """The files that a manifest names: looked at, not read."""
 
-import difflib
 import os
 import stat
-import unicodedata
 from pathlib import Path
 
-from bulkload.core.frameworks import shown
 from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
+from bulkload.core.words import shown
+from bulkload.manifest.missing import Missing
+from bulkload.system.file_names import local_path, path_text
 
-# A search for what was meant takes milliseconds: it is done for the first missing files, not for a million of them, and
-# not in folders where it would take longer.
-MOST_SUGGESTIONS = 100
-MOST_NAMES = 2_000
+# Schemas of files that are kept, small ones.
+MOST_SCHEMAS = 1_000
 
 
 class Files:
     """What one manifest's relative paths mean."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
-        self._suggestions_left = MOST_SUGGESTIONS
+        self._folder = path_text(str(folder))
+        self._missing = Missing()
         self._schemas: dict[str, str | SchemaProblem] = {}
 
     def source(self, path: str) -> str:
@@ -30,9 +28,9 @@ class Files:
     def wrong(self, path: str, source: str) -> tuple[str, str] | None:
         """What keeps a file from being sent, and the remedy; only its stat is looked at."""
         try:
-            found = os.stat(source)  # noqa: PTH116 - a million times
+            found = os.stat(local_path(source))  # noqa: PTH116 - a million times
         except FileNotFoundError:
-            return "does not exist", self._meant(path)
+            return self._missing.cause(path, source)
         except NotADirectoryError:
             what = "names a file with a / after it" if path.endswith("/") else "leads through a file, not a folder"
             return what, "check the path"
@@ -43,27 +41,7 @@ class Files:
             return ("is a folder", "zip it and name the zip") if is_folder else ("is no regular file", "name a file")
         if found.st_size == 0:
             return "is empty", "check where it comes from"
-        return None if os.access(source, os.R_OK) else ("cannot be read", "check its permissions")
-
-    def _meant(self, path: str) -> str:
-        """The remedy for a file that is not there."""
-        if self._suggestions_left == 0:
-            return "check the path; it is relative to the manifest's folder"
-        self._suggestions_left -= 1
-        for other in (path.strip(), path.replace("\\", "/").strip()):
-            if other != path and os.path.isfile(self.source(other)):  # noqa: PTH113
-                return f"write it as {shown(other)}"
-        folder, name = os.path.split(path)
-        names = _names_in(self.source(folder))
-        if names is None:
-            return f"there is no folder {shown(folder)} in the manifest's folder; check the path"
-        same = next((other for other in names if unicodedata.normalize("NFC", other) == _composed(name)), None)
-        if same is not None:
-            return "rename the file: its name looks the same, but is written with other Unicode characters (NFC, NFD)"
-        near = difflib.get_close_matches(name[:255], names, n=1) if len(names) <= MOST_NAMES else []
-        if near:
-            return f"did you mean {shown(os.path.join(folder, near[0]))}?"  # noqa: PTH118
-        return "check the path; it is relative to the manifest's folder"
+        return None if os.access(local_path(source), os.R_OK) else ("cannot be read", "check its permissions")
 
     def schema(self, path: str) -> str:
         """The schema of an Arrow IPC file, as base64. Raises ``SchemaProblem``."""
@@ -73,28 +51,18 @@ class Files:
                 found = _schema_of_file(self.source(path), path)
             except SchemaProblem as problem:
                 found = problem
-            if len(self._schemas) < MOST_NAMES:
+            if len(self._schemas) < MOST_SCHEMAS:
                 self._schemas[path] = found
         if isinstance(found, SchemaProblem):
             raise found
         return found
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _names_in(folder: str) -> list[str] | None:
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return None
-
-
 def _schema_of_file(source: str, path: str) -> str:
     import pyarrow as pa
 
     remedy = "name an Arrow IPC file, or write the columns out"
+    source = local_path(source)
     try:
         mode = os.stat(source).st_mode  # noqa: PTH116
     except (OSError, ValueError) as error:

@@ -4,13 +4,13 @@ import csv
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from bulkload.core.frameworks import did_you_mean, shown
+from bulkload.core.bounds import LONGEST_CELL_CHARACTERS, LONGEST_LINE_BYTES
 from bulkload.core.records import Problem
+from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.rows import (
     BOM,
     FIELDS,
     KNOWN,
-    LONGEST_LINE_BYTES,
     NOT_UTF8,
     SAVE_AS_UTF8,
     Found,
@@ -66,11 +66,18 @@ class _LineTooLong(Exception):
     """A line that would have to be held in memory."""
 
 
+def _allow_long_cells() -> None:
+    """The module's own limit is 131,072 characters, and the whole process's: it is raised, never lowered."""
+    if csv.field_size_limit() < LONGEST_CELL_CHARACTERS:
+        csv.field_size_limit(LONGEST_CELL_CHARACTERS)
+
+
 class Csv(Reader):
     """A header and a row an entry; lists and objects are JSON in their cell; an empty cell is a field not given."""
 
     def read(self, stream: BinaryIO) -> Iterator[Found]:
         """The rows, streamed; a place is the physical line on which a row begins."""
+        _allow_long_cells()
         reader = csv.reader(_text_lines(stream), strict=True)
         number = 1
         try:

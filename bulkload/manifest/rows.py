@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bulkload.core.frameworks import did_you_mean, printable, shown
+from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_MESSAGE_CHARACTERS
 from bulkload.core.records import Problem
+from bulkload.core.words import did_you_mean, printable, shown
 
 FIELDS = (
     "name", "path", "framework", "workspace", "workspace_id", "visibility", "version", "python_version",
@@ -21,13 +22,8 @@ STRUCTURED_FIELDS = ("requirements", "accel", "framework_config", "input_schema"
 WORD_FIELDS = frozenset(FIELDS) - {"accel", "framework_config"}
 KNOWN = frozenset(FIELDS)
 
-# A line longer than this is no entry: it is refused instead of being held in memory.
-LONGEST_LINE_BYTES = 4 * 2**20
-# JSON, YAML and TOML are read whole, at up to twenty times their size: past this the bound on memory would not hold.
-LARGEST_DOCUMENT_BYTES = 16 * 2**20
 # One row may hold a whole wrong document; nobody reads more unknown fields than these.
 MOST_UNKNOWN_FIELDS = 20
-LONGEST_WHAT = 500
 
 BOM = b"\xef\xbb\xbf"
 NOT_UTF8 = "is not UTF-8"
@@ -74,9 +70,8 @@ class Reader(ABC):
     def problem(self, place: str, what: str, remedy: str, field: str = "") -> Problem:
         """Something wrong, where and what to do."""
         # Libraries put what they found into their errors as it is.
-        return Problem(
-            manifest=self.manifest, place=place, field=field, what=printable(what[:LONGEST_WHAT]), remedy=remedy
-        )
+        what = printable(what[:LONGEST_MESSAGE_CHARACTERS])
+        return Problem(manifest=self.manifest, place=place, field=field, what=what, remedy=remedy)
 
     def row(self, number: int, place: str, fields: object) -> Iterator[Found]:
         """A row, after what is unknown in it."""

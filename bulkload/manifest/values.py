@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Iterator
 
-from bulkload.core.frameworks import Finding, shown
+from bulkload.core.bounds import DEEPEST_JSON
+from bulkload.core.frameworks import Finding
+from bulkload.core.words import ENDLESS, scalar_text, shown
 from bulkload.manifest.rows import Unreadable
 
-DEEPEST = 64
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -22,8 +23,20 @@ def written(value: object) -> str | Unreadable:
             return str(value)
         except ValueError:
             return Unreadable("is a number without end", "put it in quotes")
-    quoted = f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else shown(value)
-    return Unreadable(f"{shown(value)} is no text", f"write it as text, in quotes: {shown(quoted)}")
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    quoted = f"{value:.0f}" if is_whole else scalar_text(value)
+    remedy = "write a text" if quoted is None else f"write it as text, in quotes: {shown(quoted)}"
+    return Unreadable(f"{shown(value)} is no text", remedy)
+
+
+def label_text(value: object) -> str | Unreadable:
+    """The text of a label, which any scalar may be: as the manifest writes it, such as ``true`` and ``1.5``."""
+    if isinstance(value, Unreadable):
+        return value
+    text = scalar_text(value)
+    if text is None or (isinstance(value, int) and text == ENDLESS):
+        return Unreadable(f"{shown(value)} is no text, number or truth value", "write a text")
+    return text
 
 
 def unsendable(where: str, value: object, depth: int) -> Iterator[Finding]:  # noqa: PLR0912, C901 - a table of kinds
@@ -41,8 +54,8 @@ def unsendable(where: str, value: object, depth: int) -> Iterator[Finding]:  # n
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield Finding(where, f"{shown(value)} is no JSON number", "write a number, or leave it out")
-    elif depth >= DEEPEST:
-        yield Finding(where.partition(".")[0], "is nested too deep", f"nest at most {DEEPEST} deep")
+    elif depth >= DEEPEST_JSON:
+        yield Finding(where.partition(".")[0], "is nested too deep", f"nest at most {DEEPEST_JSON} deep")
     elif isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str) or SURROGATE.search(key):

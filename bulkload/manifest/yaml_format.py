@@ -2,7 +2,8 @@
 
 What a plain scalar means depends on the field: a text field takes it as it is written, so that ``version: 1.10`` and
 ``version: 2024-05-01`` stay what they look like; in ``accel`` and ``framework_config`` numbers, ``true``, ``false``
-and ``null`` mean what they mean in JSON (YAML 1.1 reads ``1e-3`` as text and ``on`` as true). Text in quotes is text.
+and ``null`` are those of YAML 1.2's core schema (YAML 1.1 reads ``1e-3`` as text and ``on`` as true), and what is a
+number by YAML 1.1 alone, or another one, is refused: nobody can know which was meant. Text in quotes is text.
 """
 
 import re
@@ -10,22 +11,31 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bulkload.core.frameworks import shown
+from bulkload.core.bounds import DEEPEST_JSON
 from bulkload.core.records import Problem
+from bulkload.core.words import shown
 from bulkload.manifest.rows import WORD_FIELDS, Defaults, Found, Reader, Row, Unreadable, integer
 
 if TYPE_CHECKING:
     import yaml
 
-# Deeper nesting is no entry, and the parser's time grows with the square of it.
-DEEPEST = 64
 # Aliases may repeat what they name, but not without end: at most so many values for each byte of the file.
 VALUES_A_BYTE = 4
 VALUES_AT_LEAST = 100_000
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# The same for those who look with ``match``.
-WHOLE_NUMBER = re.compile(f"(?:{_NUMBER.pattern})$")
+# YAML 1.2, core schema (10.3.2).
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_BASES = ((re.compile(r"0o([0-7]+)"), 8), (re.compile(r"0x([0-9a-fA-F]+)"), 16))
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+# Numbers of YAML 1.1 that are none in 1.2, or others: 010 is 8 in the one and 10 in the other.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(?:0[0-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*)"
+)
+# What a plain scalar may not look like to be text; for those who look with ``match``.
+NO_TEXT = re.compile(f"(?:{_DECIMAL.pattern}|{_FLOAT.pattern}|{_INFINITE.pattern}|{_AMBIGUOUS.pattern})$")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+$")
+NUMBERS_BEGIN = "-+.0123456789"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAG = "tag:yaml.org,2002:"
@@ -110,10 +120,25 @@ def _plain_meaning(text: str, *, words: bool) -> Any:
         return None
     if words:
         return text
-    number = _NUMBER.fullmatch(text)
-    if number is not None:
-        return float(text) if number[1] or number[2] else integer(text)
-    return _TRUTH.get(text, text)
+    number = _number(text) if text[0] in NUMBERS_BEGIN else None
+    return _TRUTH.get(text, text) if number is None else number
+
+
+def _number(text: str) -> int | float | Unreadable | None:
+    """The number that a plain scalar is; None for what is none."""
+    if _DECIMAL.fullmatch(text):
+        return integer(text)
+    for pattern, base in _BASES:
+        digits = pattern.fullmatch(text)
+        if digits is not None:
+            return int(digits[1], base)  # not quadratic, and so without Python's limit
+    if _AMBIGUOUS.fullmatch(text) and (_FLOAT.fullmatch(text) is None or _LEADING_ZERO.match(text)):
+        what = f"{shown(text)} is not the same number in YAML 1.1 and YAML 1.2"
+        return Unreadable(what, "write its decimal digits alone, or put it in quotes for the text")
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    infinite = _INFINITE.fullmatch(text)
+    return None if infinite is None else float(text.replace(".", ""))
 
 
 class Builder:
@@ -142,8 +167,8 @@ class Builder:
 
     def _value(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
         """A value, and how many it is when aliases are written out."""
-        if depth > DEEPEST:
-            raise YamlProblem(_line(event), f"is nested deeper than {DEEPEST}", "write it flatter")
+        if depth > DEEPEST_JSON:  # the parser's time grows with the square of it
+            raise YamlProblem(_line(event), f"is nested deeper than {DEEPEST_JSON}", "write it flatter")
         if isinstance(event, self._yaml.AliasEvent):
             return self._alias(event)
         anchor = event.anchor  # type: ignore[attr-defined] # all other events of values have one

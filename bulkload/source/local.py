@@ -18,6 +18,7 @@ import aiofiles.os
 import anyio
 
 from bulkload.core.records import SourceStat
+from bulkload.system.file_names import local_path
 
 # Large enough that handing one over costs nothing beside sending it.
 PIECE_SIZE_BYTES = 2 << 20
@@ -52,12 +53,12 @@ class SmallFile:
 
 def stat_of(path: str) -> SourceStat:
     """The file's stat. Raises ``OSError``."""
-    return _record(os.stat(path))  # noqa: PTH116 - a million files, and Path costs as much again
+    return _record(os.stat(local_path(path)))  # noqa: PTH116 - a million files, and Path costs as much again
 
 
 async def stat_now(path: str) -> SourceStat:
     """The same, in a thread."""
-    return _record(await aiofiles.os.stat(path))
+    return _record(await aiofiles.os.stat(local_path(path)))
 
 
 async def read_small(path: str) -> SmallFile:
@@ -285,7 +286,7 @@ class LocalFile:
 def _open(path: str) -> tuple[int, SourceStat]:
     """A descriptor for reading and the file's stat. Raises ``OSError``, also for what is no file."""
     # Without O_NONBLOCK a named pipe would be waited for, for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open(local_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
         if not file_kinds.S_ISREG(found.st_mode):

@@ -24,7 +24,9 @@ def replaced(path: Path, *, private: bool = False) -> Iterator[Path]:
         yield path
         return
     target = path.resolve()
-    draft = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.new")
+    # A name has 255 bytes, whatever its characters.
+    beginning = os.fsdecode(os.fsencode(target.name)[:200])
+    draft = target.with_name(f".{beginning}.{secrets.token_hex(4)}.new")
     mode = FILE_MODE if private else _SHARED_MODE
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
     try:

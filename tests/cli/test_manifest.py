@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -53,9 +54,10 @@ def test_the_json_schema_takes_the_samples_and_refuses_what_the_check_refuses(bu
     assert validator.is_valid(yaml.safe_load(QUICKSTART.read_text()))
     good = {"name": "a", "path": "a.onnx"}
     assert validator.is_valid([good])
-    for slip in (
+    slips: tuple[dict[str, Any], ...] = (
         {"name": "A"}, {"framwork": "onnx"}, {"framework": "onxx"}, {"arch": "x64"}, {"sha256": "abc"},
-        {"labels": {"a": 1}}, {"input_schema": [{"name": "x"}]}, {"visibility": "secret"},
-    ):  # fmt: skip
+        {"labels": {"a": []}}, {"input_schema": [{"name": "x"}]}, {"visibility": "secret"},
+    )  # fmt: skip
+    for slip in slips:
         assert not validator.is_valid({"models": [good | slip]}), slip
     assert not validator.is_valid([{"name": "a"}])

@@ -16,13 +16,12 @@ from bulkload.core.frameworks import (
     VISIBILITIES,
     accelerator_name,
     config_findings,
-    did_you_mean,
     engine_findings,
     framework_findings,
     missing_framework,
-    shown,
     whole_config,
 )
+from bulkload.core.words import did_you_mean, shown
 
 HUGGING_FACE_TASKS = (
     "automatic-speech-recognition", "feature-extraction", "image-classification", "image-segmentation",
@@ -374,7 +373,7 @@ def test_a_right_setting_is_taken(framework: str, key: str, value: object) -> No
         ("vllm", "tool_call_parser", "", "write a text"),
         ("vllm", "quantization", "awg", 'did you mean "awq"?'),
         ("vllm", "quantization", None, "write a text"),
-        ("vllm", "kv_cache_dtype", "fp8_e5m3", 'did you mean "fp8_e5m2"?'),
+        ("vllm", "kv_cache_dtype", "fp8_e5m22", 'did you mean "fp8_e5m2"?'),
         ("vllm", "max_num_seq", 8, 'did you mean "max_num_seqs"?'),
         ("vllm", "wholly_unknown_thing", 8, "use one of"),
         ("sglang", "kv_cache_dtype", "fp8", "use one of auto, fp8_e4m3, fp8_e5m2"),

@@ -112,6 +112,7 @@ GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"labels": {"team": "vision", "größe": "klein", "empty": ""}},
      {"labels": {"team": "vision", "größe": "klein", "empty": ""}}),
     ({"labels": {"tier": 3}}, {"labels": {"tier": "3"}}),
+    ({"labels": {"good": True, "bad": False, "n": 1.5}}, {"labels": {"good": "true", "bad": "false", "n": "1.5"}}),
     ({"labels": {"team": None, "tier": "3"}}, {"labels": {"tier": "3"}}),
     ({"labels": {}}, {"labels": {}}),
     # Null and empty text are a field that is not given.
@@ -125,7 +126,7 @@ GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
 BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"name": None}, "name", "is missing", "model name"),
     ({"name": "My_Model"}, "name", '"My_Model" is no model name', 'write it as "my-model"'),
-    ({"name": "7zip"}, "name", "is no model name", 'write it as "zip"'),
+    ({"name": "7zip"}, "name", "is no model name", 'write it as "m-7zip"'),
     ({"name": "-a"}, "name", "is no model name", 'write it as "a"'),
     ({"name": "a-"}, "name", "is no model name", 'write it as "a"'),
     ({"name": "a" * 64}, "name", "up to 63", f'write it as "{"a" * 63}"'),
@@ -133,7 +134,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"name": "ａｂｃ"}, "name", "is no model name", "lower-case"),
     ({"name": "模型"}, "name", "is no model name", "lower-case"),
     ({"name": "a.b"}, "name", "is no model name", 'write it as "a-b"'),
-    ({"name": 2024}, "name", '"2024" is no model name', "lower-case"),
+    ({"name": 2024}, "name", '"2024" is no model name', 'write it as "m-2024"'),
     ({"name": " model"}, "name", "begins or ends with a space", 'write it as "model"'),
     ({"name": "x" * 100_000}, "name", "is no model name", "write it as"),
     ({"path": None}, "path", "is missing", "name the model's file"),
@@ -208,7 +209,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"sha256": "zz" * 32}, "sha256", "is no SHA-256", "64"),
     ({"labels": ["vision"]}, "labels", "is no object", "write"),
     ({"labels": "vision"}, "labels", "is no object", "write"),
-    ({"labels": {"tier": ["a"]}}, "labels.tier", "is no text", "in quotes"),
+    ({"labels": {"tier": ["a"]}}, "labels.tier", "is no text, number or truth value", "write a text"),
 ]
 
 

@@ -83,8 +83,8 @@ def test_a_line_that_is_no_object_is_named_and_the_others_are_checked(line, what
         ('"input_schema": {"\\ud800": "int64"}', "input_schema", "is no text"),
         ('"framework_config": ' + '{"a":' * 80 + "1" + "}" * 80, "framework_config", "nested too deep"),
         ('"accel": {"qaic": {"num_cores": 1, "num_cores": 2}}', "accel.qaic.num_cores", "stands twice"),
-        ('"labels": {"a": 1.5}', "labels.a", "1.5 is no text"),
-        ('"labels": {"a": true}', "labels.a", "true is no text"),
+        ('"labels": {"a": []}', "labels.a", "is no text, number or truth value"),
+        ('"labels": {"a": NaN}', "labels.a", "NaN is no JSON"),
     ],
 )
 def test_a_value_that_cannot_be_sent_is_named_in_its_place(extension, fields, field, what, check_text):

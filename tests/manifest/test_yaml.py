@@ -67,16 +67,24 @@ def test_a_model_may_be_named_no(check_text):
         ('"8"', "8"),
         ("'true'", "true"),
         ("!!str 8", "8"),
-        # Numbers and truth values of YAML 1.1 alone: people mean the words.
+        # All numbers of YAML 1.2's core schema.
+        ("+5", 5),
+        ("-0", 0),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("-.5e1", -5.0),
+        ("+12.3E-02", 0.123),
+        # Truth values and times of YAML 1.1 alone: people mean the words.
         ("yes", "yes"),
         ("on", "on"),
-        ("0x1F", "0x1F"),
-        ("010", "010"),
-        ("1_000", "1_000"),
         ("12:30", "12:30"),
-        ("+5", "+5"),
-        ("1.", "1."),
-        (".5", ".5"),
+        ("1.2.3", "1.2.3"),
+        ("+", "+"),
+        (".", "."),
+        ("0x", "0x"),
+        ('"0x1F"', "0x1F"),
         ("2024-05-01", "2024-05-01"),
         ("|\n      two\n      lines", "two\nlines\n"),
     ],
@@ -96,7 +104,21 @@ def test_in_framework_config_scalars_mean_what_they_mean_in_json(scalar, value, 
 
 
 @pytest.mark.parametrize(
-    ("scalar", "what"), [("1e999", "is no JSON number"), ("9" * 30, "64 bits"), ("9" * 5_000, "digits")]
+    ("scalar", "what"),
+    [
+        ("1e999", "is no JSON number"),
+        (".inf", "is no JSON number"),
+        ("-.INF", "is no JSON number"),
+        (".nan", "is no JSON number"),
+        ("9" * 30, "64 bits"),
+        ("0x" + "f" * 30, "64 bits"),
+        ("9" * 5_000, "digits"),
+        ("1_000", "not the same number in YAML 1.1 and YAML 1.2"),
+        ("010", "not the same number"),
+        ("0b11", "not the same number"),
+        ("+0x1F", "not the same number"),
+        ("1_0.5", "not the same number"),
+    ],
 )
 def test_a_number_that_cannot_be_sent_is_named(scalar, what, check_text):
     text = f"- {A}  framework: custom\n  framework_config: {{x: {scalar}}}\n"

@@ -1,0 +1,16 @@
+"""File names are bytes: a text of ours means its UTF-8, whatever the locale says."""
+
+import os
+import sys
+
+_IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
+
+
+def local_path(text: str) -> str:
+    """What Python's functions call the path that has this text's UTF-8 as its bytes. Raises ``UnicodeEncodeError``."""
+    return text if _IS_UTF8 else os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def path_text(path: str) -> str:
+    """The text of a path that Python's functions gave; bytes that are no UTF-8 are lone surrogates in it."""
+    return path if _IS_UTF8 else os.fsencode(path).decode("utf-8", "surrogateescape")
