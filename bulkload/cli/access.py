@@ -4,7 +4,6 @@ The one place that knows the order of the ways in; docs/registry.md tells it to 
 """
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from bulkload.cli.folders import sdk_cache_folder, state_folder
 from bulkload.cli.options import REGISTRY_FOLDER
 from bulkload.core.errors import UsageError
 from bulkload.core.settings import PUBLIC_CLIENT, Connection, Credentials
@@ -25,6 +25,8 @@ _OF_A_REAL_REGISTRY = (
     "endpoint", "token_file", "token_command", "username", "password_file", "client_id", "client_secret_file",
     "auth_url", "ca_file", "client_cert", "client_key",
 )  # fmt: skip
+# Below the user's state folder.
+LOGINS_FILE = "logins.json"
 # Of one source, one of these.
 _WAYS = {
     "token": "BULKLOAD_TOKEN",
@@ -47,11 +49,13 @@ class Access:
 
 
 @contextmanager
-def registry_access(flags: dict[str, Any], *, sandbox: Path | None, endpoint: str | None = None) -> Iterator[Access]:
+def registry_access(
+    flags: dict[str, Any], *, sandbox: Path | None, published_to: str | None = None
+) -> Iterator[Access]:
     """A registry and the way in, for as long as the block.
 
-    ``sandbox``: the folder of a private sandbox that is to be used instead of a real registry; ``endpoint``: where the
-    ledger was published to, when no flag says otherwise. Raises ``UsageError`` where something is missing.
+    ``sandbox``: the folder of a private sandbox that is to be used instead of a real registry; ``published_to``: where
+    a ledger says that it was published to. Raises ``UsageError`` where something is missing.
     """
     if sandbox is not None:
         from bulkload.cli.sandboxes import private_sandbox
@@ -59,28 +63,72 @@ def registry_access(flags: dict[str, Any], *, sandbox: Path | None, endpoint: st
         with private_sandbox(sandbox / REGISTRY_FOLDER) as private:
             yield Access(private.endpoint, Credentials(token=private.token), Connection(), "the private sandbox")
         return
-    endpoint = registry_endpoint(flags, endpoint)
-    found, source = credentials(flags, endpoint)
-    yield Access(endpoint, found, connection(flags), source)
+    if flags["endpoint"] is None and published_to is not None:
+        found = _login_of_ledger(flags, published_to)
+    else:
+        endpoint = registry_endpoint(flags)
+        held, source = credentials(flags, endpoint)
+        found = Access(endpoint, held, connection(flags), source)
+    _refuse_clear_text(found)
+    yield found
 
 
-def registry_endpoint(flags: dict[str, Any], otherwise: str | None = None) -> str:
-    """The registry's address, normalised. Raises ``UsageError``."""
+def client_access(flags: dict[str, Any]) -> Access:
+    """A registry and the client that logs in there, without a user. Raises ``UsageError``."""
+    found = Access(registry_endpoint(flags), client(flags), connection(flags), "the client")
+    _refuse_clear_text(found)
+    return found
+
+
+def registry_endpoint(flags: dict[str, Any]) -> str:
+    """The registry's address, normalised: what the user says, and nobody else, for it gets the credentials.
+
+    Raises ``UsageError``.
+    """
     from bulkload.registry.endpoint import normalised_endpoint
 
-    endpoint = flags["endpoint"] or otherwise
-    if endpoint is None:
+    if flags["endpoint"] is None:
         raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or try it with --sandbox")
-    return normalised_endpoint(endpoint)
+    return normalised_endpoint(flags["endpoint"])
+
+
+def _login_of_ledger(flags: dict[str, Any], published_to: str) -> Access:
+    """A ledger is a file, which others may have written: it chooses at the most among the logins of the user.
+
+    A login goes where it was made. No other secret goes where the user did not say. Raises ``UsageError``.
+    """
+    base = client(flags)
+    stored = None
+    if not any(_source_of(way) is not None for way in _WAYS if way != "username"):
+        stored = _stored(base, published_to, flags["username"])
+    if stored is None:
+        shown = published_to if published_to.isprintable() else "an address that cannot be shown"
+        raise UsageError(
+            f"no registry; this ledger was published to {shown}: where that is yours, give it as --endpoint (or"
+            " BULKLOAD_ENDPOINT). A ledger does not choose who gets your token"
+        )
+    return Access(published_to, stored[0], connection(flags), stored[1])
+
+
+def _refuse_clear_text(access: Access) -> None:
+    """Early, and before anything is asked; each request does so, too. Raises ``UsageError``."""
+    from bulkload.registry.endpoint import realm_address, refuse_clear_text
+
+    insecure_http = access.connection.insecure_http
+    refuse_clear_text(access.endpoint, insecure_http=insecure_http)
+    realm = realm_address(access.endpoint, access.credentials.auth_url, insecure_http=insecure_http)
+    refuse_clear_text(realm, insecure_http=insecure_http)
 
 
 def connection(flags: dict[str, Any]) -> Connection:
     """How the registry's host is reached."""
+    warn_of_exposed(flags["client_key"])
     return Connection(
         ca_file=flags["ca_file"],
         client_cert=flags["client_cert"],
         client_key=flags["client_key"],
         proxies=getproxies(),
+        insecure_http=flags["insecure_http"],
     )
 
 
@@ -111,6 +159,7 @@ def credentials(flags: dict[str, Any], endpoint: str) -> tuple[Credentials, str]
 
 def client(flags: dict[str, Any]) -> Credentials:
     """Keycloak's address and the client that logs in there, without a user."""
+    warn_of_exposed(flags["client_secret_file"])
     return Credentials(
         client_id=flags["client_id"] or PUBLIC_CLIENT,
         client_secret=_secret("BULKLOAD_CLIENT_SECRET", "client_secret_file", flags),
@@ -119,14 +168,28 @@ def client(flags: dict[str, Any]) -> Credentials:
     )
 
 
+def warn_of_exposed(path: Path | None) -> None:
+    """Say once of a file with a secret who else may read or change it."""
+    from bulkload.system.secrets import exposed_to
+
+    told = click.get_current_context().find_root().meta.setdefault("bulkload.exposed", set())
+    who = exposed_to(path) if path is not None and path not in told else None
+    if who is not None:
+        told.add(path)
+        click.echo(f"bulkload: warning: {path} holds a secret, and {who}; `chmod 600` mends it", err=True)
+
+
 def is_renewable(held: Credentials) -> bool:
     """Whether another token comes when one runs out."""
     return held.token is None and held.sdk_cache is None
 
 
 def logins_path() -> Path:
-    """Where `bulkload login` keeps tokens."""
-    return _home("XDG_STATE_HOME", ".local/state") / "bulkload" / "logins.json"
+    """Where `bulkload login` keeps tokens. Raises ``UsageError`` for a user without a home."""
+    folder = state_folder()
+    if folder is None:
+        raise UsageError("there is no home folder to keep a login in; set HOME, or XDG_STATE_HOME, to a folder")
+    return folder / LOGINS_FILE
 
 
 def refuse_registry_with_sandbox(ctx: click.Context) -> None:
@@ -148,10 +211,12 @@ def _given(way: str, flags: dict[str, Any], base: Credentials, endpoint: str) ->
     if way == "token":
         return replace(base, token=os.environ["BULKLOAD_TOKEN"]), "BULKLOAD_TOKEN"
     if way != "username":
+        warn_of_exposed(flags.get(way) if way == "token_file" else None)
         return replace(base, **{way: flags[way]}), _WAYS[way]
     username = flags["username"]
     password = _secret("BULKLOAD_PASSWORD", "password_file", flags)
     if password is not None or flags["password_file"] is not None:
+        warn_of_exposed(flags["password_file"])
         found = replace(base, username=username, password=password, password_file=flags["password_file"])
         return found, f"the password of {username}"
     stored = _stored(base, endpoint, username)
@@ -179,8 +244,9 @@ def _stored(base: Credentials, endpoint: str, username: str | None) -> tuple[Cre
     """The login that `bulkload login` stored for this registry, and this user where one is named."""
     from bulkload.registry.logins import LoginStore
 
-    path = logins_path()
-    login = LoginStore(path).find(endpoint, username)
+    folder = state_folder()
+    path = folder / LOGINS_FILE if folder is not None else None
+    login = None if path is None else LoginStore(path).find(endpoint, username)
     if login is None:
         return None
     found = replace(base, username=login.username, logins=path, client_id=login.client_id, auth_url=login.realm)
@@ -212,6 +278,7 @@ def _vendor_file(path: Path) -> dict[str, str]:
     """Both forms: ``{"username", "password"}`` and ``{"token", "user_email", "user_id"}``."""
     from bulkload.system.secrets import read_secret_file
 
+    warn_of_exposed(path)
     try:
         held = msgspec.json.decode(read_secret_file(path, "the SDK's way in"), type=dict[str, Any])
     except UsageError as error:
@@ -233,18 +300,14 @@ def _of_vendor_cache(base: Credentials, endpoint: str) -> tuple[Credentials, str
     from bulkload.registry.endpoint import realm_address
     from bulkload.registry.logins import sdk_cached_token
 
-    folder = Path.home() / "Library/Caches" if sys.platform == "darwin" else _home("XDG_CACHE_HOME", ".cache")
-    path = folder / "wallaroo_sdk" / "auth" / "keycloak.json"
+    folder = sdk_cache_folder()
+    if folder is None:
+        return None
+    path = folder / "auth" / "keycloak.json"
     try:
         word, _ = sdk_cached_token(path, time.time())
     except NotAuthorised:
         return None
-    if claims_of(word).get("iss") != realm_address(endpoint, base.auth_url):
+    if claims_of(word).get("iss") != realm_address(endpoint, base.auth_url, insecure_http=True):
         return None
     return replace(base, sdk_cache=path), "the token cache of the SDK"
-
-
-def _home(variable: str, otherwise: str) -> Path:
-    """A folder of the XDG base directories; a relative one is to be ignored."""
-    given = Path(os.environ.get(variable) or "")
-    return given if given.is_absolute() else Path.home() / otherwise

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkload.cli.access import client, connection, logins_path, registry_endpoint
+from bulkload.cli.access import client_access, logins_path
 from bulkload.cli.options import address_options
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ def command(**flags: Any) -> None:
     from bulkload.registry import Registry
     from bulkload.registry.logins import LoginStore
 
-    endpoint, credentials, way = registry_endpoint(flags), client(flags), connection(flags)
+    access = client_access(flags)
     store = LoginStore(logins_path())
 
     async def work(progress: "Progress", stop: "Stop") -> "Login":
         progress.phase = "waiting for the browser"
 
         async def logged_in() -> "Login":
-            async with Registry(endpoint, credentials, way) as registry:
-                found = await log_in(registry, credentials.client_id, _show)
+            async with Registry(access.endpoint, access.credentials, access.connection) as registry:
+                found = await log_in(registry, access.credentials.client_id, _show)
                 async with store.locked():
                     store.put(found)
                 return found

@@ -102,6 +102,7 @@ _ADDRESS_OPTIONS = (
     option("--ca-file", type=_FILE, also=("SSL_CERT_FILE",), help="Certificates to trust in place of the system's."),
     option("--client-cert", type=_FILE, help="This side's own certificate, PEM."),
     option("--client-key", type=_FILE, help="Its key, where that is another file."),
+    option("--insecure-http", is_flag=True, help="Let tokens and passwords go to another machine over http://."),
 )
 
 _TOKEN_OPTIONS = (

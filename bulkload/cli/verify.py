@@ -38,7 +38,7 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
 
     with LedgerReader(existing_ledger(ledger)) as reader:
         sandbox = reader.path.parent if flags["sandbox"] else None
-        with registry_access(flags, sandbox=sandbox, endpoint=reader.endpoint) as access:
+        with registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access:
             found = attended_loop(
                 lambda progress, stop: verify(
                     reader, access.endpoint, access.credentials, access.connection,

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from bulkload.cli.access import registry_access
-from bulkload.cli.options import connection_options, existing_ledger, option, output_options, program
-from bulkload.cli.run import poll_options
+from bulkload.cli.options import connection_options, existing_ledger, option, output_options
+from bulkload.cli.run import poll_options, resume_command
 from bulkload.core.settings import Settings
 
 
@@ -27,7 +27,7 @@ def command(**flags: Any) -> int:
     with LedgerReader(ledger) as reader:
         manifest, published_to = reader.manifest or "", reader.endpoint
     sandbox = ledger.parent if flags["sandbox"] else None
-    with registry_access(flags, sandbox=sandbox, endpoint=published_to) as access:
+    with registry_access(flags, sandbox=sandbox, published_to=published_to) as access:
         settings = Settings(
             manifest=manifest,
             endpoint=access.endpoint,
@@ -45,5 +45,5 @@ def command(**flags: Any) -> int:
             as_json=flags["as_json"],
             quiet=flags["quiet"],
             verbose=flags["verbose"],
-            command=f"{program()} wait {ledger}",
+            command=resume_command({"manifest": manifest}),
         )

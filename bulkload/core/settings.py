@@ -70,6 +70,8 @@ class Connection:
     # Scheme ("http", "https" or "all") -> proxy, and "no" -> hosts without one: as ``urllib.request.getproxies`` says
     # it. They may hold a password.
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Tokens and passwords may go to another machine without encryption.
+    insecure_http: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bulkload.core.errors import BulkloadError, ExitCode, ForeignAnswer, LedgerError, NotAuthorised, RegistryUnavailable
+from bulkload.core.errors import (
+    BulkloadError,
+    ExitCode,
+    ForeignAnswer,
+    LedgerError,
+    NotAuthorised,
+    RegistryUnavailable,
+    UsageError,
+)
 from bulkload.core.records import Workspace
 from bulkload.core.units import show_bytes, show_duration
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
@@ -125,6 +133,12 @@ class Diagnosis:
         elif is_loopback(urlsplit(registry.endpoint).hostname or ""):
             self._say("tls", "none, and none is needed: the registry is on this machine")
         else:
+            try:
+                registry.refuse_clear_text()
+            except UsageError as error:
+                self._failed("tls", error)
+                self._skip("registry")
+                return False
             self._say("tls", "none: who listens on the way gets token and models; give an https:// address", note=True)
         if failure is not None:
             self._failed("registry", _error(failure))

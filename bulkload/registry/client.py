@@ -85,6 +85,10 @@ class Registry:
         """The registry's own clock, from its last answer."""
         return self._transport.answered_at
 
+    def refuse_clear_text(self) -> None:
+        """Raise ``UsageError`` where a token would go to another machine without encryption; calls do so, too."""
+        self._transport.refuse_clear_text(self.endpoint)
+
     async def token(self, *, large: bool = False) -> str:
         """The token that the next request will carry, if it is made soon. Raises ``NotAuthorised`` and ``CallFailed``.
 

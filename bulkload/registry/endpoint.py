@@ -62,7 +62,21 @@ def _host(name: str) -> str:
     return ascii_name
 
 
-def realm_address(endpoint: str, auth_url: str | None) -> str:
+def refuse_clear_text(address: str, *, insecure_http: bool) -> None:
+    """Raise ``UsageError`` where what is sent to an address could be read, and changed, by everybody on the way.
+
+    This machine's own addresses are fine; a name that merely leads there today is not.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "https" or insecure_http or is_loopback(parts.hostname or ""):
+        return
+    raise UsageError(
+        f"{address}: tokens and passwords would go there without encryption; write it with https://, or give"
+        " --insecure-http where everybody on the way may have them"
+    )
+
+
+def realm_address(endpoint: str, auth_url: str | None, *, insecure_http: bool = False) -> str:
     """Keycloak's realm: of ``auth_url`` where given, else realm master on the endpoint's own host.
 
     No other host is guessed: that is where passwords go. Raises ``UsageError``.
@@ -71,8 +85,8 @@ def realm_address(endpoint: str, auth_url: str | None) -> str:
     if auth_url is None:
         return f"{parts.scheme}://{parts.netloc}{REALM_PATH}"
     realm = normalised_endpoint(auth_url)
-    if realm.startswith("http:") and parts.scheme == "https":
-        raise UsageError(f"{realm} would get the password without encryption; write --auth-url with https://")
+    if parts.scheme == "https":
+        refuse_clear_text(realm, insecure_http=insecure_http)
     return realm if "/realms/" in realm else f"{realm.removesuffix('/auth')}{REALM_PATH}"
 
 

@@ -59,10 +59,10 @@ class GrantRefused(Exception):
 class Keycloak:
     """One realm, by one client. Besides what is said, all raise ``GrantRefused`` and ``CallFailed``."""
 
-    def __init__(self, endpoint: str, credentials: Credentials, post: Post) -> None:
+    def __init__(self, endpoint: str, credentials: Credentials, post: Post, *, insecure_http: bool = False) -> None:
         """``endpoint``: the registry's, normalised. Raises ``UsageError`` for an ``auth_url`` that cannot be."""
         self.endpoint = endpoint
-        self.realm = realm_address(endpoint, credentials.auth_url)
+        self.realm = realm_address(endpoint, credentials.auth_url, insecure_http=insecure_http)
         self._credentials = credentials
         self._post = post
 

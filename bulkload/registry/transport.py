@@ -22,7 +22,7 @@ from bulkload.registry import answers
 from bulkload.registry.auth import TokenSource
 from bulkload.registry.body import UploadBody
 from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_context
-from bulkload.registry.endpoint import normalised_endpoint, proxy_for
+from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text
 from bulkload.registry.keycloak import Keycloak
 
 # An error answer, or one of Keycloak's, is read up to here, and for so long: its status has arrived, and that counts.
@@ -59,7 +59,7 @@ class Transport:
         before_login: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
-        self.keycloak = Keycloak(self.endpoint, credentials, self._post_form)
+        self.keycloak = Keycloak(self.endpoint, credentials, self._post_form, insecure_http=connection.insecure_http)
         self.tokens = TokenSource(credentials, self.keycloak)
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
@@ -67,6 +67,8 @@ class Transport:
         self._connection = connection
         self._leave = LeaveForBody()
         self._proxies: dict[str, str | None] = {}
+        # Addresses that secrets may go to.
+        self._protected: set[str] = set()
         self._hidden: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
         self._date: str | None = None
         # The wait for an answer begins when the request's last byte has been handed over.
@@ -85,6 +87,12 @@ class Transport:
     def proxy(self) -> str | None:
         """The proxy on the way to the registry; it may hold a password."""
         return proxy_for(self.endpoint, self._connection.proxies)
+
+    def refuse_clear_text(self, address: str) -> None:
+        """Every request with a secret passes here. Raises ``UsageError`` where others could read it on the way."""
+        if address not in self._protected:
+            refuse_clear_text(address, insecure_http=self._connection.insecure_http)
+            self._protected.add(address)
 
     async def __aenter__(self) -> Self:
         """Make the connection pool; nothing is sent yet. Raises ``UsageError`` for a bad proxy or certificate file."""
@@ -155,6 +163,7 @@ class Transport:
         headers = dict(headers or {})
         word, large = "", isinstance(body, UploadBody) and body.is_large
         if token:
+            self.refuse_clear_text(self.endpoint)
             word = await self.tokens.current(large=large)
             headers["Authorization"] = f"Bearer {word}"
         if isinstance(body, dict):
@@ -210,6 +219,7 @@ class Transport:
         All else is ``CallFailed`` of the kind that says that nothing was sent: no request goes out without a token.
         Raises ``NotAuthorised`` where there is no Keycloak.
         """
+        self.refuse_clear_text(self.keycloak.realm)
         options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
         self._hide(*(form[key] for key in SECRET_FIELDS if key in form))
         if basic is not None:

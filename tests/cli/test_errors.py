@@ -109,7 +109,8 @@ def closed_port() -> int:
     ("endpoint", "code", "words"),
     [
         ("http://127.0.0.1:{port}", 6, ["no connection to 127.0.0.1:{port}", "run again"]),
-        ("http://no-such-host.invalid", 6, ["no-such-host.invalid", "not known"]),
+        ("https://no-such-host.invalid", 6, ["no-such-host.invalid", "not known"]),
+        ("http://registry.example.com", 2, ["http://registry.example.com", "without encryption", "--insecure-http"]),
         ("registry.example.com", 2, ["registry.example.com", "https://"]),
         ("https://user:secret@registry.example.com", 2, ["--token-file"]),
     ],

@@ -20,6 +20,9 @@ from bulkload.registry.connecting import loss
 
 pytestmark = pytest.mark.anyio
 
+# Lets a token go to another machine without TLS, as --insecure-http does.
+IN_CLEAR = Connection(insecure_http=True)
+
 
 async def no_connection(bench: Any, endpoint: str, **options: Any) -> str:
     """The message of an upload that never left."""
@@ -53,7 +56,7 @@ async def test_an_unknown_host(bench: Any, monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", unknown)
-    message = await no_connection(bench, "http://registry.invalid")
+    message = await no_connection(bench, "http://registry.invalid", connection=IN_CLEAR)
     assert message.startswith("the host name registry.invalid is not known; check its spelling")
 
 
@@ -65,7 +68,7 @@ async def test_a_name_server_that_does_not_answer(bench: Any, monkeypatch: pytes
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", silent)
-    message = await no_connection(bench, "http://registry.invalid", connect_timeout=0.05)
+    message = await no_connection(bench, "http://registry.invalid", connection=IN_CLEAR, connect_timeout=0.05)
     assert message.startswith("no connection within 0.05 s")
     # The library's own lookup goes on for a moment; it must be over before the loop is.
     await anyio.sleep(0.4)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from bulkload.core.errors import UsageError
-from bulkload.core.settings import Connection
+from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.registry.endpoint import normalised_endpoint, proxy_for, realm_address
+from bulkload.registry.endpoint import normalised_endpoint, proxy_for, realm_address, refuse_clear_text
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,51 @@ def test_a_keycloak_that_cannot_be_is_refused(auth_url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:1", "http://127.255.0.9", "http://[::1]", "http://localhost:8080", "https://r.example.com"],
+)
+def test_secrets_may_go_to_this_machine_and_where_tls_leads(address: str) -> None:
+    refuse_clear_text(address, insecure_http=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://registry", "http://10.0.0.1", "http://0.0.0.0", "http://[::ffff:10.0.0.1]", "http://[fe80::1]",
+        "http://localhost.example.com", "http://127.0.0.1.nip.io", "http://localhost.",
+    ],
+)  # fmt: skip
+def test_secrets_go_nowhere_else_in_clear(address: str) -> None:
+    """Neither to names that merely lead to this machine today."""
+    with pytest.raises(UsageError, match="--insecure-http"):
+        refuse_clear_text(address, insecure_http=False)
+    refuse_clear_text(address, insecure_http=True)
+
+
+@pytest.mark.anyio
+async def test_a_request_with_a_token_is_not_sent_in_clear(bench: Any) -> None:
+    """From Python, too, and whatever is asked; what needs no token may be asked."""
+    async with bench.replying(bench.answer(200, {})) as (wire, _):
+        to_wire = Connection(proxies={"http": wire.endpoint})
+        async with bench.registry("http://registry.invalid", connection=to_wire) as registry:
+            for asked in (registry.workspaces, lambda: bench.upload(registry)):
+                with pytest.raises(UsageError, match="without encryption"):
+                    await asked()
+            assert wire.requests == []
+
+
+@pytest.mark.anyio
+async def test_nor_is_a_password(bench: Any) -> None:
+    async with bench.replying(bench.answer(200, {})) as (wire, _):
+        to_wire = Connection(proxies={"http": wire.endpoint})
+        held = Credentials(username="me", password="p", auth_url="http://keycloak.invalid")
+        async with bench.registry("http://127.0.0.1:9", connection=to_wire, credentials=held) as registry:
+            with pytest.raises(UsageError, match=r"keycloak\.invalid.*without encryption"):
+                await registry.token()
+            assert wire.requests == []
+
+
+@pytest.mark.parametrize(
     ("proxies", "proxy"),
     [
         ({}, None),
@@ -159,7 +204,7 @@ async def test_requests_go_through_the_proxy(bench: Any) -> None:
         await connection.send(bench.answer(body={"workspaces": []}))
 
     async with bench.playing(play) as wire:
-        connection = Connection(proxies={"http": wire.endpoint.replace("//", "//me:pw@")})
+        connection = Connection(proxies={"http": wire.endpoint.replace("//", "//me:pw@")}, insecure_http=True)
         async with bench.registry("http://registry.invalid", connection=connection) as registry:
             assert await registry.workspaces() == []
     assert wire.requests[0].path == "http://registry.invalid/v1/api/workspaces/list"
