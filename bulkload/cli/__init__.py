@@ -1,7 +1,6 @@
 """The command line: words into settings, results into words and exit codes. No logic."""
 
 import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -9,8 +8,9 @@ import click
 
 from bulkload import __version__
 from bulkload.cli.signals import early_signals, interrupted_by
-from bulkload.cli.streams import lasting_streams, leave_stream
-from bulkload.core.errors import BulkloadError, ExitCode
+from bulkload.cli.streams import ended_with, standard_sinks
+from bulkload.core.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
+from bulkload.report.sink import standard_output, tell
 
 # Command -> (module below bulkload.cli, its line in --help). Modules are imported when their command is used.
 COMMANDS = {
@@ -18,7 +18,7 @@ COMMANDS = {
     "plan": ("plan", "What run would do; nothing is uploaded."),
     "status": ("status", "Counts and progress of a ledger, also of a live run."),
     "wait": ("wait", "Only poll what is uploaded."),
-    "results": ("results", "One row per entry: table, csv, jsonl or parquet."),
+    "results": ("results", "One row per entry: table, csv, jsonl, json or parquet."),
     "manifest": ("manifest", "Manifests: schema, convert."),
     "models": ("models", "Models of a registry: list, versions, show, config, logs."),
     "workspaces": ("workspaces", "Workspaces of a registry: list, create."),
@@ -81,23 +81,26 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 def run_command_line(words: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become one clear message on standard error."""
-    with lasting_streams(), early_signals():
-        return _run(words)
+    with standard_sinks() as output, early_signals():
+        code = _run(words)
+        try:
+            output.flush()
+        except OutputLost as lost:
+            if not isinstance(lost, ReaderGone):
+                tell(f"bulkload: {lost}")
+            return ended_with(code, lost)
+    return code
 
 
 def _run(words: Sequence[str]) -> int:
     code: object = None
     try:
         code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as interrupt:
         return show_error(interrupted_by(interrupt))
-    except BrokenPipeError:
-        # The reader (`| head`) has had enough, which changes nothing about how a run has ended.
-        leave_stream(sys.stdout)
     except BulkloadError as error:
         return show_error(error)
     except Exception as error:  # noqa: BLE001 - never a traceback
@@ -111,9 +114,11 @@ def show_error(error: Exception) -> int:
 
     if isinstance(error, ManifestError):
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            tell(*_indented(str(problem)))
     if isinstance(error, BulkloadError):
-        click.echo(f"bulkload: {error}", err=True)
+        if isinstance(error, ReaderGone) or error is standard_output().lost:
+            return error.exit_code  # said at the end, or never
+        tell(*_indented(f"bulkload: {error}"))
         return error.exit_code
     leaf: BaseException = error
     while isinstance(leaf, BaseExceptionGroup):
@@ -124,9 +129,16 @@ def show_error(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(
-        f"bulkload: internal error, please report it: {type(leaf).__name__}: {leaf}"
-        " (BULKLOAD_TRACEBACK=1 shows where); the ledger is sound, run again to resume",
-        err=True,
+    tell(
+        *_indented(
+            f"bulkload: internal error, please report it: {type(leaf).__name__}: {leaf}"
+            " (BULKLOAD_TRACEBACK=1 shows where); the ledger is sound, run again to resume"
+        )
     )
     return ExitCode.INTERNAL
+
+
+def _indented(text: str) -> list[str]:
+    """A message's lines; further ones, which may quote others, cannot be taken for lines of ours."""
+    first, *more = text.splitlines() or [""]
+    return [first, *(f"  {line}" for line in more)]

@@ -1,7 +1,6 @@
 """``bulkload demo``: the main job on an embedded registry, with sample models."""
 
 import shutil
-import sys
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from bulkload.cli.options import option, program
 from bulkload.core.errors import ExitCode, UsageError
+from bulkload.report.sink import say, standard_output
 
 MANIFEST = "quickstart.yaml"
 
@@ -31,7 +31,7 @@ def command(folder: Path, verbose: bool) -> int:
     manifest = copy_samples(folder) / MANIFEST
     home = sandbox_folder(str(manifest))
     ledger = home / SANDBOX_LEDGER
-    click.echo(f"Publishing the sample models of {manifest} to a private sandbox.\n")
+    say(f"Publishing the sample models of {manifest} to a private sandbox.", "")
     with ExitStack() as stack:
         sandbox = stack.enter_context(private_sandbox(home / REGISTRY_FOLDER))
         settings = Settings(
@@ -48,10 +48,10 @@ def command(folder: Path, verbose: bool) -> int:
         return code
     with LedgerReader(ledger) as reader:
         rows = list(reader.results())
-        click.echo()
-        print_table(rows, sys.stdout)
+        say("")
+        print_table(rows, standard_output())
     unexpected = [row for row in rows if not _as_announced(row)]
-    click.echo(_look_further(manifest, announced=sum("error" in _expected(row) for row in rows)))
+    say(*_look_further(manifest, announced=sum("error" in _expected(row) for row in rows)))
     return ExitCode.SOME_FAILED if unexpected else ExitCode.OK
 
 
@@ -100,13 +100,14 @@ def _as_announced(row: tuple[Any, ...]) -> bool:
     return _expected(row) == ("ready" if state == "skipped" else state)
 
 
-def _look_further(manifest: Path, announced: int) -> str:
-    note = "\nThe one in error is broken on purpose, as its name says.\n" if announced else ""
-    return (
-        f"{note}\nLook further:\n"
-        f"  {program()} results {manifest} --format jsonl\n"
-        f"  {program()} status {manifest}\n"
-        f"Again (nothing is sent twice):\n"
-        f"  {program()} run {manifest} --sandbox\n"
-        f"The manifest explains itself: {manifest}"
-    )
+def _look_further(manifest: Path, announced: int) -> list[str]:
+    return [
+        *(["", "The one in error is broken on purpose, as its name says."] if announced else []),
+        "",
+        "Look further:",
+        f"  {program()} results {manifest} --format jsonl",
+        f"  {program()} status {manifest}",
+        "Again (nothing is sent twice):",
+        f"  {program()} run {manifest} --sandbox",
+        f"The manifest explains itself: {manifest}",
+    ]

@@ -8,6 +8,7 @@ import click
 from bulkload.cli.access import connection, credentials, is_renewable, registry_endpoint
 from bulkload.cli.options import connection_options, option
 from bulkload.core.errors import UsageError
+from bulkload.report.sink import give_json
 
 if TYPE_CHECKING:
     from bulkload.engine.diagnosing import Check, Diagnosis
@@ -60,7 +61,7 @@ def command(as_json: bool, **flags: Any) -> int:
         attended_loop(look)
     diagnosis.ledger(flags["ledger"])
     if as_json:
-        click.echo(diagnosis_object(endpoint, diagnosis.exit_code, checks))
+        give_json(diagnosis_object(endpoint, diagnosis.exit_code, checks))
     return int(diagnosis.exit_code)
 
 

@@ -1,12 +1,12 @@
 """``bulkload login``: get in by a browser, and stay in."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bulkload.cli.access import client_access, logins_path
 from bulkload.cli.options import address_options
+from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
     from bulkload.engine.run import Progress
@@ -44,14 +44,14 @@ def command(**flags: Any) -> None:
         return await stop.or_end(logged_in())
 
     login = attended_loop(work)
-    click.echo(f"logged in to {login.endpoint} as {login.username}", err=True)
+    tell(f"logged in to {login.endpoint} as {login.username}")
 
 
 def _show(code: "DeviceCode") -> None:
     from bulkload.report.progress import clear_progress
 
-    clear_progress(sys.stderr)
+    clear_progress()
     if code.verification_uri_complete is not None:
-        click.echo(f"Open {code.verification_uri_complete}\nand confirm the code {code.user_code}", err=True)
+        tell(f"Open {code.verification_uri_complete}", f"and confirm the code {code.user_code}")
     else:
-        click.echo(f"Open {code.verification_uri}\nand give the code {code.user_code}", err=True)
+        tell(f"Open {code.verification_uri}", f"and give the code {code.user_code}")

@@ -8,6 +8,7 @@ import click
 from bulkload.cli.access import client, connection, logins_path, registry_endpoint
 from bulkload.cli.options import address_options, option
 from bulkload.core.errors import BulkloadError, UsageError
+from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
     from bulkload.engine.run import Progress
@@ -35,9 +36,9 @@ def command(username: str | None, **flags: Any) -> None:
         return login, await stop.or_end(_end_session(login, flags))
 
     login, trouble = attended_loop(forget)
-    click.echo(f"logged out of {login.endpoint}, {login.username}", err=True)
+    tell(f"logged out of {login.endpoint}, {login.username}")
     if trouble is not None:
-        click.echo(f"Keycloak did not confirm it ({trouble}); its tokens run out by themselves", err=True)
+        tell(f"Keycloak did not confirm it ({trouble}); its tokens run out by themselves")
 
 
 async def _end_session(login: "Login", flags: dict[str, Any]) -> str | None:

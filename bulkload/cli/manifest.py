@@ -1,14 +1,14 @@
 """``bulkload manifest schema | convert``."""
 
-import sys
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from bulkload.cli.options import option
+from bulkload.cli.outputs import named_file, written_file
 from bulkload.core.errors import ExitCode, UsageError
+from bulkload.report.sink import standard_output, tell
 
 
 @click.group(short_help="Manifests: schema, convert.")
@@ -26,7 +26,7 @@ def schema() -> None:
 
     from bulkload.manifest.describing import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    standard_output().give(json.dumps(json_schema(), indent=2).encode() + b"\n")
 
 
 @command.command(short_help="A manifest in another format, without loss.")
@@ -45,35 +45,18 @@ def convert(manifest: str, output: Path | None, form: str | None) -> int:
     if extension not in WRITERS:
         known = ", ".join(name.lstrip(".") for name in WRITERS)
         raise UsageError(f"to which format? Give --format or an output file with one of these extensions: {known}")
-    if output is None:
-        if extension in (".parquet", ".arrow", ".feather") and sys.stdout.isatty():
-            raise UsageError(f"{extension[1:]} is no text for a terminal; name a file with -o FILE")
-        with tempfile.TemporaryFile() as whole:
-            convert_manifest(manifest, extension, whole, None)
-            whole.seek(0)
-            while piece := whole.read(2**20):
-                sys.stdout.buffer.write(piece)
+    target, sink = named_file(output), standard_output()
+    if target is not None:
+        with written_file(target) as stream:
+            count = convert_manifest(manifest, extension, stream, target.parent)
+        tell(f"{target}: {count:,} entries")
         return ExitCode.OK
-    count = _convert_into(manifest, extension, output)
-    click.echo(f"{output}: {count:,} entries", err=True)
+    if extension in (".parquet", ".arrow", ".feather") and sink.isatty():
+        raise UsageError(f"{extension[1:]} is no text for a terminal; name a file with -o FILE")
+    # Whole, or nothing: a manifest that is wrong in its last line prints no half of one.
+    with tempfile.TemporaryFile() as whole:
+        convert_manifest(manifest, extension, whole, None)
+        whole.seek(0)
+        while piece := whole.read(2**20):
+            sink.give(piece)
     return ExitCode.OK
-
-
-def _convert_into(manifest: str, extension: str, output: Path) -> int:
-    """Written beside its place and moved there when it is whole: a conversion may write over its own source."""
-    from bulkload.manifest.converting import convert as convert_manifest
-
-    try:
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}-", delete=False) as part:
-            partial = Path(part.name)
-            try:
-                target: BinaryIO = part.file  # type: ignore[assignment]
-                count = convert_manifest(manifest, extension, target, output.parent)
-            except BaseException:
-                partial.unlink()
-                raise
-        partial.chmod(0o644)
-        partial.replace(output)
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written ({error.strerror or error})") from None
-    return count

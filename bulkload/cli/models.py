@@ -1,6 +1,5 @@
 """``bulkload models``: what a registry holds."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +7,7 @@ import click
 from bulkload.cli.options import option, parsed
 from bulkload.cli.workspaces import RegistryGroup, browse, registry_options
 from bulkload.core.errors import UsageError
+from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,19 +64,19 @@ def list_models(ctx: click.Context, /, workspace: str | None, **flags: Any) -> N
             count += len(models)
             if flags["as_json"]:
                 for model in models:
-                    click.echo(report.json_line(report.model_object(model, names)))
+                    give_json(report.model_object(model, names))
             else:
                 kept += models
         return asked, kept, count, browser.now
 
     asked, kept, count, now = browse(ctx, flags, listed)
     if kept:
-        report.print_models(kept, {each.workspace_id: each.name for each in asked}, now, sys.stdout)
+        report.print_models(kept, {each.workspace_id: each.name for each in asked}, now, standard_output())
     if not count:
         plural = "" if len(asked) == 1 else "s"
         everywhere = f"the {len(asked):,} workspace{plural} that this account sees"
         place = f"workspace {asked[0].name!r}" if workspace else everywhere
-        click.echo(f"no models in {place}", err=True)
+        tell(f"no models in {place}")
 
 
 @command.command("versions", short_help="The versions of one model, newest first.")
@@ -103,12 +103,12 @@ def list_versions(ctx: click.Context, /, name: str, workspace: str | None, **fla
     versions, names, now = browse(ctx, flags, listed)
     if not versions:
         place = f" in workspace {workspace!r}" if workspace else ""
-        click.echo(f"there is no model {name!r}{place}; `bulkload models list` shows all", err=True)
+        tell(f"there is no model {name!r}{place}; `bulkload models list` shows all")
     elif flags["as_json"]:
         for version in versions:
-            click.echo(report.json_line(report.version_object(version, names)))
+            give_json(report.version_object(version, names))
     else:
-        report.print_versions(versions, names, now, sys.stdout)
+        report.print_versions(versions, names, now, standard_output())
 
 
 @command.command("show", short_help="Everything about one version.")
@@ -130,9 +130,9 @@ def show_version(ctx: click.Context, /, version_id: int, **flags: Any) -> None:
 
     version, names = browse(ctx, flags, asked)
     if flags["as_json"]:
-        click.echo(report.json_line(report.version_object_with_columns(version, names)))
+        give_json(report.version_object_with_columns(version, names))
     else:
-        print_facts(report.version_facts(version, names), sys.stdout)
+        print_facts(report.version_facts(version, names), standard_output())
 
 
 @command.command("config", short_help="How a version is run, and what was set for it.")
@@ -151,11 +151,11 @@ def show_config(ctx: click.Context, /, version_id: int, **flags: Any) -> None:
     version, config = browse(ctx, flags, lambda browser: browser.config(version_id))
     found = None if config is None else report.config_object(version, config)
     if flags["as_json"]:
-        click.echo(report.json_line(found))
+        give_json(found)
     elif found is not None:
-        print_facts(report.config_facts(found), sys.stdout)
+        print_facts(report.config_facts(found), standard_output())
     if found is None:
-        click.echo(f"version {version_id} ({report.printable(version.name)}) has no configuration", err=True)
+        tell(f"version {version_id} ({report.printable(version.name)}) has no configuration")
 
 
 @command.command("logs", short_help="What the conversion of a version printed.")
@@ -178,8 +178,8 @@ def show_logs(ctx: click.Context, /, version_id: int, lines: int | None, timesta
     found, note = browse(ctx, flags, asked)
     for line in found:
         if flags["as_json"]:
-            click.echo(report.json_line(report.log_object(line)))
+            give_json(report.log_object(line))
         else:
-            click.echo(report.printable(line) if timestamps else report.log_text(line))
+            say(report.printable(line) if timestamps else report.log_text(line))
     if note:
-        click.echo(note, err=True)
+        tell(note)

@@ -139,17 +139,6 @@ def output_options(command: F) -> F:
     return command
 
 
-def existing_ledger(path: Path) -> Path:
-    """A ledger that is there. A manifest's path stands for its ledger."""
-    beside = default_ledger(str(path))
-    if path.suffix != ".db" and beside.is_file():
-        return beside
-    in_sandbox = sandbox_folder(str(path)) / SANDBOX_LEDGER
-    if path.suffix != ".db" and in_sandbox.is_file():
-        return in_sandbox
-    return path
-
-
 def program() -> str:
     """How this program can be called from here: ``bulkload`` where it is on the path, else where it lies."""
     called = Path(sys.argv[0])

@@ -11,6 +11,7 @@ import click
 from bulkload.cli.options import option
 from bulkload.cli.run import manifest_options, route_option, settings_from
 from bulkload.core.errors import ExitCode, UsageError
+from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
     from bulkload.core.settings import Settings
@@ -37,19 +38,19 @@ def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **f
     table = PlanTable()
     with ExitStack() as stack:
         settings = _offline_settings(flags) if offline else settings_from(ctx, flags, stack)
-        tell = partial(_show_curl, settings) if curl else table.add
+        take = partial(_show_curl, settings) if curl else table.add
         plan = attended_loop(
-            lambda progress, stop: foresee(settings, offline=offline, progress=progress, stop=stop, tell=tell)
+            lambda progress, stop: foresee(settings, offline=offline, progress=progress, stop=stop, tell=take)
         )
     if curl:
         for line in plan_lines(plan, offline=offline):
-            click.echo(line, err=True)
+            tell(line)
     elif as_json:
-        click.echo(plan_object(plan))
+        give_json(plan_object(plan))
     else:
         table.show()
         for line in plan_lines(plan, offline=offline):
-            click.echo(line)
+            say(line)
     return ExitCode.OK
 
 
@@ -62,7 +63,9 @@ def _show_curl(settings: "Settings", step: "Step") -> None:
     if step.item.workspace_id < 0:
         name = step.item.entry.workspace or settings.workspace
         raise UsageError(f"workspace {name!r} is still to be made: `bulkload workspaces create` does, then plan again")
-    click.echo(curl_command(step, settings.endpoint, settings.route, settings.connection))
+    script = curl_command(step, settings.endpoint, settings.route, settings.connection)
+    # Names of files are bytes: exact ones, whatever the locale.
+    standard_output().give(f"{script}\n".encode())
 
 
 def _offline_settings(flags: dict[str, Any]) -> Any:

@@ -1,60 +1,93 @@
 """``bulkload results``: one row per entry."""
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
+from click.core import ParameterSource
 
-from bulkload.cli.options import existing_ledger, option
+from bulkload.cli.ledgers import existing_ledger
+from bulkload.cli.options import option
+from bulkload.cli.outputs import named_file, written_file
 from bulkload.core.errors import UsageError
+from bulkload.report.sink import Sink, standard_output
 
 if TYPE_CHECKING:
     from bulkload.ledger import LedgerReader
 
-FORMATS = ("table", "csv", "jsonl", "parquet")
+FORMATS = ("table", "csv", "jsonl", "json", "parquet")
+EXTENSIONS = {
+    ".txt": "table", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet",
+}  # fmt: skip
 
 
-@click.command(short_help="One row per entry: table, csv, jsonl or parquet.")
+@click.command(short_help="One row per entry: table, csv, jsonl, json or parquet.")
 @click.argument("ledger", type=click.Path(path_type=Path))
 @option("--format", "form", type=click.Choice(FORMATS), help="[default: by the extension of -o, else table]")
-@option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-def command(ledger: Path, form: str | None, output: Path | None) -> None:
-    """Print what became of every entry of LEDGER (or of a manifest's ledger), in manifest order."""
+@option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file; .csv, .jsonl, .json, .parquet or .txt chooses the format.",
+)
+@option("--for-spreadsheet", is_flag=True, help="csv in which no text is a formula: such a one gets a ' before it.")
+@click.pass_context
+def command(ctx: click.Context, /, ledger: Path, form: str | None, output: Path | None, for_spreadsheet: bool) -> None:
+    """Print what became of every entry of LEDGER (or of a manifest's ledger), in manifest order.
+
+    A file is replaced when the new one is whole.
+    """
     from bulkload.ledger import LedgerReader
 
-    if form is None:
-        extension = output.suffix.lstrip(".") if output is not None else ""
-        form = extension if extension in FORMATS else "table"
-    if form == "parquet" and output is None and sys.stdout.isatty():
+    target = named_file(output)
+    explicit = ctx.get_parameter_source("form") is ParameterSource.COMMANDLINE
+    form = chosen_format(form, target, explicit=explicit)
+    if for_spreadsheet and form != "csv":
+        raise UsageError(f"--for-spreadsheet is for csv, and this is {form}; add --format csv")
+    sink = standard_output()
+    if form == "parquet" and target is None and sink.isatty():
         raise UsageError("parquet is no text for a terminal; name a file with -o FILE")
-    with LedgerReader(existing_ledger(ledger)) as reader, ExitStack() as stack:
-        stream = stack.enter_context(_opened(output)) if output is not None else sys.stdout.buffer
-        _write(reader, form, stream)
+    found = existing_ledger(ledger)
+    with LedgerReader(found) as reader:
+        if target is None:
+            _write(reader, form, sink.binary(), sink, for_spreadsheet=for_spreadsheet)
+            return
+        with written_file(target, beside=(found, ledger)) as stream:
+            _write(reader, form, stream, None, for_spreadsheet=for_spreadsheet)
 
 
-def _opened(output: Path) -> BinaryIO:
-    try:
-        return output.open("wb")
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written ({error.strerror})") from None
+def chosen_format(form: str | None, target: Path | None, *, explicit: bool) -> str:
+    """A flag on the command line, else the extension of the file, else what environment and config say, else a table.
+
+    Raises ``UsageError`` for a file whose name says nothing about it.
+    """
+    if target is None or (form is not None and explicit):
+        return form or "table"
+    by_extension = EXTENSIONS.get(target.suffix.lower(), form)
+    if by_extension is None:
+        known = ", ".join(EXTENSIONS)
+        raise UsageError(f"{target}: in which format? Give it one of the extensions {known}, or add --format")
+    return by_extension
 
 
-def _write(reader: "LedgerReader", form: str, stream: BinaryIO) -> None:
+def _write(reader: "LedgerReader", form: str, stream: BinaryIO, sink: Sink | None, *, for_spreadsheet: bool) -> None:
+    """``sink``: where ``stream`` is standard output."""
     import io
 
     from bulkload.report import results
 
+    rows = reader.results()
     if form == "jsonl":
-        results.write_jsonl(reader.results(), stream)
+        results.write_jsonl(rows, stream)
+    elif form == "json":
+        results.write_json(rows, stream)
     elif form == "parquet":
-        results.write_parquet(reader.results(), stream)
+        results.write_parquet(rows, stream)
+    elif form == "csv":
+        results.write_csv(rows, stream, for_spreadsheet=for_spreadsheet)
+    elif sink is not None:
+        results.print_table(rows, sink)
     else:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-        if form == "csv":
-            results.write_csv(reader.results(), text)
-        else:
-            results.print_table(reader.results(), text)
-        text.flush()
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+        results.print_table(rows, text)
         text.detach()

@@ -1,19 +1,16 @@
 """Running the engine from the command line: event loop, signals, progress, summary."""
 
 import gc
-import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
-import click
-import msgspec
 
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, interrupted_by, obey_signals, tell_when_asked
-from bulkload.cli.streams import leave_stream
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, OutputLost
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
@@ -22,6 +19,7 @@ from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
 from bulkload.report.progress import ProgressView, show_progress
+from bulkload.report.sink import give_json, tell
 from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
 
 Job = Callable[..., Awaitable[RunSummary]]
@@ -50,14 +48,12 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
         show_error(error)
     if not quiet and not as_json and summary.run_id:
         for line in (*summary_lines(summary), *_troubles(summary), *(_converting(summary) if settings.wait else ())):
-            click.echo(line, err=True)
+            tell(line)
     if not quiet and (isinstance(error, Interrupted) or (summary.run_id and resumable(summary))):
-        click.echo(f"go on with: {command}", err=True)
+        tell(f"go on with: {command}")
     if as_json:
-        try:
-            click.echo(msgspec.json.encode(summary).decode())
-        except OSError:
-            leave_stream(sys.stdout)
+        with suppress(OutputLost):  # said at the end, and what it means for the exit code
+            give_json(summary)
     return int(summary.exit_code)
 
 
@@ -111,7 +107,7 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
             attendants.start_soon(obey_signals, stop, last_resort)
             attendants.start_soon(tell_when_asked, ProgressView(progress, anyio.current_time()))
             if not quiet:
-                attendants.start_soon(show_progress, progress, sys.stderr)
+                attendants.start_soon(show_progress, progress)
             result = await work(progress, stop)
             attendants.cancel_scope.cancel()
         return result

@@ -9,6 +9,7 @@ import click
 from bulkload.cli.options import option, parsed
 from bulkload.core.errors import UsageError
 from bulkload.core.units import parse_duration
+from bulkload.report.sink import give_json, say, standard_output
 
 duration = parsed(parse_duration)
 
@@ -132,14 +133,12 @@ async def _end_with_stdin(waiting: Any) -> None:
 
 
 def _announce(sandbox: Any, *, as_json: bool) -> None:
-    import msgspec
-
     facts = {name: str(getattr(sandbox, name)) for name in ("endpoint", "token", "username", "password", "data")}
     if as_json:
-        click.echo(msgspec.json.encode(facts).decode())
+        give_json(facts)
     else:
         for name, value in facts.items():
-            click.echo(f"{name:<9} {value}")
-        click.echo(f"\nexport BULKLOAD_ENDPOINT={facts['endpoint']} BULKLOAD_TOKEN={facts['token']}")
-        click.echo("Ctrl-C ends it; the models stay.")
-    sys.stdout.flush()
+            say(f"{name:<9} {value}")
+        say("", f"export BULKLOAD_ENDPOINT={facts['endpoint']} BULKLOAD_TOKEN={facts['token']}")
+        say("Ctrl-C ends it; the models stay.")
+    standard_output().flush()

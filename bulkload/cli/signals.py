@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkload.core.errors import Interrupted
+from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
     from bulkload.engine.stopping import Stop
@@ -62,7 +63,7 @@ async def obey_signals(stop: "Stop", last_resort: "LastResort") -> None:
             ending = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
             if not asked:
                 asked = True
-                click.echo("\nstopping: what is under way may finish; once more to cut it", err=True)
+                tell("", "stopping: what is under way may finish; once more to cut it")
                 last_resort.end_after(stopping.GRACE_SECONDS + OVERTIME_SECONDS, ending)
                 stop.ask(signal=ending)
             elif number != signal.SIGHUP:  # shell and kernel both send one when a terminal is closed
@@ -76,7 +77,7 @@ async def tell_when_asked(view: "ProgressView") -> None:
 
     with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
         async for _ in signals:
-            click.echo(view.line(anyio.current_time()), err=True)
+            tell(view.line(anyio.current_time()))
 
 
 class LastResort:

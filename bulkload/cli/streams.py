@@ -1,47 +1,42 @@
-"""Standard streams that are not there: closed before the start, or left by the terminal or program that read them."""
+"""Standard streams: sinks for as long as a command runs, whatever they are, also where they were closed before."""
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, suppress
-from typing import Any, TextIO
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TextIO, cast
+
+from bulkload.core.errors import ExitCode, OutputLost, ReaderGone
+from bulkload.report.sink import Sink
+
+# They come before an internal error in the order of exit codes.
+_BEFORE_INTERNAL = {
+    ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.USAGE, ExitCode.MANIFEST, ExitCode.LEDGER_IN_USE,
+}  # fmt: skip
 
 
 @contextmanager
-def lasting_streams() -> Iterator[None]:
-    """For as long as the block, whoever writes to standard error need not fear that nobody reads it."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+def standard_sinks() -> Iterator[Sink]:
+    """For as long as the block both streams are sinks; gives that of standard output.
+
+    Whoever writes to standard error need not fear that nobody reads it: a run goes on behind a closed terminal, and
+    behind ``2>&1 | head``.
+    """
+    # The lowest free number is its own: no file that is opened later becomes a standard stream. What goes to a closed
+    # standard output is lost with words: its place holds what cannot be written.
+    for name, mode, flags in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
         if getattr(sys, name) is None:
-            # The lowest free number is its own: no file that is opened later becomes a standard stream.
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - to the end
-    with redirect_stderr(_Lasting(sys.stderr)):
-        yield
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+    output, errors = Sink(sys.stdout), Sink(sys.stderr, lasting=True)
+    with redirect_stdout(cast("TextIO", output)), redirect_stderr(cast("TextIO", errors)):
+        yield output
 
 
-def leave_stream(stream: TextIO) -> None:
-    """Nobody reads this stream any more: what is written to it from now on, and what it still holds, goes nowhere."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
+def ended_with(code: int, lost: OutputLost) -> int:
+    """The exit code of what ended with ``code`` and could not say all: the first that applies.
 
-
-class _Lasting:
-    """A stream whose reader may go away: a run goes on behind a closed terminal, and behind ``2>&1 | head``."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError:
-            leave_stream(self._stream)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            leave_stream(self._stream)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    Whoever stops reading changes nothing about how a run has ended, unless it ended well.
+    """
+    if isinstance(lost, ReaderGone):
+        return code or lost.exit_code
+    return code if code in _BEFORE_INTERNAL else lost.exit_code

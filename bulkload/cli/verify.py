@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkload.cli.access import registry_access
-from bulkload.cli.options import connection_options, existing_ledger, option
+from bulkload.cli.ledgers import existing_ledger
+from bulkload.cli.options import connection_options, option
 from bulkload.core.errors import ExitCode
+from bulkload.report.sink import give_json, say
 
 if TYPE_CHECKING:
     from bulkload.core.verification import PublishedVersion
@@ -23,18 +25,16 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
 
     Present, digest, status, name and workspace are compared. Exit code 3 when anything differs. Changes nothing.
     """
-    import msgspec
-
     from bulkload.cli.running import attended_loop
     from bulkload.engine.verifying import verify
     from bulkload.ledger import LedgerReader
 
     def tell(published: "PublishedVersion", wrong: list[str]) -> None:
         if as_json:
-            click.echo(msgspec.json.encode({"version": published, "differences": wrong}).decode())
+            give_json({"version": published, "differences": wrong})
         else:
             line = f"line {published.line}: " if published.line is not None else ""
-            click.echo(f"{line}{published.name} version {published.version_id}: {'; '.join(wrong)}")
+            say(f"{line}{published.name} version {published.version_id}: {'; '.join(wrong)}")
 
     with LedgerReader(existing_ledger(ledger)) as reader:
         sandbox = reader.path.parent if flags["sandbox"] else None
@@ -46,7 +46,7 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
                 )
             )  # fmt: skip
     if as_json:
-        click.echo(msgspec.json.encode({"versions": found.versions, "differing": found.differing}).decode())
+        give_json({"versions": found.versions, "differing": found.differing})
     else:
-        click.echo(f"{found.versions:,} versions compared, {found.differing:,} differ")
+        say(f"{found.versions:,} versions compared, {found.differing:,} differ")
     return ExitCode.SOME_FAILED if found.differing else ExitCode.OK

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from bulkload.cli.access import registry_access
-from bulkload.cli.options import connection_options, existing_ledger, option, output_options
+from bulkload.cli.ledgers import existing_ledger
+from bulkload.cli.options import connection_options, option, output_options
 from bulkload.cli.run import poll_options, resume_command
 from bulkload.core.settings import Settings
 

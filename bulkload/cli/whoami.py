@@ -6,6 +6,7 @@ import click
 
 from bulkload.cli.access import registry_access
 from bulkload.cli.options import connection_options, option
+from bulkload.report.sink import give_json, say
 
 
 @click.command(short_help="Who the registry takes you for, and by what.")
@@ -17,8 +18,6 @@ def command(as_json: bool, **flags: Any) -> None:
     --json: one object: endpoint, username, source, token_seconds (for which the token still serves; null where it does
     not say), workspaces (how many this account sees).
     """
-    import msgspec
-
     from bulkload.cli.running import attended_loop
     from bulkload.core.units import show_duration
     from bulkload.engine.browsing import Browser
@@ -45,11 +44,11 @@ def command(as_json: bool, **flags: Any) -> None:
 
         found = attended_loop(ask)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        give_json(found)
         return
     seconds = found["token_seconds"]
-    click.echo(f"registry    {found['endpoint']}")
-    click.echo(f"user        {found['username'] or 'the token does not say'}")
-    click.echo(f"by          {found['source']}")
-    click.echo(f"token       {'does not say how long it serves' if seconds is None else show_duration(seconds)}")
-    click.echo(f"workspaces  {found['workspaces']:,}")
+    say(f"registry    {found['endpoint']}")
+    say(f"user        {found['username'] or 'the token does not say'}")
+    say(f"by          {found['source']}")
+    say(f"token       {'does not say how long it serves' if seconds is None else show_duration(seconds)}")
+    say(f"workspaces  {found['workspaces']:,}")

@@ -1,6 +1,5 @@
 """``bulkload workspaces``: list and create; and what all commands that look into a registry share."""
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,7 @@ import click
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.options import REGISTRY_FOLDER, connection_options, option, parsed, sandbox_folder
 from bulkload.core.errors import UsageError
+from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
     from bulkload.engine.browsing import Browser
@@ -63,7 +63,7 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
             return await stop.or_end(asked())
 
         # Lines that stream to a terminal are progress enough, and would mingle with its own.
-        return attended_loop(look, quiet=flags["as_json"] and sys.stdout.isatty())
+        return attended_loop(look, quiet=flags["as_json"] and standard_output().isatty())
 
 
 def _sandbox_folder(ctx: click.Context, manifest: str | None) -> Path | None:
@@ -94,12 +94,12 @@ def list_workspaces(ctx: click.Context, /, **flags: Any) -> None:
 
     found = browse(ctx, flags, lambda browser: browser.workspaces())
     if not found:
-        click.echo("this account sees no workspace; `bulkload workspaces create NAME` makes one", err=True)
+        tell("this account sees no workspace; `bulkload workspaces create NAME` makes one")
     elif flags["as_json"]:
         for workspace in found:
-            click.echo(report.json_line(report.workspace_object(workspace)))
+            give_json(report.workspace_object(workspace))
     else:
-        report.print_workspaces(found, sys.stdout)
+        report.print_workspaces(found, standard_output())
 
 
 def _new_name(words: str) -> str:
@@ -127,8 +127,8 @@ def create_workspace(ctx: click.Context, /, name: str, **flags: Any) -> None:
 
     workspace, created = browse(ctx, flags, lambda browser: browser.create_workspace(name))
     if flags["as_json"]:
-        click.echo(report.json_line({**report.workspace_object(workspace), "created": created}))
+        give_json({**report.workspace_object(workspace), "created": created})
     else:
-        click.echo(workspace.workspace_id)
+        say(str(workspace.workspace_id))
     if not created:
-        click.echo(f"workspace {name!r} exists already; nothing was made", err=True)
+        tell(f"workspace {name!r} exists already; nothing was made")

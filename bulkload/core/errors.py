@@ -7,6 +7,8 @@
     ├── ManifestError          4   the manifest or a file it names is wrong
     ├── LedgerInUse           11   another run holds the ledger
     ├── LedgerError            1   the ledger cannot be read or written
+    ├── OutputLost             1   standard output cannot be written
+    │   └── ReaderGone       141   whoever read it has gone away, which needs no words
     ├── NotAuthorised          5   the registry does not accept the token, or there is none
     ├── RegistryUnavailable    6   the registry cannot be reached or refuses for now: run again
     │   └── ForeignAnswer      6   what answers is not a registry
@@ -35,6 +37,8 @@ class ExitCode(IntEnum):
     LEDGER_IN_USE = 11
     STILL_OPEN = 12
     INTERRUPTED = 130
+    # As other programs end by SIGPIPE.
+    READER_GONE = 141
     TERMINATED = 143
 
 
@@ -70,6 +74,18 @@ class LedgerInUse(BulkloadError):
     """Another process holds the ledger."""
 
     exit_code = ExitCode.LEDGER_IN_USE
+
+
+class OutputLost(BulkloadError):
+    """Standard output cannot be written."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class ReaderGone(OutputLost):
+    """Whoever read standard output has gone away, such as ``head``: it has had enough."""
+
+    exit_code = ExitCode.READER_GONE
 
 
 class NotAuthorised(BulkloadError):

@@ -2,10 +2,13 @@
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from bulkload.core.errors import LedgerError
+from bulkload.ledger import unwritable
+from bulkload.ledger.unwritable import is_writable
 
 SCHEMA_VERSION = 1
 # Schema version -> the statements that bring a ledger of the version before it there. None yet.
@@ -51,20 +54,30 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a ledger that exists, never to write. Raises ``LedgerError`` where it is no ledger of this schema."""
+def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Connection, Callable[[], bool]]:
+    """Open a ledger that exists, never to write; ``undo`` closes it. Also what tells whether it may be believed still.
+
+    Raises ``LedgerError`` where it is no ledger of this schema, or cannot be read.
+    """
     if not path.is_file():
         raise LedgerError(f"{path}: there is no such ledger; `bulkload run MANIFEST` makes one")
-    with contextlib.ExitStack() as undo:
-        try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    found = path.resolve()
+    try:
+        with found.open("rb"):
+            pass
+        if is_writable(found):
+            connection = sqlite3.connect(f"{found.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
             undo.callback(connection.close)
-            if check_schema_version(connection, path) < SCHEMA_VERSION:
-                raise LedgerError(f"{path}: was written by an older bulkload; `bulkload run` brings it up to date")
-        except SQLITE_ERRORS as error:
-            raise ledger_error(path, error, f"is not a bulkload ledger ({error})") from None
-        undo.pop_all()
-    return connection
+            is_valid: Callable[[], bool] = lambda: True  # noqa: E731
+        else:
+            connection, is_valid = unwritable.connect(found, undo)
+        if check_schema_version(connection, path) < SCHEMA_VERSION:
+            raise LedgerError(f"{path}: was written by an older bulkload; `bulkload run` brings it up to date")
+    except SQLITE_ERRORS as error:
+        raise ledger_error(path, error, f"is not a bulkload ledger ({error})") from None
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read ({error.strerror}); ask its owner, or copy it") from None
+    return connection, is_valid
 
 
 def ledger_error(path: Path, error: Exception, otherwise: str) -> LedgerError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
 from bulkload.core.verification import PublishedVersion
 from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error, open_for_reading
@@ -29,7 +30,9 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         """Raises ``LedgerError`` where there is no ledger of this version; makes no file where there is none."""
         self.path = path
-        self._connection = open_for_reading(path)
+        with contextlib.ExitStack() as undo:
+            self._connection, self._is_valid = open_for_reading(path, undo)
+            self._undo = undo.pop_all()
         self._queries = Queries(self._connection)
 
     def __enter__(self) -> Self:
@@ -38,7 +41,7 @@ class LedgerReader:
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._undo.close()
 
     @property
     def endpoint(self) -> str | None:
@@ -127,4 +130,7 @@ class LedgerReader:
         try:
             yield
         except SQLITE_ERRORS as error:
-            raise ledger_error(self.path, error, f"cannot be read ({error})") from None
+            if self._is_valid():
+                raise ledger_error(self.path, error, f"cannot be read ({error})") from None
+        if not self._is_valid():
+            raise LedgerError(f"{self.path}: was written to while it was read, by a run of its owner; read it again")

@@ -4,9 +4,13 @@ import shlex
 
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.settings import Connection, Route
+from bulkload.core.visible import visible_json, visible_line
 from bulkload.engine.foreseeing import Step
 from bulkload.engine.uploader import CONVERT_CALL, NATIVE_CALL
 from bulkload.registry.form import upload_metadata
+
+# Signs that stand for themselves in the format of printf and in double quotes.
+_PLAIN = " /._-=;@:,+"
 
 
 def curl_command(step: Step, endpoint: str, route: Route, connection: Connection) -> str:
@@ -24,13 +28,25 @@ def curl_command(step: Step, endpoint: str, route: Route, connection: Connection
         "--form", f"file=@{_quoted(entry.source)};type=application/octet-stream",
         f"{endpoint}/v1/api/{NATIVE_CALL if native else CONVERT_CALL}",
     ]  # fmt: skip
-    metadata = upload_metadata(entry, step.item.workspace_id).decode()
+    metadata = visible_json(upload_metadata(entry, step.item.workspace_id).decode())
     return (
-        f"# line {entry.line}: {entry.name}\n"
-        f"printf '%s' {shlex.quote(metadata)} | {shlex.join(words)} 3<<END\n"
+        f"# line {entry.line}: {visible_line(entry.name)}\n"
+        f"printf '%s' {shlex.quote(metadata)} | {' '.join(map(shell_word, words))} 3<<END\n"
         "Authorization: Bearer $BULKLOAD_TOKEN\n"
         "END\n"
     )
+
+
+def shell_word(word: str) -> str:
+    """A word as any POSIX shell reads it, also where it holds what a terminal would obey, or is no text."""
+    if visible_line(word) == word:
+        return shlex.quote(word)
+    signs = "".join(sign if sign.isascii() and (sign.isalnum() or sign in _PLAIN) else _octal(sign) for sign in word)
+    return f"\"$(printf '{signs}')\""
+
+
+def _octal(sign: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in sign.encode("utf-8", "surrogateescape"))
 
 
 def _connection_words(connection: Connection) -> list[str]:

@@ -1,12 +1,10 @@
 """A diagnosis: lines for people, one object for programs."""
 
-import sys
-
-import click
-import msgspec
+from typing import Any
 
 from bulkload.engine.diagnosing import Check, Finding
 from bulkload.report.progress import clear_progress
+from bulkload.report.sink import say, standard_output
 
 # A sign on a terminal, a word elsewhere.
 _SIGNS = {
@@ -19,14 +17,15 @@ _SIGNS = {
 
 def show_check(check: Check) -> None:
     """One step, as soon as it is known."""
-    clear_progress(sys.stderr)
-    if sys.stdout.isatty():
+    clear_progress()
+    sink = standard_output()
+    if sink.isatty():
         sign, colour = _SIGNS[check.finding]
-        click.echo(f"{click.style(f'{sign} {check.step:<9}', fg=colour)}  {check.words}")
+        sink.say_in_colour(f"{sign} {check.step:<9}", colour, f"  {check.words}")
     else:
-        click.echo(f"{check.finding.value:<7}  {check.step:<9}  {check.words}")
+        say(f"{check.finding.value:<7}  {check.step:<9}  {check.words}")
 
 
-def diagnosis_object(endpoint: str | None, exit_code: int, checks: list[Check]) -> str:
+def diagnosis_object(endpoint: str | None, exit_code: int, checks: list[Check]) -> dict[str, Any]:
     """All steps and the exit code."""
-    return msgspec.json.encode({"endpoint": endpoint, "exit_code": exit_code, "checks": checks}).decode()
+    return {"endpoint": endpoint, "exit_code": exit_code, "checks": checks}

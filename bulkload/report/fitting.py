@@ -4,8 +4,10 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
+from bulkload.core.visible import visible_line
+from bulkload.report.sink import Stream, as_sink
 from bulkload.report.tables import GAP, Column, print_rows
 
 T = TypeVar("T")
@@ -25,17 +27,15 @@ class Fit:
     folded: str = ""
 
 
-def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO, fit: Fit) -> None:
+def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: Stream, fit: Fit) -> None:
     """Print a table; in a file or a pipe whole. On a terminal columns without any content are left out, too."""
-    found = list(rows)
+    found: list[Sequence[str]] = [[visible_line(cell) for cell in row] for row in rows]
     if not stream.isatty():
         print_rows(columns, found, stream)
         return
-    from rich.console import Console
-
     kept = [index for index, column in enumerate(columns) if _is_worth_showing(column, index, found, fit)]
     columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
-    available = Console(file=stream).width
+    available = as_sink(stream).columns
     widths, excess = _fitted_widths(columns, found, available, fit)
     for heading in fit.spare:
         if excess <= 0:
@@ -92,16 +92,14 @@ def _lines(row: Sequence[str], widths: Sequence[int], fold: Sequence[bool]) -> I
     return (list(line) for line in zip_longest(*cells, fillvalue=""))
 
 
-def print_facts(facts: Iterable[tuple[str, str]], stream: TextIO) -> None:
+def print_facts(facts: Iterable[tuple[str, str]], stream: Stream) -> None:
     """Print names and values, a line each; on a terminal long values go on below their beginning."""
-    found = list(facts)
+    sink = as_sink(stream)
+    found = [(visible_line(name), visible_line(value)) for name, value in facts]
     label = max((len(name) for name, value in found if value), default=0) + GAP
-    room = None
-    if stream.isatty():
-        from rich.console import Console
-
-        room = max(20, Console(file=stream).width - label)
+    room = max(20, sink.columns - label) if sink.isatty() else None
     for name, value in found:
         lines = [value] if room is None else textwrap.wrap(value, room, break_on_hyphens=False) or [""]
-        stream.write(f"{name:<{label}}{lines[0]}".rstrip() + "\n")
-        stream.writelines(f"{'':<{label}}{line}\n" for line in lines[1:])
+        sink.say(f"{name:<{label}}{lines[0]}".rstrip(), *(f"{'':<{label}}{line}" for line in lines[1:]))
+    if sink is not stream:
+        sink.flush()

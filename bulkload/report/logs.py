@@ -1,11 +1,10 @@
 """Log events with fields, for whoever asks for them with -v."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from bulkload.engine.events import log
+from bulkload.report.sink import Sink, standard_error
 
 
 @contextmanager
@@ -23,23 +22,26 @@ def logs(*, verbose: bool) -> Iterator[None]:
 def _set_up() -> None:
     import structlog
 
+    sink = standard_error()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _clear_line if sys.stderr.isatty() else _as_it_is,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Lines(sink),
         cache_logger_on_first_use=True,
     )
 
 
-def _as_it_is(_: Any, __: str, event: Any) -> Any:
-    return event
+class _Lines:
+    """What structlog writes to: each event is one line, in the place of the progress line where there is one."""
 
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
 
-def _clear_line(_: Any, __: str, event: Any) -> Any:
-    # The progress line stands where the event is about to be written.
-    sys.stderr.write("\r\x1b[2K")
-    return event
+    def msg(self, event: str) -> None:
+        self._sink.renew_line("")
+        self._sink.say(event)
+
+    log = debug = info = warning = warn = error = critical = exception = fatal = failure = err = msg

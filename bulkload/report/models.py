@@ -3,9 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
-
-import msgspec
+from typing import Any
 
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.units import show_bytes
@@ -13,6 +11,7 @@ from bulkload.engine.browsing import ModelSummary
 from bulkload.registry.answers import registry_time
 from bulkload.report.fitting import Fit, print_fitted
 from bulkload.report.schemas import columns_of
+from bulkload.report.sink import Stream, as_json
 from bulkload.report.tables import Column
 
 # Enough of a digest to tell files apart by eye.
@@ -28,7 +27,7 @@ _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (stdout|stderr) [FP](?: (.*))?", 
 
 def json_line(found: object) -> str:
     """One object as one line."""
-    return msgspec.json.encode(found).decode()
+    return as_json(found).decode()
 
 
 def printable(text: str) -> str:
@@ -87,7 +86,7 @@ _MODEL_FIT = Fit(
 )
 
 
-def print_models(models: Iterable[ModelSummary], names: Names, now: datetime, stream: TextIO) -> None:
+def print_models(models: Iterable[ModelSummary], names: Names, now: datetime, stream: Stream) -> None:
     """A table of models, by workspace and name."""
     found = sorted(models, key=lambda model: (names.get(model.workspace_id, ""), model.workspace_id, model.name))
     rows = (
@@ -151,7 +150,7 @@ _VERSION_FIT = Fit(
 )
 
 
-def print_versions(versions: Sequence[RegistryVersion], names: Names, now: datetime, stream: TextIO) -> None:
+def print_versions(versions: Sequence[RegistryVersion], names: Names, now: datetime, stream: Stream) -> None:
     """A table of versions, in their order."""
     rows = (
         (
@@ -259,7 +258,7 @@ def workspace_object(workspace: Workspace) -> dict[str, Any]:
     return {"workspace_id": workspace.workspace_id, "name": workspace.name}
 
 
-def print_workspaces(workspaces: Iterable[Workspace], stream: TextIO) -> None:
+def print_workspaces(workspaces: Iterable[Workspace], stream: Stream) -> None:
     """A table of workspaces, in their order."""
     rows = ((str(workspace.workspace_id), printable(workspace.name)) for workspace in workspaces)
     print_fitted((Column("id", right=True), Column("name")), rows, stream, Fit(narrowed=(("name", 16),), folded="name"))
@@ -286,12 +285,12 @@ def _size(size: int | None) -> str:
     return "" if size is None else show_bytes(size)
 
 
-def _created_column(stream: TextIO) -> Column:
+def _created_column(stream: Stream) -> Column:
     """On a terminal how old a version is, for that is what people ask, and short; elsewhere when it was made."""
     return Column("age", right=True) if stream.isatty() else Column("created")
 
 
-def _created(text: str | None, now: datetime, stream: TextIO) -> str:
+def _created(text: str | None, now: datetime, stream: Stream) -> str:
     if stream.isatty():
         return show_age(text, now)
     found = registry_time(text)

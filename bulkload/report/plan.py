@@ -1,8 +1,6 @@
 """A plan, for people and for programs."""
 
-import sys
-
-import msgspec
+from typing import Any
 
 from bulkload.core.units import show_bytes
 from bulkload.engine.foreseeing import Action, Plan, Step
@@ -34,6 +32,7 @@ class PlanTable:
 
     def show(self) -> None:
         """Print the table."""
+        from bulkload.report.sink import say, standard_output
         from bulkload.report.tables import Column, print_rows
 
         if not self._rows:
@@ -42,9 +41,9 @@ class PlanTable:
             Column("line", right=True), Column("name"), Column("label"), Column("framework"),
             Column("size", right=True), Column("action"), Column("note", note=True),
         )  # fmt: skip
-        print_rows(columns, self._rows, sys.stdout)
+        print_rows(columns, self._rows, standard_output())
         if self._more:
-            print(f"... and {self._more:,} more")  # noqa: T201
+            say(f"... and {self._more:,} more")
 
 
 def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
@@ -66,15 +65,13 @@ def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
     return lines
 
 
-def plan_object(plan: Plan) -> str:
-    """The totals as one JSON object."""
-    return msgspec.json.encode(
-        {
-            "manifest": plan.manifest,
-            "endpoint": plan.endpoint,
-            "entries": plan.entries,
-            "actions": {action.value: plan.actions[action] for action in Action},
-            "bytes_to_send": plan.bytes_to_send,
-            "workspaces_to_create": list(plan.workspaces_to_create),
-        }
-    ).decode()
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """The totals, for programs."""
+    return {
+        "manifest": plan.manifest,
+        "endpoint": plan.endpoint,
+        "entries": plan.entries,
+        "actions": {action.value: plan.actions[action] for action in Action},
+        "bytes_to_send": plan.bytes_to_send,
+        "workspaces_to_create": list(plan.workspaces_to_create),
+    }

@@ -1,17 +1,17 @@
 """How a run is getting on: one line that renews itself on a terminal, a plain line now and then elsewhere."""
 
 import shutil
-from typing import TextIO
 
 import anyio
 
 from bulkload.core.states import TERMINAL, State
 from bulkload.core.units import show_bytes, show_duration
+from bulkload.core.visible import visible_line
 from bulkload.engine.run import Progress
+from bulkload.report.sink import Sink, standard_error
 
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 30.0
-ERASE_LINE = "\r\x1b[2K"
 # Before so many seconds and entries an estimate is a guess.
 ESTIMATE_AFTER_SECONDS = 2.0
 ESTIMATE_AFTER_ENTRIES = 3
@@ -29,34 +29,30 @@ WORDS = {
 }
 
 
-async def show_progress(progress: Progress, stream: TextIO) -> None:
-    """Show ``progress`` until cancelled."""
-    view = ProgressView(progress, anyio.current_time())
-    if stream.isatty():
-        await _renew_line(view, stream)
+async def show_progress(progress: Progress) -> None:
+    """Show ``progress`` on standard error until cancelled."""
+    view, sink = ProgressView(progress, anyio.current_time()), standard_error()
+    if sink.isatty():
+        await _renew_line(view, sink)
     else:
         while True:
             await anyio.sleep(PLAIN_SECONDS)
-            print(view.line(anyio.current_time()), file=stream, flush=True)
+            sink.say(view.line(anyio.current_time()))
 
 
-async def _renew_line(view: "ProgressView", stream: TextIO) -> None:
+async def _renew_line(view: "ProgressView", sink: Sink) -> None:
     try:
         while True:
-            line, width = view.line(anyio.current_time()), shutil.get_terminal_size().columns - 1
-            stream.write(ERASE_LINE + (line if len(line) <= width else line[: width - 1] + "…"))
-            stream.flush()
+            line, width = visible_line(view.line(anyio.current_time())), shutil.get_terminal_size().columns - 1
+            sink.renew_line(line if len(line) <= width else line[: width - 1] + "…")
             await anyio.sleep(TERMINAL_SECONDS)
     finally:
-        stream.write(ERASE_LINE)
-        stream.flush()
+        sink.renew_line("")
 
 
-def clear_progress(stream: TextIO) -> None:
+def clear_progress() -> None:
     """Take a renewing line away, for a line of another kind in its place; it comes again below."""
-    if stream.isatty():
-        stream.write(ERASE_LINE)
-        stream.flush()
+    standard_error().renew_line("")
 
 
 class ProgressView:

@@ -1,13 +1,16 @@
 """The results of a ledger: a table for people, rows for programs."""
 
 import csv
+import io
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import msgspec
 
 from bulkload.core.units import show_bytes
+from bulkload.core.visible import spreadsheet_cell
 from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.report.sink import Stream, as_json
 from bulkload.report.tables import Column, one_line, print_rows
 
 Row = tuple[Any, ...]
@@ -23,14 +26,38 @@ def as_object(row: Row) -> dict[str, Any]:
 
 def write_jsonl(rows: Iterable[Row], stream: BinaryIO) -> None:
     """One JSON object a line."""
-    stream.writelines(msgspec.json.encode(as_object(row)) + b"\n" for row in rows)
+    stream.writelines(as_json(as_object(row)) + b"\n" for row in rows)
 
 
-def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
-    """A header and a row an entry; ``labels`` is JSON."""
-    writer = csv.writer(stream, lineterminator="\n")
+def write_json(rows: Iterable[Row], stream: BinaryIO) -> None:
+    """One JSON array, an object a line."""
+    before = b"[\n"
+    for row in rows:
+        stream.write(before + as_json(as_object(row)))
+        before = b",\n"
+    stream.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+def write_csv(rows: Iterable[Row], stream: BinaryIO, *, for_spreadsheet: bool = False) -> None:
+    """A header and a row an entry; ``labels`` is JSON.
+
+    ``for_spreadsheet``: no text is one that a spreadsheet would calculate. Each stands in quotes, for where a semicolon
+    parts cells, too.
+    """
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    if for_spreadsheet:
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        rows = (tuple(map(_uncalculated, row)) for row in rows)
+    else:
+        writer = csv.writer(text, lineterminator="\n")
     writer.writerow(RESULT_COLUMNS)
     writer.writerows(rows)
+    text.flush()
+    text.detach()
+
+
+def _uncalculated(cell: Any) -> Any:
+    return spreadsheet_cell(cell) if isinstance(cell, str) else cell
 
 
 _INTEGERS = {"line", "workspace_id", "size", "version_id", "attempts"}
@@ -75,7 +102,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def print_table(rows: Iterable[Row], stream: TextIO) -> None:
+def print_table(rows: Iterable[Row], stream: Stream) -> None:
     """A table for people."""
     positions = [RESULT_COLUMNS.index(name) for name in _TABLE]
     print_rows(_COLUMNS, (_cells(*(row[index] for index in positions)) for row in rows), stream)

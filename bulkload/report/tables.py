@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+
+from bulkload.core.visible import visible_line
+from bulkload.report.sink import Sink, Stream, as_sink
 
 # What a state looks like; words that are no states stand plain.
 STYLES = {"ready": "green", "skipped": "green", "error": "red", "failed": "red", "in_doubt": "yellow"}
@@ -21,22 +23,24 @@ class Column:
     note: bool = False
 
 
-def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
-    """Print a table."""
-    lines = [[column.heading for column in columns], *rows]
-    if stream.isatty():
-        _print_fitted(columns, lines, stream)
+def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: Stream) -> None:
+    """Print a table. Each row is lines of its own, whatever its cells hold."""
+    sink = as_sink(stream)
+    found = ([visible_line(cell) for cell in row] for row in rows)
+    lines = [[column.heading for column in columns], *found]
+    if sink.isatty():
+        _print_fitted(columns, lines, sink)
     else:
-        _print_whole(columns, lines, stream)
+        _print_whole(columns, lines, sink)
+    if sink is not stream:
+        sink.flush()
 
 
-def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], stream: TextIO) -> None:
-    from rich.console import Console
+def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], sink: Sink) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=stream)
-    fits = sum(_widths(lines)) + GAP * (len(columns) - 1) <= console.width
+    fits = sum(_widths(lines)) + GAP * (len(columns) - 1) <= sink.columns
     shown = [index for index, column in enumerate(columns) if fits or not column.note]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for index in shown:
@@ -47,26 +51,26 @@ def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], str
     for line in lines[1:]:
         # Text, so that brackets in a name are no markup.
         table.add_row(*(Text(line[index], style=STYLES.get(line[index], "")) for index in shown))
-    console.print(table)
+    sink.show(table)
     if not fits:
         for line in lines[1:]:
             note = next((line[index] for index, column in enumerate(columns) if column.note), "")
             if note:
-                console.print(Text(f"{line[0]} {line[1]}: {note}"))
+                sink.show(Text(f"{line[0]} {line[1]}: {note}"))
 
 
 def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
     return [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
 
 
-def _print_whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], stream: TextIO) -> None:
+def _print_whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], sink: Sink) -> None:
     widths = _widths(lines)
     for line in lines:
         cells = (
             cell.rjust(width) if column.right else cell.ljust(width)
             for column, cell, width in zip(columns, line, widths, strict=True)
         )
-        stream.write((" " * GAP).join(cells).rstrip() + "\n")
+        sink.say((" " * GAP).join(cells).rstrip())
 
 
 def one_line(text: str) -> str:

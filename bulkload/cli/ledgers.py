@@ -1,0 +1,67 @@
+"""Which ledger a command is asked about: one that is there, or words about what is there instead."""
+
+import difflib
+import os
+import shlex
+from pathlib import Path
+
+from bulkload.cli.options import SANDBOX_LEDGER, default_ledger, program, sandbox_folder
+from bulkload.core.errors import UsageError
+
+# With it every SQLite file begins.
+_MAGIC = b"SQLite format 3\0"
+_ENDING = ".db"
+MOST_NAMED = 3
+
+
+def existing_ledger(path: Path) -> Path:
+    """A ledger that is there. A manifest's path stands for its ledger.
+
+    Raises ``UsageError`` where there is none; whether it can be read is seen when it is opened.
+    """
+    if path.suffix != _ENDING:
+        for ledger in (default_ledger(str(path)), sandbox_folder(str(path)) / SANDBOX_LEDGER):
+            if os.path.isfile(ledger):  # noqa: PTH113 - False also for what cannot be looked at
+                return ledger
+    if not os.path.lexists(path):
+        raise UsageError(f"{path}: there is no such ledger{_hint(path.name, path.parent)}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder, not a ledger{_hint('', path)}")
+    if not path.is_file():
+        raise UsageError(f"{path}: is no file; a ledger is one")
+    begins = _beginning(path)
+    if begins == b"" and path.suffix == _ENDING:
+        raise UsageError(f"{path}: is empty: no run has begun with this ledger{_hint(path.name, path.parent)}")
+    if begins in (None, _MAGIC) or path.suffix == _ENDING:
+        return path
+    named = shlex.quote(str(path))
+    raise UsageError(f"{path}: has no ledger yet: `{program()} run {named}` makes {default_ledger(str(path))}")
+
+
+def _beginning(path: Path) -> bytes | None:
+    """The first bytes; None where they cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC))
+    except OSError:
+        return None
+
+
+def _hint(name: str, folder: Path) -> str:
+    """What may have been meant: a ledger beside it, or how to make one."""
+    try:
+        ledgers = sorted(found.name for found in folder.iterdir() if found.suffix == _ENDING and _is_ledger(found))
+    except OSError:
+        ledgers = []
+    manifests = [ledger.removesuffix(".ledger.db") for ledger in ledgers]
+    near = difflib.get_close_matches(name, {*ledgers, *manifests}, n=1, cutoff=0.8) if name else []
+    if near:
+        return f"; did you mean {folder / near[0]}?"
+    if ledgers:
+        more = f" and {len(ledgers) - MOST_NAMED:,} more" if len(ledgers) > MOST_NAMED else ""
+        return f"; ledgers in {folder}: {', '.join(ledgers[:MOST_NAMED])}{more}"
+    return f"; `{program()} run MANIFEST` makes one"
+
+
+def _is_ledger(path: Path) -> bool:
+    return path.is_file() and _beginning(path) == _MAGIC

@@ -1,0 +1,49 @@
+"""Files that a command is told to write by -o."""
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from bulkload.core.errors import OutputLost, ReaderGone, UsageError
+from bulkload.system.replacing import replaced
+
+# Standard output by another name: what it leads to is written on, not replaced.
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def named_file(output: Path | None) -> Path | None:
+    """The file that -o names; None for standard output."""
+    return None if output is None or str(output) in _STANDARD_OUTPUT else output
+
+
+@contextmanager
+def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[BinaryIO]:
+    """A file to be written in the block; it is there whole when that ends well, else as it was before.
+
+    ``beside``: what is read meanwhile, and must not be replaced by what comes of it. Raises ``UsageError`` where no
+    file can lie, ``OutputLost`` where it cannot be written to its end.
+    """
+    if any(_same(path, source) for source in beside):
+        raise UsageError(f"{path}: is what the rows are read from; name another file with -o")
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(stack.enter_context(replaced(path)).open("wb"))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror}); name another file with -o") from None
+        try:
+            yield stream
+            stack.close()
+        except BrokenPipeError:
+            raise ReaderGone(f"whoever read {path} has gone away") from None
+        except OSError as error:
+            raise OutputLost(
+                f"{path}: cannot be written ({error.strerror}); what was there before is there still"
+            ) from None
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
