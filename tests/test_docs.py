@@ -124,8 +124,16 @@ def test_the_exit_codes_are_the_designs(design):
     """Each number with its meaning."""
     start = design.index("Exit codes, the first that applies:")
     text = design[start : design.index("All but 2, 4 and 11", start)]
-    codes = {int(code) for code in re.findall(r"(?:^|[·:/]\s*)(\d+)(?=[ /])", text)} | {143, 130}
-    assert codes == {int(code) for code in ExitCode}
+    # The later page adds 9 (with its flag) and 141.
+    codes = {int(code) for code in re.findall(r"(?:^|[·:/]\s*)(\d+)(?=[ /])", text)} | {143, 130, 141}
+    assert codes == {int(code) for code in ExitCode} - {9}
+
+
+def test_the_readme_has_every_exit_code():
+    """And no other."""
+    table = README[README.index("| exit code | meaning |") :]
+    rows = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    assert {int(code) for row in rows for code in row.split(",")} == {int(code) for code in ExitCode}
 
 
 SIZES = {"MiB": 1 << 20, "KiB": 1 << 10, "characters": 1, "s": 1}

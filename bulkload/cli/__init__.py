@@ -72,7 +72,7 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
     Exit codes: 0 all published or already there, 2 usage, 3 some failed, 4 manifest invalid, 5 not authorised,
     6 registry unreachable, 7 too many failures, 10 --max-duration is over, 11 ledger in use, 12 still converting
-    or in doubt, 130/143 interrupted, 1 internal error.
+    or in doubt, 130/143 interrupted, 141 nobody reads the output any more, 1 internal error.
     """
     from bulkload.cli.options import load_config
 

@@ -19,6 +19,7 @@ from bulkload.cli.folders import sdk_cache_folder, state_folder
 from bulkload.cli.options import REGISTRY_FOLDER
 from bulkload.core.errors import UsageError
 from bulkload.core.settings import PUBLIC_CLIENT, Connection, Credentials
+from bulkload.report.sink import tell
 
 # Flags that make no sense with a private sandbox.
 _OF_A_REAL_REGISTRY = (
@@ -176,7 +177,7 @@ def warn_of_exposed(path: Path | None) -> None:
     who = exposed_to(path) if path is not None and path not in told else None
     if who is not None:
         told.add(path)
-        click.echo(f"bulkload: warning: {path} holds a secret, and {who}; `chmod 600` mends it", err=True)
+        tell(f"bulkload: warning: {path} holds a secret, and {who}; `chmod 600` mends it")
 
 
 def is_renewable(held: Credentials) -> bool:
