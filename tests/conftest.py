@@ -144,8 +144,8 @@ def bulkload(tmp_path: Path, warm: WarmStart) -> Command:
 
 
 def homes(folder: Path) -> dict[str, str]:
-    """Variables that keep stored logins and caches of this machine out of a test."""
-    return {"XDG_STATE_HOME": str(folder / "state"), "XDG_CACHE_HOME": str(folder / "cache")}
+    """Variables that keep settings, stored logins and caches of this machine out of a test."""
+    return {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("CONFIG", "STATE", "CACHE")}
 
 
 def clean_environment() -> dict[str, str]:

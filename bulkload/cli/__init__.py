@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
     "--config",
     metavar="PATH",
     envvar="BULKLOAD_CONFIG",
-    help="Flags as keys, TOML [default: bulkload.toml in this folder, where there is one].",
+    help="Flags as keys, TOML [default: $XDG_CONFIG_HOME/bulkload/bulkload.toml, then ./bulkload.toml].",
 )
 @click.pass_context
 def cli(ctx: click.Context, config: str | None) -> None:
@@ -74,9 +74,9 @@ def cli(ctx: click.Context, config: str | None) -> None:
     6 registry unreachable, 7 too many failures, 10 --max-duration is over, 11 ledger in use, 12 still converting
     or in doubt, 130/143 interrupted, 141 nobody reads the output any more, 1 internal error.
     """
-    from bulkload.cli.options import load_config
+    from bulkload.cli.settings_files import take_settings
 
-    ctx.default_map = load_config(config, COMMANDS)
+    take_settings(ctx, config, {name: module for name, (module, _) in COMMANDS.items()})
 
 
 def run_command_line(words: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Forget the login to a registry.")
 @address_options
-@option("--username", metavar="NAME", help="Whose, where several users are logged in.")
+@option("--username", metavar="NAME", personal=True, help="Whose, where several users are logged in.")
 def command(username: str | None, **flags: Any) -> None:
     """Forget the stored login to a registry and end its session at Keycloak."""
     from bulkload.cli.running import attended_loop

@@ -4,27 +4,15 @@ import hashlib
 import os
 import shutil
 import sys
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from bulkload.cli.flags import F
+from bulkload.cli.flags import option as option  # noqa: PLC0414 - commands take it from here
 from bulkload.core.errors import UsageError
-from bulkload.core.words import nearest
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-CONFIG_FILE = "bulkload.toml"
-
-
-def option(*names: str, also: tuple[str, ...] = (), **settings: Any) -> Callable[[F], F]:
-    """A flag with its environment variable; ``also`` names variables of others that are understood."""
-    flag = max(names[0].split("/")[0].split(","), key=len).lstrip("-")
-    variable = f"BULKLOAD_{flag.upper().replace('-', '_')}"
-    settings.setdefault("show_default", settings.get("default") is not None and not settings.get("is_flag"))
-    return click.option(*names, envvar=[variable, *also], **settings)
 
 
 def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -41,48 +29,6 @@ def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parame
     return callback
 
 
-def load_config(path: str | None, commands: Iterable[str]) -> dict[str, Any]:
-    """The config file as click's default map: each command takes the keys that it knows.
-
-    Raises ``UsageError`` where the file is missing, no TOML, or holds an unknown key or a secret.
-    """
-    file = Path(path or CONFIG_FILE)
-    if path is None and not file.is_file():
-        return {}
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: is no TOML ({error})") from None
-    keys = {key.replace("-", "_"): _plain(value) for key, value in values.items()}
-    known = _known_flags(commands)
-    for key in keys:
-        if key not in known:
-            near = nearest(key, known)
-            hint = f"; did you mean {near!r}?" if near else "; `bulkload run --help` lists the flags"
-            raise UsageError(f"{file}: unknown key {key!r}{hint}")
-    return dict.fromkeys(commands, keys)
-
-
-def _known_flags(commands: Iterable[str]) -> list[str]:
-    from importlib import import_module
-
-    found: set[str] = set()
-    for name in commands:
-        command: click.Command = import_module(f"bulkload.cli.{name}").command
-        for one in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
-            found.update(parameter.name or "" for parameter in one.params if isinstance(parameter, click.Option))
-    return sorted(found)
-
-
-def _plain(value: Any) -> Any:
-    """Values that TOML has types for, as the words a flag would hold; a table of --set becomes its words."""
-    if isinstance(value, dict):
-        return [f"{field}={content}" for field, content in value.items()]
-    return value if isinstance(value, bool | list) else str(value)
-
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 _ADDRESS_OPTIONS = (
@@ -90,10 +36,11 @@ _ADDRESS_OPTIONS = (
         "--endpoint",
         also=("WALLAROO_URL",),
         metavar="URL",
+        personal=True,
         help="The registry, such as https://registry.example.com.",
     ),
-    option("--auth-url", metavar="URL", help="Keycloak, where it is not on the registry's own host."),
-    option("--client-id", metavar="NAME", help="The client to log in by [default: sdk-client]."),
+    option("--auth-url", metavar="URL", personal=True, help="Keycloak, where it is not on the registry's own host."),
+    option("--client-id", metavar="NAME", personal=True, help="The client to log in by [default: sdk-client]."),
     option(
         "--client-secret-file",
         type=_FILE,
@@ -102,13 +49,25 @@ _ADDRESS_OPTIONS = (
     option("--ca-file", type=_FILE, also=("SSL_CERT_FILE",), help="Certificates to trust in place of the system's."),
     option("--client-cert", type=_FILE, help="This side's own certificate, PEM."),
     option("--client-key", type=_FILE, help="Its key, where that is another file."),
-    option("--insecure-http", is_flag=True, help="Let tokens and passwords go to another machine over http://."),
+    option(
+        "--insecure-http",
+        is_flag=True,
+        personal=True,
+        help="Let tokens and passwords go to another machine over http://.",
+    ),
 )
 
 _TOKEN_OPTIONS = (
     option("--token-file", type=_FILE, help="A file that holds the bearer token."),
-    option("--token-command", metavar="COMMAND", help="A command that prints the token; run again when it runs out."),
-    option("--username", metavar="NAME", help="A user, with a password or logged in by `bulkload login`."),
+    option(
+        "--token-command",
+        metavar="COMMAND",
+        personal=True,
+        help="A command that prints the token; run again when it runs out.",
+    ),
+    option(
+        "--username", metavar="NAME", personal=True, help="A user, with a password or logged in by `bulkload login`."
+    ),
     option("--password-file", type=_FILE, help="The user's password; BULKLOAD_PASSWORD is the password itself."),
 )
 

@@ -20,6 +20,7 @@ duration = parsed(parse_duration)
     "--host",
     default="127.0.0.1",
     metavar="ADDRESS",
+    personal=True,
     help="Other than this one: others reach it too, and nothing is encrypted.",
 )
 @option(

@@ -21,11 +21,14 @@ T = TypeVar("T")
 def registry_options(function: F) -> F:
     """Which registry is looked into, and the form of what is found."""
     json_option = option("--json", "as_json", is_flag=True, help="JSON: one object a line.")
-    # `sandbox` is a switch of run, in the environment and in bulkload.toml: this flag has another name there.
-    sandbox_option = click.option(
+    # BULKLOAD_SANDBOX, and the key `sandbox`, are a switch of run.
+    sandbox_option = option(
+        "--sandbox-of",
         "--sandbox",
         "sandbox_of",
         metavar="MANIFEST",
+        personal=True,
+        no_key="sandbox",
         help="Look into the private sandbox of `run MANIFEST --sandbox`, or of the demo.",
     )
     return connection_options(sandbox_option(json_option(function)))
@@ -37,11 +40,6 @@ class RegistryGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """By what one asks first, not by the alphabet."""
         return list(self.commands)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Keys of bulkload.toml are meant for every command of the group."""
-        ctx.default_map = dict.fromkeys(self.commands, ctx.default_map)
-        return super().invoke(ctx)
 
 
 def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:

@@ -343,8 +343,8 @@ def test_the_private_sandbox_of_a_run_can_be_looked_into(bulkload, write_manifes
 
 def test_keys_of_the_config_file_reach_the_commands_of_a_group(filled, bulkload, tmp_path):
     """Flag, then environment, then file."""
-    (tmp_path / "bulkload.toml").write_text(f'endpoint = "{filled.endpoint}"\nworkspace = "elsewhere"\n')
-    token = {"BULKLOAD_TOKEN": filled.token}
+    (tmp_path / "bulkload.toml").write_text('workspace = "elsewhere"\n')
+    token = {"BULKLOAD_ENDPOINT": filled.endpoint, "BULKLOAD_TOKEN": filled.token}
     (row,) = objects(bulkload("models", "list", "--json", env=token).stdout)
     assert row["workspace"] == "elsewhere"
     rows = objects(bulkload("models", "list", "--json", "--workspace", "fraud", env=token).stdout)
