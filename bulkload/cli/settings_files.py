@@ -16,6 +16,7 @@ from bulkload.cli.folders import config_folder
 from bulkload.core.bounds import LARGEST_SETTINGS_BYTES
 from bulkload.core.errors import UsageError
 from bulkload.core.words import nearest, printable
+from bulkload.report.sink import tell
 
 SETTINGS_FILE = "bulkload.toml"
 
@@ -88,12 +89,12 @@ def take_settings(ctx: click.Context, named: str | None, names: Mapping[str, str
     flags = [flag for command in commands.values() for one in _leaves(command) for flag in flags_of(one)]
     for name, meant in unknown_variables(suspects, flags):
         hint = f"; did you mean {meant}?" if meant else ""
-        click.echo(f"bulkload: warning: {printable(name)} is no variable of bulkload, and is ignored{hint}", err=True)
+        tell(f"bulkload: warning: {name} is no variable of bulkload, and is ignored{hint}")
     ctx.default_map = default_map(files, commands)
     for file in files:
         keys = used_by(file, commands[invoked]) if invoked in commands and named is None else []
         if keys:
-            click.echo(f"bulkload: settings from {printable(str(file.path))}: {', '.join(keys)}", err=True)
+            tell(f"bulkload: settings from {file.path!s}: {', '.join(keys)}")
 
 
 def _is_there(file: Path) -> bool:
