@@ -24,6 +24,13 @@ duration = parsed(parse_duration)
     help="Other than this one: others reach it too, and nothing is encrypted.",
 )
 @option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name that others call it by; addresses and localhost need none.",
+)
+@option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where models are kept [default: ./bulkload-sandbox].",
@@ -82,7 +89,7 @@ duration = parsed(parse_duration)
     "device_approval_seconds",
     callback=duration,
     metavar="TIME",
-    help="Device logins approve themselves [default: who opens verification_uri_complete does].",
+    help="Device logins approve themselves [default: their page asks for the password].",
 )
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
 @option(

@@ -35,3 +35,29 @@ LARGEST_SETTINGS_BYTES = 1 << 20
 # Files and programs that give a secret.
 LARGEST_SECRET_BYTES = 64 << 10
 SECRET_COMMAND_SECONDS = 60.0
+
+# Requests to the sandbox. Headers: aiohttp's own bounds (8,190 bytes a line, 128 lines).
+LARGEST_REQUEST_BYTES = 4 << 20
+LARGEST_METADATA_BYTES = 16 << 20
+LARGEST_FORM_BYTES = 64 << 10
+# Each costs up to 240 bytes of memory, whatever its length.
+MOST_JSON_VALUES = 200_000
+MOST_FORM_PARTS = 16
+LARGEST_PART_HEAD_BYTES = 64 << 10
+# What is no part of a form that counts: before its first boundary, after its last one, parts that nobody asked for.
+LARGEST_FORM_WASTE_BYTES = 64 << 10
+# Until the head of a request is there, on a connection that is new or idle.
+REQUEST_HEAD_SECONDS = 60.0
+# For the whole body of a request, but for an upload's.
+REQUEST_BODY_SECONDS = 30.0
+# Without a byte of an upload, or of an answer taken by its reader.
+REQUEST_PAUSE_SECONDS = 60.0
+MOST_GRAPHQL_TOKENS = 4000
+DEEPEST_GRAPHQL = 20
+# With aliases, fragments written out where they are used.
+MOST_GRAPHQL_FIELDS = 600
+# Of rows and of the schema, and conditions that rows are held against.
+MOST_GRAPHQL_VALUES = 200_000
+GRAPHQL_SECONDS = 5.0
+MOST_DEVICE_LOGINS = 1000
+LONGEST_LOGGED_CHARACTERS = 1 << 10

@@ -68,8 +68,8 @@ def sign(claims: dict[str, Any], key: str) -> str:
 def verify(token: str, key: str, now: float) -> dict[str, Any]:
     """The claims of a token signed with `key`. Raises TokenError in the gateway's words."""
     head, _, signature = token.rpartition(".")
-    expected = _encode(hmac.digest(key.encode(), head.encode(), hashlib.sha256))
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
+    expected = _encode(hmac.digest(key.encode(), head.encode("utf-8", "replace"), hashlib.sha256))
+    if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
         raise TokenError("Jwt verification fails")
     claims: dict[str, Any] = msgspec.json.decode(_decode(head.partition(".")[2]))
     if claims.get("exp", now + 1) <= now:

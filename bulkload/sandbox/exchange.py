@@ -1,18 +1,21 @@
 """One request on its way through the sandbox: its body as it arrives, and the way its answer will go."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+import anyio
 import msgspec
 from aiohttp import web
 
+from bulkload.core.bounds import LARGEST_REQUEST_BYTES
+from bulkload.sandbox.decoding import MalformedError, decode
 from bulkload.sandbox.faults import Fault
-from bulkload.sandbox.metadata import bad_request
+from bulkload.sandbox.metadata import RefusalError, bad_request
 from bulkload.sandbox.records import TRAITS
 
-MAX_JSON_BYTES = 16 * 1024 * 1024
 UNKNOWN_LENGTH_CUT_BYTES = 64 * 1024
 JSON = "application/json"
 Wanted = TypeVar("Wanted")
@@ -60,15 +63,23 @@ def error_reply(status: int, message: str) -> Reply:
     return json_reply({"msg": message, "code": status}, status)
 
 
+def late(reason: str) -> RefusalError:
+    """408: somebody takes too long."""
+    return RefusalError(408, f"Request Timeout: {reason}")
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with what the sandbox knows of it. `version_id` is noted for the request log.
 
-    `path_values` are the parts of the path that its route leaves open.
+    `body_seconds` and `pause_seconds` bound how long it is waited for, see SandboxSettings. `path_values` are the parts
+    of the path that its route leaves open.
     """
 
     request: web.BaseRequest
     fault: Fault | None
+    body_seconds: float
+    pause_seconds: float
     version_id: int | None = None
     leave_given: bool = False
     path_values: dict[str, str] = field(default_factory=dict)
@@ -89,46 +100,80 @@ class Exchange:
         """How much of the body has arrived."""
         return self.request.content.total_bytes
 
+    def header(self, name: str) -> str | None:
+        """A header's value as text: bytes that are no UTF-8, which aiohttp keeps as surrogates, are replaced."""
+        value = self.request.headers.get(name)
+        return None if value is None else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    @property
+    def host(self) -> str:
+        """What the request calls this host; in HTTP/1.0 it need not: then the address that it came to."""
+        host = self.header("Host")
+        if host is None:
+            address, port, *_ = self.request.get_extra_info("sockname", ("localhost", 80))
+            host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return host
+
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ClientGoneError, and InterruptedExchangeError where a fault cuts it."""
+        """The body as it arrives. Raises ClientGoneError, InterruptedExchangeError where a fault cuts it, and
+        RefusalError when it is malformed or nothing comes for too long.
+        """
         cut_at = self._cut_at()
-        content, arrived = self.request.content, 0
+        arrived = 0
         await self._give_leave()
         while True:
             if cut_at is not None and arrived >= cut_at:
                 raise InterruptedExchangeError(Delivery.RESET if self.meets("reset") else Delivery.STALL)
-            try:
-                piece = await content.readany()
-            except (ConnectionError, RuntimeError, web.RequestPayloadError) as error:
-                # aiohttp says RuntimeError when the connection was gone before the read began.
-                raise ClientGoneError from error
+            piece = await self._piece()
             if not piece:
                 return
             arrived += len(piece)
             yield piece
 
-    async def body(self) -> bytes:
-        """The whole body of a small request. Raises RefusalError when it is too large, and what `pieces` raises."""
+    async def body(self, most_bytes: int = LARGEST_REQUEST_BYTES) -> bytes:
+        """The whole body of a small request. Raises RefusalError when it is too large or late, else as `pieces`."""
         collected = bytearray()
-        async for piece in self.pieces():
-            collected += piece
-            if len(collected) > MAX_JSON_BYTES:
-                raise bad_request("the body is too large")
+        too_large = bad_request(f"the body has more than {most_bytes:,} bytes")
+        if (self.request.content_length or 0) > most_bytes:
+            raise too_large
+        try:
+            with anyio.fail_after(self.body_seconds):
+                async for piece in self.pieces():
+                    collected += piece
+                    if len(collected) > most_bytes:
+                        raise too_large
+        except TimeoutError:
+            raise late(f"the body was not there after {self.body_seconds:g} s") from None
         return bytes(collected)
 
     async def json(self, kind: type[Wanted]) -> Wanted:
         """The JSON body as a record. Raises RefusalError (400) when it is not one."""
         try:
-            return msgspec.json.decode(await self.body() or b"{}", type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return decode(await self.body() or b"{}", kind)
+        except MalformedError as error:
             raise bad_request(str(error)) from None
+
+    async def _piece(self) -> bytes:
+        content = self.request.content
+        # A scope for each piece would cost more than the piece, where it is here already.
+        waiting = not content.is_eof()
+        try:
+            with anyio.fail_after(self.pause_seconds) if waiting else nullcontext():
+                return await content.readany()
+        except TimeoutError:
+            raise late(f"nothing of the body came for {self.pause_seconds:g} s") from None
+        except web.RequestPayloadError as error:
+            raise bad_request(f"malformed body: {error}") from None
+        except (ConnectionError, RuntimeError) as error:
+            # aiohttp says RuntimeError when the connection was gone before the read began.
+            raise ClientGoneError from error
 
     async def _give_leave(self) -> None:
         """100 Continue for whoever asked before sending a body: aiohttp's low-level server leaves that to its handler.
 
         Only now that the body is wanted: who is refused before, by a wrong token, need not send it.
         """
-        if self.request.headers.get("Expect", "").lower() == "100-continue" and not self.leave_given:
+        if (self.header("Expect") or "").lower() == "100-continue" and not self.leave_given:
             self.leave_given = True
             try:
                 await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
+import anyio
 from aiohttp import web
 
 from bulkload.sandbox import paths
@@ -22,6 +23,7 @@ from bulkload.sandbox.exchange import (
 )
 from bulkload.sandbox.faults import Fault
 from bulkload.sandbox.graphql import GraphQL
+from bulkload.sandbox.hosts import AllowedHosts
 from bulkload.sandbox.limits import RequestLimits
 from bulkload.sandbox.logins import Logins
 from bulkload.sandbox.metadata import RefusalError
@@ -38,6 +40,7 @@ DISCONNECTION_CHECK_SECONDS = 0.05
 DEFAULT_HTML_STATUS = 502
 BODY = "body:"
 NO_CONTENT = 204
+LARGE_ANSWER_BYTES = 256 * 1024
 GARBAGE = b'{"insert_models":{"ret\x00\xff'
 INSUFFICIENT_MEMORY = (
     "Internal Server Error: Insufficient memory available for model upload. Try again later or contact your Wallaroo "
@@ -83,6 +86,7 @@ def routing_table(registry: Registry) -> dict[tuple[str, str], tuple[str, Handle
         ("POST", paths.DEVICE): logins.device,
         ("POST", paths.LOGOUT): logins.log_out,
         ("GET", paths.DEVICE_PAGE): logins.device_page,
+        ("POST", paths.DEVICE_PAGE): logins.decide_device,
         ("GET", paths.USERS): logins.users,
         ("GET", paths.USER): logins.user,
         ("PUT", paths.PASSWORD): logins.reset_password,
@@ -95,8 +99,9 @@ def routing_table(registry: Registry) -> dict[tuple[str, str], tuple[str, Handle
 class Gateway:
     """Serves requests. `handle` is what aiohttp calls."""
 
-    def __init__(self, registry: Registry, limits: RequestLimits, log: RequestLog) -> None:
+    def __init__(self, registry: Registry, limits: RequestLimits, log: RequestLog, hosts: AllowedHosts) -> None:
         self._registry = registry
+        self._hosts = hosts
         self._limits = limits
         self._log = log
         self._table = routing_table(registry)
@@ -107,12 +112,17 @@ class Gateway:
         arrived_at = self._registry.clock.now()
         path, path_values = paths.known_path(request.path)
         call, handler = self._table.get((request.method, path), ("other", None))
-        wait_seconds = self._limits.admit(call, arrived_at)
-        fault = None if wait_seconds is not None else self._registry.plan.next(call)
-        exchange = Exchange(request, fault, path_values=path_values)
+        settings = self._registry.settings
+        exchange = Exchange(request, None, settings.body_seconds, settings.pause_seconds, path_values=path_values)
+        foreign = self._foreign(exchange)
+        wait_seconds = None if foreign is not None else self._limits.admit(call, arrived_at)
+        fault = None if foreign is not None or wait_seconds is not None else self._registry.plan.next(call)
+        exchange.fault = fault
         delivery, reply, fate = Delivery.ANSWER, None, "answered" if fault is None else fault.name
         try:
-            if wait_seconds is not None:
+            if foreign is not None:
+                reply = foreign
+            elif wait_seconds is not None:
                 fate, reply = "limited", limited_reply(wait_seconds)
             else:
                 delivery, reply = await self._serve(exchange, handler)
@@ -131,6 +141,19 @@ class Gateway:
             fate=fate,
         )
         return await self._deliver(exchange, delivery, reply, arrived_at)
+
+    def _foreign(self, exchange: Exchange) -> Reply | None:
+        """403 for a request that names another host, or that a page of another host has sent."""
+        named = {exchange.host}
+        if "Host" in exchange.request.headers:
+            named.add(exchange.request.host)  # another one in `GET http://host/path`
+        if (origin := exchange.header("Origin")) is not None:
+            named.add(origin.partition("://")[2])
+        for host in named:
+            if not self._hosts.allows(host):
+                reason = f"this sandbox does not answer to host {host[:200]!r}; --allow-host NAME lets it"
+                return error_reply(403, f"Forbidden: {reason}")
+        return None
 
     async def _serve(self, exchange: Exchange, handler: Handler | None) -> tuple[Delivery, Reply | None]:
         fault = exchange.fault
@@ -153,7 +176,9 @@ class Gateway:
         try:
             if request.path not in paths.WITHOUT_TOKEN:
                 now = self._registry.clock.now()
-                check_authorization(request.headers.get("Authorization"), self._registry.account, now)
+                check_authorization(exchange.header("Authorization"), self._registry.account, now)
+            if (exchange.header("Content-Encoding") or "identity").lower() != "identity":
+                raise RefusalError(415, "Unsupported Media Type: a body must not be compressed")
             return await handler(exchange)
         except TokenError as error:
             return Reply(401, str(error).encode(), "text/plain")
@@ -162,7 +187,7 @@ class Gateway:
         except (InterruptedExchangeError, ClientGoneError):
             raise
         except Exception:
-            logger.exception("the sandbox failed at %s", request.path)
+            logger.exception("the sandbox failed at %r", request.path)
             return error_reply(500, "Internal Server Error: the sandbox failed, see its output")
 
     async def _deliver(
@@ -185,7 +210,11 @@ class Gateway:
                 **reply.headers,
             },
         )
-        return await send_half(request, response) if delivery is Delivery.HALF else response
+        if delivery is Delivery.HALF:
+            return await send_half(request, response)
+        if len(reply.body) > LARGE_ANSWER_BYTES:
+            return await send_slowly(request, response, self._registry.settings.pause_seconds)
+        return response
 
     async def _stall(self, exchange: Exchange) -> None:
         fault = exchange.fault
@@ -257,12 +286,30 @@ def gateway_page(fault: Fault) -> Reply:
     return Reply(status, page.encode(), "text/html")
 
 
+async def begin(request: web.BaseRequest, response: web.Response) -> tuple[web.StreamResponse, bytes]:
+    """Send the head of an answer, which promises the whole body; give what to send it by, and the body."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    return stream, body
+
+
+async def send_slowly(request: web.BaseRequest, response: web.Response, pause_seconds: float) -> web.StreamResponse:
+    """Send a large answer piece by piece; who takes nothing of it for so long is not waited for."""
+    stream, body = await begin(request, response)
+    try:
+        for start in range(0, len(body), LARGE_ANSWER_BYTES):
+            with anyio.fail_after(pause_seconds):
+                await stream.write(body[start : start + LARGE_ANSWER_BYTES])
+    except TimeoutError:
+        drop(request, reset=True)
+    return stream
+
+
 async def send_half(request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
     """Send the head, which promises the whole body, and half of that body; then close the connection."""
-    body = response.body if isinstance(response.body, bytes) else b""
-    partial = web.StreamResponse(status=response.status, headers=response.headers)
-    partial.content_length = len(body)
-    await partial.prepare(request)
+    partial, body = await begin(request, response)
     await partial.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()  # not abort: what was written still leaves

@@ -4,9 +4,12 @@ Needs graphql-core, the extra `bulkload[graphql]`: the SDK asks for the whole sc
 so there is nothing to recognise them by but a parser. Without it the answer says so, in GraphQL's own form.
 """
 
+from asyncio import wrap_future
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import lru_cache, partial
 from operator import itemgetter
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -14,6 +17,7 @@ import msgspec
 from bulkload.sandbox import queries
 from bulkload.sandbox.answers import timestamp, version_answer
 from bulkload.sandbox.exchange import Exchange, Reply, json_reply
+from bulkload.sandbox.graphql_bounds import Budget, ExceededError, TooMuchError, parse_bounded
 from bulkload.sandbox.records import Version
 from bulkload.sandbox.registry import Registry
 
@@ -132,17 +136,34 @@ class GraphQL:
         """POST /v1/graphql: 200 also with errors, as the real one does."""
         question = await exchange.json(Question)
         try:
-            from graphql import graphql_sync
+            import graphql  # noqa: F401
         except ImportError:
             return json_reply({"errors": [{"message": NOT_INSTALLED}]})
-        result = graphql_sync(
-            _schema(),
-            question.query,
-            root_value=Rows(self._registry).query_root(),
-            variable_values=question.variables,
-            operation_name=question.operation_name,
-        )
-        return json_reply(result.formatted)
+        # In a thread, so that polls go on meanwhile.
+        return json_reply(await wrap_future(self._registry.executor.submit(self._answer, question)))
+
+    def _answer(self, question: Question) -> dict[str, Any]:
+        from graphql import GraphQLError, MiddlewareManager, execute_sync, validate
+
+        budget = Budget()
+        try:
+            document = parse_bounded(question.query)
+            if errors := validate(_schema(), document):
+                return {"errors": [error.formatted for error in errors]}
+            with closing(queries.connect(self._registry.store.data)) as connection:
+                result = execute_sync(
+                    _schema(),
+                    document,
+                    root_value=Rows(self._registry, connection, budget).query_root(),
+                    variable_values=question.variables,
+                    operation_name=question.operation_name,
+                    middleware=MiddlewareManager(budget),
+                )
+        except GraphQLError as error:
+            return {"errors": [error.formatted]}
+        except (TooMuchError, ExceededError) as error:
+            return {"errors": [{"message": str(error)}]}
+        return dict(result.formatted)
 
 
 @lru_cache(maxsize=1)
@@ -155,9 +176,10 @@ def _schema() -> Any:
 class Rows:
     """The registry as one answer sees it: rows that lead to other rows when these are asked for."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, connection: Connection, budget: Budget) -> None:
         self._registry = registry
-        self._connection = registry.store.connection
+        self._connection = connection
+        self._budget = budget
         self._now = registry.clock.now()
 
     def query_root(self) -> Row:
@@ -165,13 +187,13 @@ class Rows:
         connection = self._connection
 
         def versions(_: Any, where: Condition = None) -> list[Row]:
-            return _chosen(map(self._version, queries.all_versions(connection)), where)
+            return self._chosen(map(self._version, queries.all_versions(connection)), where)
 
         def workspaces(_: Any, where: Condition = None) -> list[Row]:
-            return _chosen(map(self._workspace, queries.find_workspaces(connection)), where)
+            return self._chosen(map(self._workspace, queries.find_workspaces(connection)), where)
 
         def default_workspaces(_: Any, where: Condition = None) -> list[Row]:
-            return _chosen(self._default_workspaces(), where)
+            return self._chosen(self._default_workspaces(), where)
 
         return {
             "model": versions,
@@ -208,6 +230,7 @@ class Rows:
         models = [self._model(model) for model in queries.find_models(self._connection, workspace_id)]
         for order in reversed(order_by or []):
             for field, direction in order.items():
+                self._budget.spend()
                 models.sort(key=itemgetter(field), reverse=direction == "desc")
         return models
 
@@ -256,26 +279,26 @@ class Rows:
 
     def _config_by_pk(self, config_id: int) -> Row | None:
         for version in queries.all_versions(self._connection):
+            self._budget.spend()
             if version.config_id == config_id:
                 return self._config(version, version_answer(version, self._now)["config"])
         return None
 
+    def _chosen(self, rows: Iterable[Row], where: Condition) -> list[Row]:
+        return [row for row in rows if self._fits(row, where or {})]
+
+    def _fits(self, row: Row, where: dict[str, Any]) -> bool:
+        self._budget.spend()
+        for field, wanted in where.items():
+            if field == "_and":
+                if not all(self._fits(row, condition) for condition in wanted):
+                    return False
+                continue
+            value = row[field](None) if callable(row[field]) else row[field]
+            if not (self._fits(value, wanted) if isinstance(value, dict) else value == wanted.get("_eq", value)):
+                return False
+        return True
+
 
 def _mapped(shown: Callable[[Any], Row], record: Any) -> Row | None:
     return None if record is None else shown(record)
-
-
-def _chosen(rows: Iterable[Row], where: Condition) -> list[Row]:
-    return [row for row in rows if _fits(row, where or {})]
-
-
-def _fits(row: Row, where: dict[str, Any]) -> bool:
-    for field, wanted in where.items():
-        if field == "_and":
-            if not all(_fits(row, condition) for condition in wanted):
-                return False
-            continue
-        value = row[field](None) if callable(row[field]) else row[field]
-        if not (_fits(value, wanted) if isinstance(value, dict) else value == wanted.get("_eq", value)):
-            return False
-    return True

@@ -1,6 +1,9 @@
 """A file that is arriving: hashed and written while it comes, one batch ahead, off the event loop."""
 
+import errno
 import hashlib
+import os
+import shutil
 from asyncio import wrap_future
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for_futures
@@ -13,8 +16,17 @@ import anyio.to_thread
 from bulkload.sandbox.records import StoredFile
 
 BATCH_BYTES = 2 * 1024 * 1024
+# Left to others on the disk: so much, or so much of it.
+RESERVED_BYTES = 256 * 1024 * 1024
+RESERVED_SHARE = 0.02
 SMALL_BYTES = 64 * 1024  # so little is hashed and written at once, without the way to a thread and back
 Piece = bytes | memoryview
+
+
+def free_bytes(folder: Path) -> int:
+    """What a sandbox may still write on the disk of that folder: a body without an end must not fill it."""
+    usage = shutil.disk_usage(folder)
+    return usage.free - min(RESERVED_BYTES, int(usage.total * RESERVED_SHARE))
 
 
 class IncomingFile:
@@ -50,6 +62,8 @@ class IncomingFile:
         self._size += len(piece)
         if self._batch_bytes >= BATCH_BYTES:
             await self._settle()
+            if free_bytes(self._path.parent) < self._batch_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             self._working = self._executor.submit(self._work, self._take_batch())
 
     async def finish(self) -> StoredFile:

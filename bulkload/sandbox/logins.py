@@ -7,18 +7,20 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from bulkload.core.bounds import LARGEST_FORM_BYTES
 from bulkload.sandbox import paths, queries
 from bulkload.sandbox.answers import user_answer
+from bulkload.sandbox.decoding import Text
 from bulkload.sandbox.exchange import Exchange, Reply, json_reply
 from bulkload.sandbox.keycloak import GrantError
+from bulkload.sandbox.pages import page
 from bulkload.sandbox.registry import Registry
 
 Asked = Callable[[dict[str, str], str | None, str], dict[str, Any] | None]
-CODE_FORM = '<form><label>Code <input name="user_code" autofocus required></label> <button>Approve</button></form>'
 
 
 class NewPassword(msgspec.Struct, frozen=True):
-    value: str
+    value: Text
 
 
 class Logins:
@@ -45,20 +47,20 @@ class Logins:
         return await _ask(exchange, lambda form, basic, _: keycloak.end_session(form, basic, now=now))
 
     async def device_page(self, exchange: Exchange) -> Reply:
-        """GET device?user_code=...: approves that device; with `deny=1` it denies. Without a code it asks for one.
+        """GET device: the page that asks for a code and the password; `user_code` fills in the code."""
+        return _device_form(exchange.request.query.get("user_code", ""))
 
-        The real page wants the person's password before it asks; here whoever has the code has been shown it.
-        """
-        query = exchange.request.query
-        code = query.get("user_code", "")
-        if not code:
-            return _page(200, "Device login", CODE_FORM)
-        approved = query.get("deny") is None
-        if not self._registry.keycloak.decide_device(code, self._registry.clock.now(), approved=approved):
-            return _page(400, "Invalid code", f"<p>{escape(code)} is no code, or no longer.</p>{CODE_FORM}")
-        return _page(
-            200, "Device login successful" if approved else "Device login denied", "<p>You can close this.</p>"
-        )
+    async def decide_device(self, exchange: Exchange) -> Reply:
+        """POST device: the decision about `user_code`, with the account's password; `deny` says no."""
+        form = await _form(exchange)
+        code, keycloak = form.get("user_code", ""), self._registry.keycloak
+        if not keycloak.is_password(form.get("password", "")):
+            return _device_form(code, "Wrong password: it is in the lines that `bulkload sandbox` printed.", 401)
+        approved = "deny" not in form
+        if not keycloak.decide_device(code, self._registry.clock.now(), approved=approved):
+            return _device_form("", f"{code} is no code, or no longer.", 400)
+        title = f"Device login {'successful' if approved else 'denied'}"
+        return page(title, f"<h1>{title}</h1><p>You can close this.</p>")
 
     async def users(self, exchange: Exchange) -> Reply:
         """GET users of the admin API, of one `email` where given."""
@@ -84,16 +86,27 @@ class Logins:
 
 
 async def _ask(exchange: Exchange, ask: Asked) -> Reply:
-    request = exchange.request
-    form = dict(parse_qsl((await exchange.body()).decode("utf-8", "replace"), keep_blank_values=True))
-    issuer = f"{request.scheme}://{request.host}{paths.REALM}"
+    form = await _form(exchange)
+    issuer = f"{exchange.request.scheme}://{exchange.host}{paths.REALM}"
     try:
-        answer = ask(form, request.headers.get("Authorization"), issuer)
+        answer = ask(form, exchange.header("Authorization"), issuer)
     except GrantError as error:
         return json_reply({"error": error.error, "error_description": error.description}, error.status)
     return Reply(204, b"") if answer is None else json_reply(answer)
 
 
-def _page(status: int, title: str, body: str) -> Reply:
-    page = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{body}\n"
-    return Reply(status, page.encode(), "text/html")
+async def _form(exchange: Exchange) -> dict[str, str]:
+    body = await exchange.body(LARGEST_FORM_BYTES)
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _device_form(code: str, reason: str = "", status: int = 200) -> Reply:
+    lines = (
+        "<h1>Device login</h1>",
+        f"<p>{escape(reason)}</p>" if reason else "",
+        "<p>Whoever asked for this code will act as the account of this sandbox.</p><form method=post>",
+        f'<p><label>Code <input name=user_code required value="{escape(code)}"></label>',
+        "<p><label>Password <input name=password type=password required autofocus></label>",
+        "<p><button>Approve</button> <button name=deny value=1>Deny</button></form>",
+    )
+    return page("Device login", "".join(lines), status=status)

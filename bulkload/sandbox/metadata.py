@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from bulkload.sandbox.decoding import Id, MalformedError, decode
+
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 VISIBILITIES = ("public", "private")
 ARCHITECTURES = ("x86", "arm", "power10")
@@ -67,7 +69,7 @@ class UploadRequest(msgspec.Struct, frozen=True):
 
     name: str
     visibility: str
-    workspace_id: int
+    workspace_id: Id
     conversion: Conversion
     input_schema: str | None = None
     output_schema: str | None = None
@@ -91,17 +93,14 @@ class UploadMetadata:
     file_name: str
 
 
-DECODER = msgspec.json.Decoder(UploadRequest)
-
-
 def read_metadata(text: bytes, file_name: str, *, schemas_needed: bool) -> UploadMetadata:
     """Check the metadata of an upload. Raises RefusalError (400) with the first thing that is wrong with it.
 
     Schemas are not decoded here, see `check_schema`: that needs pyarrow, whose import takes long.
     """
     try:
-        request = DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        request = decode(text, UploadRequest)
+    except MalformedError as error:
         raise bad_request(f"malformed metadata: {error}") from None
     _check_values(request)
     framework = request.conversion.framework

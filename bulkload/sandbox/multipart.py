@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote
 
-MAX_HEADER_BYTES = 64 * 1024
-PARAMETER_PATTERN = re.compile(r';\s*([\w!#$%&\'*+.^`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))')
+from bulkload.core.bounds import LARGEST_FORM_WASTE_BYTES, LARGEST_PART_HEAD_BYTES
+
+# One parameter where it stands. It is never searched for: an open quote would be tried again from each of its places.
+PARAMETER_PATTERN = re.compile(r';\s*+([\w!#$%&\'*+.^`|~-]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^;"\s]*+))\s*+')
+# RFC 2046, but for its length: clients of old exceed 70.
+BOUNDARY_PATTERN = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
 
 
 class MultipartError(ValueError):
@@ -53,10 +57,11 @@ class MultipartParser:
     """Feed it the body in pieces of any size; ask `complete` at the end."""
 
     def __init__(self, boundary: str) -> None:
-        self._delimiter = b"\r\n--" + boundary.encode("latin-1")
+        self._delimiter = b"\r\n--" + boundary.encode()
         self._state = _State.PREAMBLE
         # The first delimiter may stand at the very start, without the line break that belongs to it.
         self._held = b"\r\n"
+        self._waste_bytes = 0
 
     @property
     def complete(self) -> bool:
@@ -79,12 +84,21 @@ class MultipartParser:
             if after < 0:
                 break
             position = after
+        if self._state is _State.END:
+            self._waste(len(buffer) - position)
         return events
+
+    def _waste(self, size: int) -> None:
+        self._waste_bytes += size
+        if self._waste_bytes > LARGEST_FORM_WASTE_BYTES:
+            raise MultipartError("too much stands outside its boundaries")
 
     def _body(self, buffer: bytes, position: int, events: list[Event]) -> int:
         found = buffer.find(self._delimiter, position)
         end = found if found >= 0 else _start_of_partial(buffer, position, self._delimiter)
-        if self._state is _State.BODY and end > position:
+        if self._state is _State.PREAMBLE:
+            self._waste(end - position)
+        elif end > position:
             whole = position == 0 and end == len(buffer)
             events.append(PartData(buffer if whole else memoryview(buffer)[position:end]))
         if found < 0:
@@ -113,10 +127,12 @@ class MultipartParser:
     def _headers(self, buffer: bytes, position: int, events: list[Event]) -> int:
         end = buffer.find(b"\r\n\r\n", position)
         if end < 0:
-            if len(buffer) - position > MAX_HEADER_BYTES:
+            if len(buffer) - position > LARGEST_PART_HEAD_BYTES:
                 raise MultipartError("the headers of a part are too long")
             self._held = buffer[position:]
             return -1
+        if end - position > LARGEST_PART_HEAD_BYTES:
+            raise MultipartError("the headers of a part are too long")
         events.append(parse_part_headers(buffer[position:end]))
         self._state = _State.BODY
         return end + 4
@@ -128,10 +144,7 @@ def parse_part_headers(block: bytes) -> PartBegin:
         header, _, value = line.partition(":")
         if header.strip().lower() != "content-disposition":
             continue
-        parameters = {
-            name.lower(): re.sub(r'\\(["\\])', r"\1", quoted) if quoted else bare
-            for name, quoted, bare in PARAMETER_PATTERN.findall(value)
-        }
+        parameters = _parameters(value)
         if "name" in parameters:
             file_name = parameters.get("filename")
             if file_name is None and "filename*" in parameters:  # RFC 5987: charset'language'percent-encoded
@@ -143,12 +156,21 @@ def parse_part_headers(block: bytes) -> PartBegin:
 def boundary_of(content_type: str) -> str:
     """The boundary in a Content-Type header. Raises MultipartError when it is no multipart/form-data."""
     kind, _, _ = content_type.partition(";")
-    parameters: dict[str, str] = {
-        name.lower(): quoted or bare for name, quoted, bare in PARAMETER_PATTERN.findall(content_type)
-    }
-    if kind.strip().lower() != "multipart/form-data" or not parameters.get("boundary"):
+    boundary = _parameters(content_type).get("boundary", "")
+    if kind.strip().lower() != "multipart/form-data" or BOUNDARY_PATTERN.fullmatch(boundary) is None:
         raise MultipartError("Content-Type must be multipart/form-data with a boundary")
-    return parameters["boundary"]
+    return boundary
+
+
+def _parameters(value: str) -> dict[str, str]:
+    """The parameters of a header's value, names in small letters; up to the first thing that is none."""
+    found: dict[str, str] = {}
+    position = value.find(";")
+    while position >= 0 and (match := PARAMETER_PATTERN.match(value, position)) is not None:
+        name, quoted, bare = match.groups()
+        found[name.lower()] = re.sub(r'\\(["\\])', r"\1", quoted) if quoted else bare or ""
+        position = match.end()
+    return found
 
 
 def _start_of_partial(buffer: bytes, position: int, delimiter: bytes) -> int:

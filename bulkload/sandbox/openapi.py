@@ -41,11 +41,14 @@ def _call(path: str, summary: str, asked: Any, answered: Any, *also: int, status
     return Endpoint("POST", f"{paths.API}/{path}", summary, asked, answered, status, (*refusals, (401, TEXT)))
 
 
+def _fields(*names: str) -> dict[str, Any]:
+    return {FORM: {"schema": {"type": "object", "properties": {name: {"type": "string"} for name in names}}}}
+
+
 def _form(path: str, summary: str, fields: tuple[str, ...], answered: Any, status: int = 200) -> Endpoint:
     """A POST of Keycloak's."""
-    form = {FORM: {"schema": {"type": "object", "properties": {name: {"type": "string"} for name in fields}}}}
     refusals = ((400, shapes.KeycloakError), (401, shapes.KeycloakError))
-    return Endpoint("POST", path, summary, form, answered, status, refusals)
+    return Endpoint("POST", path, summary, _fields(*fields), answered, status, refusals)
 
 
 UPLOAD = {
@@ -111,7 +114,15 @@ ENDPOINTS = (
     ),
     _form(paths.DEVICE, "Keycloak: a code for a device login", (*CREDENTIALS, "scope"), shapes.DeviceAnswer),
     _form(paths.LOGOUT, "Keycloak: end a session", (*CREDENTIALS, "refresh_token"), None, 204),
-    Endpoint("GET", paths.DEVICE_PAGE, "Keycloak: approve a device's code", None, HTML, also=((400, HTML),)),
+    Endpoint("GET", paths.DEVICE_PAGE, "Keycloak: the page for a device's code", None, HTML),
+    Endpoint(
+        "POST",
+        paths.DEVICE_PAGE,
+        "Keycloak: approve or deny a device's code",
+        _fields("user_code", "password", "deny"),
+        HTML,
+        also=((400, HTML), (401, HTML)),
+    ),
     Endpoint("GET", paths.USERS, "Keycloak: users", None, list[shapes.User], also=((401, TEXT),)),
     Endpoint(
         "GET",
@@ -133,7 +144,7 @@ ENDPOINTS = (
 )
 QUERIES = {
     f"{paths.API}/models/upload_stream": ("name", "filename", "visibility", "workspace_id"),
-    paths.DEVICE_PAGE: ("user_code", "deny"),
+    paths.DEVICE_PAGE: ("user_code",),
     paths.USERS: ("email",),
 }
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-TAIL_BYTES = 4096
+from bulkload.core.bounds import LONGEST_LOGGED_CHARACTERS
+
+# Of the end of a log: longer than any line, each of whose characters may become ten bytes.
+TAIL_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,22 @@ class RequestLog:
     ) -> None:
         """Append one record; `size` is the bytes of its body that arrived."""
         self._seq += 1
-        record = LogRecord(self._seq, round(t, 6), method, path, status, size, version_id, fate)
+        record = LogRecord(self._seq, round(t, 6), _safe(method), _safe(path), status, size, version_id, fate)
         os.write(self._descriptor, self._encoder.encode(record) + b"\n")
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def _safe(text: str) -> str:
+    """What a client has sent, so that no terminal obeys it when the log is looked at, and a line stays one."""
+    short = text if len(text) <= LONGEST_LOGGED_CHARACTERS else f"{text[:LONGEST_LOGGED_CHARACTERS]}..."
+    if short.isascii() and short.isprintable():
+        return short
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in short
+    )
 
 
 def read_request_log(path: Path) -> list[LogRecord]:

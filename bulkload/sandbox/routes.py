@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bulkload.sandbox import answers, queries
+from bulkload.sandbox.decoding import Id
 from bulkload.sandbox.exchange import Exchange, Reply, json_reply
 from bulkload.sandbox.metadata import RefusalError
 from bulkload.sandbox.records import Traits, Version, is_listed, shown_status
@@ -15,23 +16,23 @@ from bulkload.sandbox.registry import Registry
 
 
 class VersionQuery(msgspec.Struct, frozen=True):
-    model_version_id: int
-    lines: int | None = None
+    model_version_id: Id
+    lines: Id | None = None
 
 
 class ListQuery(msgspec.Struct, frozen=True):
-    workspace_id: int | None = None
+    workspace_id: Id | None = None
     workspace_name: str | None = None
 
 
 class ListVersionsQuery(msgspec.Struct, frozen=True):
     model_id: str | None = None  # the NAME
-    models_pk_id: int | None = None
+    models_pk_id: Id | None = None
 
 
 class NamedModelQuery(msgspec.Struct, frozen=True):
     model_id: str  # the NAME
-    workspace_id: int
+    workspace_id: Id
     confirm_delete: bool | None = None
 
 
@@ -41,15 +42,15 @@ class DeleteVersionsQuery(msgspec.Struct, frozen=True):
 
 
 class ConfigQuery(msgspec.Struct, frozen=True):
-    model_id: int  # the VERSION id (trap 5)
+    model_id: Id  # the VERSION id (trap 5)
 
 
 class ModelQuery(msgspec.Struct, frozen=True):
-    id: int  # the model pk
+    id: Id  # the model pk
 
 
 class NewConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    model_version_id: int
+    model_version_id: Id
     tensor_fields: list[str] | None = None
     filter_threshold: float | None = None
     input_schema: str | None = None
@@ -70,8 +71,9 @@ class Routes:
         """GET /v1/api/config, without a token. `sandbox_id` is the sandbox's own addition: a registry's identity."""
         return json_reply({"default_arch": "x86", "sandbox_id": self._registry.account.sandbox_id})
 
-    async def features(self, _: Exchange) -> Reply:
+    async def features(self, exchange: Exchange) -> Reply:
         """POST features/list."""
+        await exchange.json(dict[str, Any])
         return json_reply({"features": {}, "name": "bulkload sandbox", "is_auth_enabled": True})
 
     async def version(self, exchange: Exchange) -> Reply:

@@ -1,5 +1,6 @@
 """The sandbox: a registry of one's own, on the loopback address, for as long as a block of code."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,8 +10,10 @@ import anyio
 from aiohttp import web
 
 from bulkload.sandbox.accounts import Account, open_account
+from bulkload.sandbox.connection import Server
 from bulkload.sandbox.faults import FaultPlan
 from bulkload.sandbox.gateway import Gateway
+from bulkload.sandbox.hosts import AllowedHosts, is_loopback
 from bulkload.sandbox.limits import RequestLimits
 from bulkload.sandbox.queries import find_users, find_workspaces, stored_versions
 from bulkload.sandbox.records import StoredVersion
@@ -122,8 +125,14 @@ class Sandbox:
         )
         self._registry = registry
         self.workspace_id = self._default_workspace(registry)
-        gateway = Gateway(registry, RequestLimits(settings.parsed_limits()), log)
-        server = web.Server(gateway.handle, access_log=None, read_bufsize=READ_BUFFER_BYTES)
+        gateway = Gateway(registry, RequestLimits(settings.parsed_limits()), log, self._allowed_hosts())
+        server = Server(
+            gateway.handle,
+            access_log=None,
+            read_bufsize=READ_BUFFER_BYTES,
+            auto_decompress=False,
+            keepalive_timeout=settings.head_seconds,
+        )
         runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(self._stop, runner, registry)
@@ -135,6 +144,11 @@ class Sandbox:
         registry.stopping.set()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+    def _allowed_hosts(self) -> AllowedHosts:
+        settings = self.settings
+        own_names = () if is_loopback(settings.host) else (socket.gethostname(),)
+        return AllowedHosts(settings.host, (*settings.allowed_hosts, *own_names))
 
     def _default_workspace(self, registry: Registry) -> int:
         account, now = registry.account, registry.clock.now()

@@ -4,7 +4,9 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bulkload.core.bounds import REQUEST_BODY_SECONDS, REQUEST_HEAD_SECONDS, REQUEST_PAUSE_SECONDS
 from bulkload.sandbox.faults import FaultSpec, parse_fault
+from bulkload.sandbox.hosts import check_name
 from bulkload.sandbox.keycloak import Lives
 from bulkload.sandbox.limits import Limit, parse_limit
 
@@ -16,11 +18,15 @@ class SandboxSettings:
     """How a sandbox behaves. Raises ValueError with one clear message when a value cannot be.
 
     `data`: folder of everything it keeps, created when missing. `host`: the IP address that it listens on; where that
-    is none of the loopback, whoever reaches it needs the token, and others can read along. `port`: 0 takes any free
-    one. `time_scale`: factor on all conversion times; 0 makes every version terminal at once. `converters`: conversions
-    at a time. `limits`: specs such as `upload=20/s`. `faults`: specs such as `upload:lost-answer%20`. `seed`: of the
-    faults' chances. `request_log`: None is `requests.jsonl` in the data folder. Lifetimes and the other fields of
-    `Lives` concern what Keycloak's endpoints give out; the account's own token never expires.
+    is none of the loopback, whoever reaches it needs the token, and others can read along. `allowed_hosts`: names that
+    requests may call it by, besides addresses and `localhost`. `port`: 0 takes any free one. `time_scale`: factor on
+    all conversion times; 0 makes every version terminal at once. `converters`: conversions at a time. `limits`: specs
+    such as `upload=20/s`. `faults`: specs such as `upload:lost-answer%20`. `seed`: of the faults' chances.
+    `request_log`: None is `requests.jsonl` in the data folder. Lifetimes and the other fields of `Lives` concern what
+    Keycloak's endpoints give out; the account's own token never expires.
+
+    How long a slow client is waited for: `head_seconds` for a request's head, on a new or idle connection;
+    `body_seconds` for a body that is no upload's; `pause_seconds` while an upload, or the taking of an answer, rests.
 
     What nobody saw of the real registry, or saw differ (fact sheet section 7, traps 10 and 21):
     `stuck_native_via_convert` leaves onnx and tensorflow sent to upload_and_convert in `attempting_load_container` for
@@ -31,6 +37,7 @@ class SandboxSettings:
 
     data: Path
     host: str = HOST
+    allowed_hosts: tuple[str, ...] = ()
     port: int = 0
     time_scale: float = 1.0
     converters: int = 2
@@ -48,6 +55,9 @@ class SandboxSettings:
     unknown_version_status: int = 404
     duplicate_workspace_status: int = 500
     strict: bool = True
+    head_seconds: float = REQUEST_HEAD_SECONDS
+    body_seconds: float = REQUEST_BODY_SECONDS
+    pause_seconds: float = REQUEST_PAUSE_SECONDS
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -60,6 +70,8 @@ class SandboxSettings:
             ipaddress.ip_address(self.host)
         except ValueError:
             raise ValueError(f"host {self.host!r}: expected an IP address such as {HOST} or 0.0.0.0") from None
+        for name in self.allowed_hosts:
+            check_name(name)
         for name, seconds in (
             ("token lifetime", self.token_seconds),
             ("refresh token lifetime", self.refresh_token_seconds),

@@ -1,7 +1,6 @@
 """The upload endpoints: a body that streams to the disk, checks, one insert, one id."""
 
 import errno
-import shutil
 from asyncio import wrap_future
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import anyio.lowlevel
+import msgspec
 
+from bulkload.core.bounds import LARGEST_FORM_WASTE_BYTES, LARGEST_METADATA_BYTES, MOST_FORM_PARTS
 from bulkload.sandbox.answers import insert_answer
 from bulkload.sandbox.content import Verdict, inspect
 from bulkload.sandbox.conversion import (
@@ -22,8 +23,9 @@ from bulkload.sandbox.conversion import (
     phases_of,
     schedule,
 )
+from bulkload.sandbox.decoding import Id
 from bulkload.sandbox.exchange import Delivery, Exchange, InterruptedExchangeError, Reply, json_reply
-from bulkload.sandbox.incoming import IncomingFile
+from bulkload.sandbox.incoming import IncomingFile, free_bytes
 from bulkload.sandbox.metadata import (
     NAME_PATTERN,
     VISIBILITIES,
@@ -37,7 +39,6 @@ from bulkload.sandbox.queries import find_workspace, newest_version_id
 from bulkload.sandbox.records import NewVersion, StoredFile
 from bulkload.sandbox.registry import Registry
 
-MAX_METADATA_BYTES = 16 * 1024 * 1024
 MAX_FILE_NAME_CHARACTERS = 4096  # as long as paths can be: clients do send them
 NO_ROOM_LEFT = "Insufficient Storage: no space left for the model"
 SLOW_SECONDS = 1.0
@@ -89,14 +90,14 @@ class Uploads:
             metadata = UploadMetadata(
                 name=query["name"],
                 visibility=visibility,
-                workspace_id=int(query["workspace_id"]),
+                workspace_id=msgspec.convert(query["workspace_id"], Id, strict=False),
                 framework="onnx",
                 conversion=b'{"requirements":[],"framework":"onnx","framework_config":null}',
                 input_schema=None,
                 output_schema=None,
                 file_name=query["filename"],
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, msgspec.ValidationError) as error:
             raise bad_request(f"missing or malformed query parameter: {error}") from None
         if NAME_PATTERN.fullmatch(metadata.name) is None:
             raise bad_request(f"invalid model name {metadata.name!r}")
@@ -146,8 +147,7 @@ class Uploads:
 
     def _check_room(self, exchange: Exchange) -> None:
         # Said at once: a body that cannot be kept need not be sent to its end.
-        length = exchange.request.content_length
-        if length is not None and length > shutil.disk_usage(self._registry.store.data).free:
+        if free_bytes(self._registry.store.data) < (exchange.request.content_length or 0):
             raise RefusalError(507, NO_ROOM_LEFT)
 
     def _check_workspace(self, metadata: UploadMetadata) -> None:
@@ -233,6 +233,7 @@ class FormReader:
         self._metadata = bytearray()
         self._file_name: str | None = None
         self._seen: list[str] = []
+        self._waste_bytes = 0
 
     async def feed(self, piece: bytes) -> None:
         """Take the next piece. Raises MultipartError."""
@@ -244,8 +245,12 @@ class FormReader:
                     await self._incoming.write(event.data)
             elif isinstance(event, PartData) and self._seen[-1] == "metadata":
                 self._metadata += event.data
-                if len(self._metadata) > MAX_METADATA_BYTES:
-                    raise MultipartError("the metadata is too large")
+                if len(self._metadata) > LARGEST_METADATA_BYTES:
+                    raise MultipartError(f"the metadata has more than {LARGEST_METADATA_BYTES:,} bytes")
+            elif isinstance(event, PartData):
+                self._waste_bytes += len(event.data)
+                if self._waste_bytes > LARGEST_FORM_WASTE_BYTES:
+                    raise MultipartError(f"part {self._seen[-1][:40]!r} is none of an upload's, and too large")
 
     def finish(self) -> UploadMetadata:
         """The checked metadata, when the form is complete. Raises MultipartError, and RefusalError."""
@@ -271,6 +276,8 @@ class FormReader:
     def _begin(self, part: PartBegin) -> None:
         if part.name in self._seen:
             raise MultipartError(f"part {part.name!r} was sent twice")
+        if len(self._seen) == MOST_FORM_PARTS:
+            raise MultipartError(f"it has more than {MOST_FORM_PARTS} parts")
         self._seen.append(part.name)
         if part.name == "file":
             self._file_name = part.file_name
@@ -287,7 +294,7 @@ def check_file_name(file_name: str) -> None:
 async def receive_form(exchange: Exchange, incoming: IncomingFile, check: Check) -> UploadMetadata:
     """Receive an upload's body. Raises RefusalError (400) for one that is malformed, and what `pieces` raises."""
     try:
-        reader = FormReader(exchange.request.headers.get("Content-Type", ""), incoming, check)
+        reader = FormReader(exchange.header("Content-Type") or "", incoming, check)
         async for piece in exchange.pieces():
             await reader.feed(piece)
         return reader.finish()

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bulkload.sandbox import answers, queries
+from bulkload.sandbox.decoding import Id, Text
 from bulkload.sandbox.exchange import Exchange, Reply, error_reply, json_reply
 from bulkload.sandbox.metadata import bad_request
 from bulkload.sandbox.registry import Registry
@@ -15,23 +16,23 @@ from bulkload.sandbox.store import COLLABORATOR, OWNER
 
 
 class WorkspacesQuery(msgspec.Struct, frozen=True):
-    user_id: str | None = None
+    user_id: Text | None = None
 
 
 class NewWorkspace(msgspec.Struct, frozen=True):
-    workspace_name: str
+    workspace_name: Text
 
 
 class WorkspaceQuery(msgspec.Struct, frozen=True):
-    workspace_id: int
+    workspace_id: Id
 
 
 class WorkspaceUser(msgspec.Struct, frozen=True):
-    workspace_id: int
-    email: str | None = None
-    user_id: str | None = None
-    user_type: str | None = None
-    url: str | None = None
+    workspace_id: Id
+    email: Text | None = None
+    user_id: Text | None = None
+    user_type: Text | None = None
+    url: Text | None = None
 
 
 class UsersQuery(msgspec.Struct, frozen=True):
@@ -39,9 +40,9 @@ class UsersQuery(msgspec.Struct, frozen=True):
 
 
 class Invitation(msgspec.Struct, frozen=True):
-    email: str
+    email: Text
     roles: list[str] | None = None
-    password: str | None = None
+    password: Text | None = None
     require_reset: bool | None = None
 
 

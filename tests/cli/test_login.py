@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,16 +37,18 @@ def logging_in(folder: Path, endpoint: str) -> Iterator[tuple["subprocess.Popen[
             child.terminate()
 
 
-def visit(address: str) -> None:
-    """What a person's browser does."""
-    with urllib.request.urlopen(address) as page:
-        page.read()
+def decide(address: str, password: str, **fields: str) -> None:
+    """What a person does on the page at that address."""
+    page = urllib.parse.urlsplit(address)
+    form = dict(urllib.parse.parse_qsl(page.query)) | fields | {"password": password}
+    with urllib.request.urlopen(address, urllib.parse.urlencode(form).encode()) as answer:
+        answer.read()
 
 
-def log_in(folder: Path, endpoint: str) -> str:
+def log_in(folder: Path, sandbox: Any) -> str:
     """Log in, confirmed at once; what the command says."""
-    with logging_in(folder, endpoint) as (child, address):
-        visit(address)
+    with logging_in(folder, sandbox.endpoint) as (child, address):
+        decide(address, sandbox.password)
         output, words = child.communicate(timeout=30)
     assert child.returncode == 0, words
     assert output == ""
@@ -65,7 +68,7 @@ def sandbox(start_sandbox: Any) -> Any:
 def test_log_in_publish_and_log_out(sandbox, bulkload, write_manifest, tmp_path):
     """One login serves the commands that follow without a request for a token, until it is forgotten."""
     environment = {"BULKLOAD_ENDPOINT": sandbox.endpoint}
-    assert log_in(tmp_path, sandbox.endpoint) == f"logged in to {sandbox.endpoint} as {USER}\n"
+    assert log_in(tmp_path, sandbox) == f"logged in to {sandbox.endpoint} as {USER}\n"
     store = tmp_path / "state" / "bulkload" / "logins.json"
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     asked = requests_for_tokens(sandbox.data)
@@ -92,7 +95,7 @@ def test_log_in_publish_and_log_out(sandbox, bulkload, write_manifest, tmp_path)
 def test_a_login_that_is_denied_is_exit_5(sandbox, tmp_path):
     """Nothing is stored."""
     with logging_in(tmp_path, sandbox.endpoint) as (child, address):
-        visit(f"{address}&deny=1")
+        decide(address, sandbox.password, deny="1")
         words = child.communicate(timeout=30)[1]
     assert child.returncode == 5
     assert "refused in the browser; run `bulkload login` again" in words
@@ -110,7 +113,7 @@ def test_a_registry_without_device_login_says_what_else_there_is(sandbox, bulklo
 def test_a_session_that_keycloak_cannot_end_is_forgotten_all_the_same(start_sandbox, bulkload, tmp_path):
     """And the command says so."""
     sandbox = start_sandbox()
-    log_in(tmp_path, sandbox.endpoint)
+    log_in(tmp_path, sandbox)
     sandbox.process.stdin.close()
     sandbox.process.wait(timeout=20)
     result = bulkload("logout", env={"BULKLOAD_ENDPOINT": sandbox.endpoint})

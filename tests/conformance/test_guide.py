@@ -56,6 +56,12 @@ class Curl:
         """A page, without a token."""
         return self._run(path, [])
 
+    def send(self, path: str, form: dict[str, str]) -> str:
+        """A page's form; the page that comes."""
+        return self._run(
+            path, [word for name, value in form.items() for word in ("--data-urlencode", f"{name}={value}")]
+        )
+
     def stream(self, path: str, query: dict[str, str], file: Path) -> Any:
         """The file as the body."""
         words = ["--data-binary", f"@{file}", "-H", "Content-Type: application/octet-stream"]
@@ -100,6 +106,11 @@ class Requests:
     def get(self, path: str) -> str:
         """A page, without a token."""
         text: str = self._run("GET", path).text
+        return text
+
+    def send(self, path: str, form: dict[str, str]) -> str:
+        """A page's form; the page that comes."""
+        text: str = self._run("POST", path, data=form).text
         return text
 
     def stream(self, path: str, query: dict[str, str], file: Path) -> Any:
@@ -251,11 +262,13 @@ def test_a_service_account_has_a_token(example: Any, sandbox: Sandbox) -> None:
     assert "email" not in claims
 
 
-def test_a_device_login_is_approved_in_a_browser(example: Any, relays: dict[str, Relay]) -> None:
-    """The link that is shown is opened; the next question is answered with tokens."""
+def test_a_device_login_is_approved_in_a_browser(example: Any, sandbox: Sandbox) -> None:
+    """The link that is shown is opened, the password given; the next question is answered with tokens."""
     device = example.form(f"{REALM}/auth/device", {"client_id": "sdk-client"})
     _, _, page = device["verification_uri_complete"].partition("/auth/")
-    assert "successful" in example.get(f"/auth/{page}")
+    assert device["user_code"] in example.get(f"/auth/{page}")
+    form = {"user_code": device["user_code"], "password": sandbox.password}
+    assert "successful" in example.send("/auth/realms/master/device", form)
     grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "sdk-client"}
     assert example.form(f"{REALM}/token", grant | {"device_code": device["device_code"]})["token_type"] == "Bearer"
 

@@ -305,7 +305,7 @@ async def test_half_an_answer_promises_the_whole(start: Any) -> None:
     """Content-Length of all of it, half of the bytes."""
     async with start(faults=("list:half",)) as caller:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(caller.sandbox.endpoint.rpartition(":")[2]))
-        head = f"Host: x\r\nAuthorization: Bearer {caller.sandbox.token}\r\nContent-Length: 2\r\n\r\n{{}}"
+        head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {caller.sandbox.token}\r\nContent-Length: 2\r\n\r\n{{}}"
         writer.write(f"POST /v1/api/models/list HTTP/1.1\r\n{head}".encode())
         answer = await reader.read()
         writer.close()

@@ -1,6 +1,8 @@
 """POST /v1/graphql: what the vendor's SDK reads of the database."""
 
+import asyncio
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -145,3 +147,80 @@ async def test_the_database_is_for_those_with_a_token(start: Any) -> None:
         url = f"{caller.sandbox.endpoint}/v1/graphql"
         async with caller.session.post(url, json={"query": "x"}, headers={"Authorization": "Bearer x"}) as response:
             assert response.status == 401
+
+
+def nested(levels: int) -> str:
+    """A query that goes from a model to its versions and back, so often."""
+    return "{ model " + "{ model { models " * levels + "{ id }" + " } }" * levels + " }"
+
+
+TWICE = "model { models { ...f%d } }"
+TOO_MUCH = {
+    "aliases": "{ " + " ".join(f"a{at}: workspace {{ id }}" for at in range(5000)) + " }",
+    "the same field": "{ " + "workspace { id } " * 400 + "}",
+    "depth": nested(50),
+    "brackets": "{" * 3000,
+    "lists": "{ workspace(where: " + "[" * 3000,
+    "a list in a value": "{ workspace(where: {_and: [" + "{id: {_eq: 1}}," * 3000 + "]}) { id } }",
+    "texts": "{ " + '"x" ' * 5000 + " }",
+    "fragments in fragments": "query { model { ...f0 } } fragment f30 on model { id }"
+    + "".join(f" fragment f{at} on model {{ a: {TWICE % (at + 1)} b: {TWICE % (at + 1)} }}" for at in range(30)),
+    "the schema's fields": "{ __schema { types { fields " + "{ type { fields " * 8 + "{ name }" + " } }" * 8 + " } } }",
+}
+
+
+@pytest.mark.parametrize("kind", TOO_MUCH)
+async def test_a_question_that_costs_too_much_is_refused_soon(start: Any, kind: str) -> None:
+    """In GraphQL's form; by its text where that tells, and polls go on meanwhile."""
+    async with start() as caller:
+        version_id = await caller.publish()
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(ask(caller, TOO_MUCH[kind]))
+            await caller.poll(version_id)
+        answer = asking.result()
+        assert answer["errors"][0]["message"]
+        assert not answer.get("data")
+        assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        pytest.param(nested(4), {}, marks=pytest.mark.attack),  # by its time: five seconds
+        ("query ($w: model_bool_exp) { model(where: $w) { id } }", {"w": {"_and": [{}] * 15_000}}),
+        ("{ " + " ".join(f"a{at}: model {{ conversion }}" for at in range(290)) + " }", {}),
+    ],
+)
+async def test_an_answer_that_costs_too_much_is_refused_soon(start: Any, query: str, variables: Any) -> None:
+    """A short question can lead to more rows than there are, a short condition to many comparisons."""
+    async with start() as caller:
+        for _ in range(20):
+            await caller.publish(framework="custom", conversion={"requirements": ["x" * 500] * 9})
+        answer = await ask(caller, query, **variables)
+        assert "the answer" in answer["errors"][0]["message"]
+        assert not answer.get("data")
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("query ($id: bigint!) { model_by_pk(id: $id) { id } }", {"id": 2**63}),
+        ("query ($id: bigint!) { model_by_pk(id: $id) { id } }", {"id": [1]}),
+        ("query ($id: bigint!) { model_by_pk(id: $id) { id } }", {"id": {"a": "b"}}),
+        ("query ($id: bigint!) { model_by_pk(id: $id) { id } }", {}),
+        ("{ model_by_pk(id: 99999999999999999999999) { id } }", {}),
+        ("{ workspace { id } } { workspace { id } }", {}),
+        ("fragment f on model { ...f } { model { ...f } }", {}),
+        ("fragment f on model { ...g } fragment g on model { ...f } { model { ...g } }", {}),
+        ("subscription { x }", {}),
+        ("scalar x", {}),
+        ("", {}),
+        ("\0", {}),
+    ],
+)
+async def test_an_odd_question_is_an_error_in_graphqls_form(start: Any, query: str, variables: Any) -> None:
+    """Never a 500."""
+    async with start() as caller:
+        answer = await ask(caller, query, **variables)
+        assert answer["errors"][0]["message"]

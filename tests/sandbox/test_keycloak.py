@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bulkload.core.bounds import MOST_DEVICE_LOGINS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.sandbox.accounts import open_account
 from bulkload.sandbox.keycloak import DEVICE_GRANT, GrantError, Keycloak, Lives
@@ -198,7 +199,17 @@ def polling(device: dict[str, Any]) -> dict[str, str]:
     return {"grant_type": DEVICE_GRANT, "client_id": "sdk-client", "device_code": device["device_code"]}
 
 
-async def test_opening_the_complete_address_approves_a_device(start: Any) -> None:
+async def decide(caller: Any, device: dict[str, Any], **fields: str) -> int:
+    """What a person does on the page of a device's code; the status of the page that comes."""
+    form = {"user_code": device["user_code"], **fields}
+    address = device["verification_uri_complete"]
+    async with aiohttp.ClientSession() as browser, browser.post(address, data=form) as page:
+        assert page.content_type == "text/html"
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        return page.status
+
+
+async def test_the_password_approves_a_device(start: Any) -> None:
     """Before: authorization_pending. After: tokens, once."""
     async with start(device_interval_seconds=0) as caller:
         status, device = await post(caller, "auth/device", client_id="sdk-client")
@@ -210,9 +221,9 @@ async def test_opening_the_complete_address_approves_a_device(start: Any) -> Non
             async with browser.get(device["verification_uri"]) as page:
                 assert "user_code" in await page.text()
             async with browser.get(device["verification_uri_complete"]) as page:
-                assert (page.status, page.content_type) == (200, "text/html")
-            async with browser.get(device["verification_uri_complete"]) as page:
-                assert page.status == 400  # decided already
+                assert f'value="{device["user_code"]}"' in await page.text()
+        assert await decide(caller, device, password=caller.sandbox.password) == 200
+        assert await decide(caller, device, password=caller.sandbox.password) == 400  # decided already
         status, answer = await caller.token_request(**polling(device))
         assert (status, claims_of(answer["access_token"])["email"]) == (200, caller.sandbox.username)
         assert (await caller.token_request(**by_refresh(answer)))[0] == 200
@@ -222,9 +233,42 @@ async def test_opening_the_complete_address_approves_a_device(start: Any) -> Non
 async def test_a_person_can_deny_a_device(start: Any) -> None:
     async with start(device_interval_seconds=0) as caller:
         _, device = await post(caller, "auth/device", client_id="sdk-client")
-        async with aiohttp.ClientSession() as browser:
-            await browser.get(device["verification_uri_complete"] + "&deny=1")
+        assert await decide(caller, device, password=caller.sandbox.password, deny="1") == 200
         assert (await caller.token_request(**polling(device)))[1]["error"] == "access_denied"
+
+
+@pytest.mark.parametrize("fields", [{}, {"password": ""}, {"password": "guess"}, {"deny": "1"}, {"token": "x"}])
+async def test_nobody_decides_about_a_device_without_the_password(start: Any, fields: dict[str, str]) -> None:
+    """Neither by opening its page, nor by sending the page's form: who asked for the code knows it."""
+    async with start(device_interval_seconds=0) as caller:
+        _, device = await post(caller, "auth/device", client_id="sdk-client")
+        async with aiohttp.ClientSession() as browser:
+            for address in ("verification_uri", "verification_uri_complete"):
+                await browser.get(device[address])
+                await browser.get(device[address], params=fields | {"user_code": device["user_code"]})
+        assert await decide(caller, device, **fields) == 401
+        status, answer = await caller.token_request(**polling(device))
+        assert (status, answer["error"]) == (400, "authorization_pending")
+
+
+async def test_a_new_password_is_the_one_that_approves(start: Any) -> None:
+    async with start(device_interval_seconds=0) as caller:
+        old = caller.sandbox.password
+        caller.sandbox._registry.change_password("new")
+        _, device = await post(caller, "auth/device", client_id="sdk-client")
+        assert await decide(caller, device, password=old) == 401
+        assert await decide(caller, device, password="new") == 200
+
+
+def test_codes_that_nobody_uses_are_forgotten(keycloak: Any) -> None:
+    """Anybody may ask for one: the oldest go, so that memory ends somewhere."""
+    realm = keycloak()
+    devices = [started(realm) for _ in range(MOST_DEVICE_LOGINS + 1)]
+    assert [poll(realm, devices[at], 1.0) for at in (0, 1, -1)] == [
+        "invalid_grant",
+        "authorization_pending",
+        "authorization_pending",
+    ]
 
 
 async def test_a_code_that_is_none_is_shown_harmlessly(start: Any) -> None:
@@ -232,7 +276,6 @@ async def test_a_code_that_is_none_is_shown_harmlessly(start: Any) -> None:
     async with start() as caller:
         url = f"{caller.sandbox.endpoint}{REALM}/device"
         async with caller.session.get(url, params={"user_code": "<script>"}) as page:
-            assert page.status == 400
             assert "&lt;script&gt;" in (text := await page.text())
             assert "<script>" not in text
 

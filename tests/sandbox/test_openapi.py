@@ -169,7 +169,10 @@ async def about_logins(checker: Checker) -> None:
     form = {"grant_type": DEVICE_GRANT, "device_code": device["device_code"], "client_id": "sdk-client"}
     await checker.ask("POST", paths.TOKEN, 400, data=form)
     await checker.ask("GET", paths.DEVICE_PAGE, params={"user_code": device["user_code"]})
-    await checker.ask("GET", paths.DEVICE_PAGE, 400, params={"user_code": "x"})
+    decision = {"user_code": device["user_code"], "password": account.password}
+    await checker.ask("POST", paths.DEVICE_PAGE, 401, data=decision | {"password": "x"})
+    await checker.ask("POST", paths.DEVICE_PAGE, data=decision)
+    await checker.ask("POST", paths.DEVICE_PAGE, 400, data=decision)
     form = {"client_id": "sdk-client", "refresh_token": answer["refresh_token"]}
     await checker.ask("POST", paths.LOGOUT, 204, data=form)
     await checker.ask("POST", paths.LOGOUT, 400, data=form)

@@ -73,7 +73,7 @@ async def test_a_killed_sandbox_keeps_all_that_it_answered(tmp_path: Path) -> No
             async with session.post(f"{endpoint}/v1/api/models/upload", data=form) as response:
                 assert response.status == 200
             reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]))
-            head = "POST /v1/api/models/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+            head = "POST /v1/api/models/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
             writer.write(
                 f"{head}Authorization: Bearer {token}\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n".encode()
             )

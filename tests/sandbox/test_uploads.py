@@ -204,7 +204,7 @@ async def test_a_body_larger_than_the_room_that_is_left_is_refused_at_once(
 ) -> None:
     """507, by its Content-Length alone."""
     async with start() as caller:
-        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100_000))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100_000, total=0))
         status, answer = await caller.send(os.urandom(200_000))
         assert (status, answer["code"], opened) == (507, 507, [])
         await caller.publish(os.urandom(50_000))
