@@ -28,6 +28,7 @@ duration = parsed(parse_duration)
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
+    personal=True,
     help="A name that others call it by; addresses and localhost need none.",
 )
 @option(
@@ -89,6 +90,7 @@ duration = parsed(parse_duration)
     "device_approval_seconds",
     callback=duration,
     metavar="TIME",
+    personal=True,
     help="Device logins approve themselves [default: their page asks for the password].",
 )
 @option("--seed", type=int, default=0, help="Of the faults' chances.")
