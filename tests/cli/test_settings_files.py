@@ -18,17 +18,17 @@ from bulkload.cli.settings_files import SECRETS, take_settings
 
 # What a file of the current folder may say: no address, account, program, or place of a file.
 OF_A_FOLDER = {
-    "answer-timeout", "bandwidth", "concurrency", "converters", "create-workspace", "curl",
-    "device-interval", "device-life", "fault", "for-spreadsheet", "format", "json", "limit", "lines", "list-rate",
-    "max-converting", "max-duration", "max-failures", "no-strict", "no-wait", "offline", "on-existing", "patience",
-    "poll-interval", "poll-rate", "port", "quiet", "refresh-once", "refresh-token-life", "resend-in-doubt", "retry-failed", "route",
-    "sandbox", "seed", "set", "settle", "strict", "stuck-native-via-convert", "time-scale", "timestamps", "token-life",
-    "token-rate", "upload-rate", "verbose", "wait", "wait-timeout", "workspace",
+    "answer-timeout", "bandwidth", "concurrency", "converters", "create-workspace", "curl", "device-interval",
+    "device-life", "fault", "for-spreadsheet", "format", "json", "limit", "lines", "list-rate", "max-converting",
+    "max-duration", "max-failures", "no-strict", "no-wait", "offline", "on-existing", "patience", "poll-interval",
+    "poll-rate", "port", "quiet", "refresh-once", "refresh-token-life", "resend-in-doubt", "retry-failed", "route",
+    "sandbox", "seed", "set", "settle", "strict", "stuck-native-via-convert", "time-scale", "timestamps",
+    "token-life", "token-rate", "upload-rate", "verbose", "wait", "wait-timeout", "workspace",
 }  # fmt: skip
 PERSONAL = {
-    "allow-host", "approve-device-after", "auth-url", "ca-file", "client-cert", "client-id", "client-key", "client-secret-file", "data", "endpoint", "host",
-    "insecure-http", "ledger", "output", "password-file", "request-log", "sandbox-of", "token-command", "token-file",
-    "username",
+    "allow-host", "approve-device-after", "auth-url", "ca-file", "client-cert", "client-id", "client-key",
+    "client-secret-file", "data", "endpoint", "host", "insecure-http", "ledger", "output", "password-file",
+    "request-log", "sandbox-of", "token-command", "token-file", "username",
 }  # fmt: skip
 
 
@@ -117,7 +117,12 @@ def test_a_file_in_the_current_folder_does_not_choose_programs_addresses_and_fil
     assert not (folder / "here" / "was-run").exists()
 
 
-@pytest.mark.parametrize("key", sorted(PERSONAL - {"sandbox-of", "host", "data", "request-log", "output", "ledger"}))
+OF_OTHER_COMMANDS = {
+    "allow-host", "approve-device-after", "data", "host", "ledger", "output", "request-log", "sandbox-of",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", sorted(PERSONAL - OF_OTHER_COMMANDS))
 def test_the_users_own_file_and_one_that_the_user_names_may(key, folder):
     """$XDG_CONFIG_HOME/bulkload/bulkload.toml, and --config."""
     content = f"{key} = true" if key == "insecure-http" else f'{key} = "from-file"'
