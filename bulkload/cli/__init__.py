@@ -11,6 +11,7 @@ from bulkload.cli.signals import early_signals, interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
 from bulkload.core.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
 from bulkload.report.sink import standard_output, tell
+from bulkload.system.process_limits import raise_descriptor_limit
 
 # Command -> (module below bulkload.cli, its line in --help). Modules are imported when their command is used.
 COMMANDS = {
@@ -81,6 +82,7 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 def run_command_line(words: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become one clear message on standard error."""
+    raise_descriptor_limit()
     with standard_sinks() as output, early_signals():
         code = _run(words)
         try:
@@ -110,9 +112,10 @@ def _run(words: Sequence[str]) -> int:
 
 def show_error(error: Exception) -> int:
     """Say what is wrong, whose fault it is and what to do; return the exit code."""
-    from bulkload.core.errors import ManifestError
+    from bulkload.core.errors import LocalTrouble, ManifestError
+    from bulkload.core.verdicts import TOO_FEW_THREADS, is_want_of_threads
 
-    if isinstance(error, ManifestError):
+    if isinstance(error, ManifestError | LocalTrouble):
         for problem in error.problems:
             tell(*_indented(str(problem)))
     if isinstance(error, BulkloadError):
@@ -125,6 +128,8 @@ def show_error(error: Exception) -> int:
         leaf = leaf.exceptions[0]
     if isinstance(leaf, BulkloadError):
         return show_error(leaf)
+    if is_want_of_threads(leaf):
+        return show_error(LocalTrouble(TOO_FEW_THREADS))
     if os.environ.get("BULKLOAD_TRACEBACK"):
         import traceback
 

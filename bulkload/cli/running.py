@@ -10,23 +10,27 @@ import anyio
 
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, interrupted_by, obey_signals, tell_when_asked
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, OutputLost
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
+from bulkload.core.verdicts import TOO_FEW_THREADS
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
-from bulkload.report.progress import ProgressView, show_progress
+from bulkload.report.progress import ProgressView, clear_progress, show_progress
 from bulkload.report.sink import give_json, tell
 from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
+from bulkload.system.process_limits import can_start_threads
 
 Job = Callable[..., Awaitable[RunSummary]]
 T = TypeVar("T")
 
 # Objects made until the next look for cycles: Python's own 700 are a request or two, and each look costs.
 GARBAGE_THRESHOLD = 20_000
+# The ledger's, one for the manifest, libuv's four, and some to read files.
+THREADS_NEEDED = 8
 
 
 def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool, command: str) -> int:
@@ -59,6 +63,9 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
 
 def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
     """Run on asyncio, with uvloop where it is; a lone exception comes out of its groups."""
+    # libuv ends the process where it gets no thread.
+    if not can_start_threads(THREADS_NEEDED):
+        raise LocalTrouble(TOO_FEW_THREADS)
     try:
         import uvloop  # noqa: F401
     except ImportError:
@@ -72,6 +79,11 @@ def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
         return anyio.run(main, backend="asyncio", backend_options=options)
     except BaseExceptionGroup as group:
         raise _leaf(group) from None
+
+
+def _show_notice(words: str) -> None:
+    clear_progress()
+    tell(f"warning: {words}")
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -100,7 +112,8 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
 
     Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
     """
-    progress, stop, last_resort = Progress(), Stop(), LastResort()
+    progress, stop = Progress(on_notice=None if quiet else _show_notice), Stop()
+    last_resort = LastResort()
 
     async def attended() -> T:
         async with anyio.create_task_group() as attendants:

@@ -2,9 +2,12 @@
 asks how it is getting on.
 """
 
+import math
 import os
+import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -87,16 +90,29 @@ class LastResort:
     """
 
     def __init__(self) -> None:
-        self._timers: list[threading.Timer] = []
+        """Raises ``RuntimeError`` where there is no thread for it: now, and not when it is needed."""
+        # Seconds and signal; None: it ended by itself.
+        self._orders: queue.SimpleQueue[tuple[float, int] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._watch, name="bulkload-last-resort", daemon=True).start()
 
     def end_after(self, seconds: float, number: int) -> None:
-        """Exit in so many seconds as if by signal ``number``, unless cancelled."""
-        timer = threading.Timer(seconds, os._exit, (128 + number,))
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
+        """Exit in so many seconds as if by signal ``number``, unless cancelled. The earliest end of all counts."""
+        self._orders.put((seconds, number))
 
     def cancel(self) -> None:
         """It ended by itself."""
-        for timer in self._timers:
-            timer.cancel()
+        self._orders.put(None)
+
+    def _watch(self) -> None:
+        ends_at, code = math.inf, 0
+        while True:
+            left = None if ends_at == math.inf else max(0.0, ends_at - time.monotonic())
+            try:
+                order = self._orders.get(timeout=left)
+            except queue.Empty:
+                os._exit(code)
+            if order is None:
+                return
+            seconds, number = order
+            if time.monotonic() + seconds < ends_at:
+                ends_at, code = time.monotonic() + seconds, 128 + number

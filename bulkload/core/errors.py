@@ -12,6 +12,7 @@
     ├── NotAuthorised          5   the registry does not accept the token, or there is none
     ├── RegistryUnavailable    6   the registry cannot be reached or refuses for now: run again
     │   └── ForeignAnswer      6   what answers is not a registry
+    ├── LocalTrouble           6   this machine lacks something, or a disk does not answer, for now: run again
     ├── TooManyFailures        7   stopped by --max-failures, or by one cause again and again
     ├── WindowEnded           10   the time of --max-duration is over
     └── Interrupted      130/143   a signal came before anything was sent
@@ -98,6 +99,16 @@ class RegistryUnavailable(BulkloadError):
     """The registry cannot be reached or refuses for now: run again."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class LocalTrouble(BulkloadError):
+    """This machine lacks something, or cannot read a file, for a cause that passes: run again."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class TooManyFailures(BulkloadError):

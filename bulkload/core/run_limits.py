@@ -10,6 +10,29 @@ LONGEST_STREAK = 10
 SHARE_AFTER_ENTRIES = 20
 
 
+# Of the files that a process may have open, what a run needs beside its uploads and polls: ledger, staged manifest,
+# small files, a connection for listings and one for tokens.
+OTHER_DESCRIPTORS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What may be under way at a time within the files and sockets that this process may still open."""
+
+    # Each has a file and a connection.
+    uploads: int
+    # First polls, and as many further ones; each has a connection.
+    polls: int
+
+
+def room_within(descriptors: int | None, uploads: int, polls: int) -> Room:
+    """As many as were asked for, or fewer: at least one of each. ``descriptors``: None for no limit."""
+    if descriptors is None:
+        return Room(uploads, polls)
+    share = max(1, (descriptors - OTHER_DESCRIPTORS) // 4)
+    return Room(min(uploads, share), min(polls, share))
+
+
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
     """``--max-failures``: a number of entries, or a share of those that finished in this run."""

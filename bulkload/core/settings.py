@@ -92,6 +92,8 @@ class Settings:
     default_workspace: bool = False
     # field -> value, stronger than the manifest's defaults, weaker than its rows.
     overrides: dict[str, str] = field(default_factory=dict)
+    # Nothing outside this folder is read for the manifest, links resolved; None: whatever it names.
+    root: Path | None = None
 
     concurrency: int = 16
     upload_rate: float | None = None

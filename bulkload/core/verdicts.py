@@ -1,5 +1,6 @@
 """What a call that brought no usable answer means: who is at fault, and may the same be sent again."""
 
+import errno
 from enum import Enum, StrEnum
 
 import msgspec
@@ -18,6 +19,8 @@ class FailureKind(StrEnum):
     STATUS = "refused"
     # A success status without the content that belongs to it.
     UNREADABLE = "unreadable answer"
+    # This machine could not read the file, or lacks something, for a cause that passes. The registry has no part in it.
+    LOCAL = "this machine"
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,51 @@ NO_MEMORY = "insufficient memory"
 PASSING_STATUSES = frozenset({425, 429, 507})
 
 
+# What this process or its machine lacks for now, and what to do about it.
+WANTS = {
+    errno.EMFILE: "this process may open no more files: raise the limit (`ulimit -n`), or lower --concurrency",
+    errno.ENFILE: "this machine may open no more files: end other programs, or raise its limit (fs.file-max)",
+    errno.ENOMEM: "this machine has no memory left: free some, or lower --concurrency",
+    errno.ENOBUFS: "this machine has no memory for connections left: free some, or lower --concurrency",
+    errno.EAGAIN: "this machine lacks something for now",
+}
+# Causes of a disk or mount that come and go, whatever file is read.
+_PASSING_ERRORS = frozenset(WANTS) | {
+    errno.EIO, errno.ESTALE, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN,
+    errno.ESHUTDOWN, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.ENOLCK, errno.EDEADLK, errno.ENOLINK, errno.EPROTO,
+    *(getattr(errno, name) for name in ("EREMOTEIO", "ECOMM", "ENONET", "EKEYEXPIRED") if hasattr(errno, name)),
+}  # fmt: skip
+# What threading raises, word for word, where the system gives no thread.
+_NO_THREAD = "can't start new thread"
+TOO_FEW_THREADS = (
+    "this machine lets bulkload start no more threads: raise the limit of processes and threads (`ulimit -u`, a"
+    " container's pids limit), or end other programs; then run again"
+)
+
+
+def passes(number: int | None) -> bool:
+    """Whether an error number of the system says nothing about the file: it may be read when it is tried again."""
+    return number in _PASSING_ERRORS
+
+
+def is_want_of_threads(error: BaseException) -> bool:
+    """Whether the system gave no thread."""
+    return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
+
+
+def local_failure(path: str, error: BaseException) -> Failure | None:
+    """Why a file was not read, where that passes; None where it is the file's own fault, or nobody knows whose."""
+    if isinstance(error, MemoryError):
+        return Failure(call=path, kind=FailureKind.LOCAL, message=WANTS[errno.ENOMEM])
+    if is_want_of_threads(error):
+        return Failure(call=path, kind=FailureKind.LOCAL, message=TOO_FEW_THREADS)
+    if not isinstance(error, OSError) or not passes(error.errno):
+        return None
+    remedy = WANTS.get(error.errno or 0, "look at the disk or mount that holds it")
+    return Failure(call=path, kind=FailureKind.LOCAL, message=f"{error.strerror or error}; {remedy}")
+
+
 def upload_verdict(failure: Failure, *, sealed: bool) -> Verdict:
     """Judge a failed upload.
 
@@ -99,7 +147,8 @@ def read_verdict(failure: Failure) -> Verdict:
 
 def tells_of_trouble(failure: Failure) -> bool:
     """Whether it tells of the registry's load or health, rather than of what was asked or of who answered."""
-    return failure.kind is not FailureKind.UNREADABLE and read_verdict(failure) is Verdict.NOT_ACCEPTED
+    silent = failure.kind in (FailureKind.UNREADABLE, FailureKind.LOCAL)
+    return not silent and read_verdict(failure) is Verdict.NOT_ACCEPTED
 
 
 def _is_permanent(status: int) -> bool:

@@ -185,6 +185,10 @@ class Slots:
         busy = not waiting and self._is_full
         self._apply(self.concurrency.accepted(now, began, seconds, busy=busy))
 
+    def lacking(self, began: float, reason: str) -> None:
+        """This machine has not enough for so many uploads at a time."""
+        self._apply(self.concurrency.failed(self._clock(), began, reason))
+
     def moving(self) -> None:
         """A piece of a large body is about to leave."""
         self._apply(self.concurrency.moving(self._clock(), busy=self._is_full))

@@ -116,7 +116,7 @@ async def digest_to_compare(run: Run, item: LedgerEntry, stat: SourceStat) -> st
     source = item.entry.source
     known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, stat))
     if known is None:
-        stat, known = await digest_of(source)
+        stat, known = await digest_of(source, run.root)
         await run.ledger.call(lambda store: store.remember_digest(source, stat, known))
     return known
 

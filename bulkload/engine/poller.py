@@ -80,8 +80,9 @@ class Poller:
             waker.start_soon(self._wake_when_stopped)
             async with anyio.create_task_group() as polls:
                 # First polls keep pace with the uploads.
-                firsts = max(POLLS_IN_FLIGHT, self._run.settings.concurrency)
-                for queue, at_a_time in ((self._first, firsts), (self._further, POLLS_IN_FLIGHT)):
+                furthers = min(POLLS_IN_FLIGHT, self._run.most_polls)
+                firsts = max(furthers, self._run.settings.concurrency)
+                for queue, at_a_time in ((self._first, firsts), (self._further, furthers)):
                     taking = anyio.Lock(fast_acquire=True)
                     for _ in range(at_a_time):
                         polls.start_soon(self._serve, queue, taking)

@@ -201,6 +201,6 @@ def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[Plan
 def _stat(path: str) -> SourceStat | None:
     try:
         return stat_of(path)
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         # It was there at the check; sending it will say what is wrong now.
         return None

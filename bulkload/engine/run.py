@@ -1,15 +1,18 @@
 """What one run carries around: its settings, the two outside things, its budgets, its counts and why it ends."""
 
 import asyncio
+import os
 import random
+import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bulkload.core.errors import TooManyFailures
 from bulkload.core.polling import PollSchedule
 from bulkload.core.retry import RetryBudget
-from bulkload.core.run_limits import FailureStreak, Window
+from bulkload.core.run_limits import FailureStreak, Window, room_within
 from bulkload.core.settings import Route, Settings
 from bulkload.core.states import TERMINAL, State
 from bulkload.core.verdicts import Failure
@@ -20,6 +23,7 @@ from bulkload.engine.stopping import Stop
 from bulkload.ledger import Ledger
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.registry import Registry
+from bulkload.system.process_limits import descriptors_left
 
 
 def utc_now() -> str:
@@ -40,6 +44,15 @@ class Progress:
     bytes_sent: int = 0
     # How many uploads at a time and how fast, as far as that is limited; None before the first.
     gates: Gates | None = None
+    # What people are told beside their entries, and who tells them at once.
+    notices: list[str] = field(default_factory=list)
+    on_notice: Callable[[str], None] | None = None
+
+    def notice(self, words: str) -> None:
+        """Something that stops nothing, but that somebody should know."""
+        self.notices.append(words)
+        if self.on_notice is not None:
+            self.on_notice(words)
 
 
 class Run:
@@ -63,6 +76,10 @@ class Run:
         self.ledger = ledger
         self.gates = gates
         self.default_arch = default_arch
+        # Nothing outside it is read; its links are resolved.
+        self.root = None if settings.root is None else os.path.realpath(settings.root)
+        # Polls of each kind under way at a time, within the files that this process may have open.
+        self.most_polls = room_within(descriptors_left(), settings.concurrency, sys.maxsize).polls
         self.progress = progress
         self.stop = stop
         self.random = random.Random()  # noqa: S311 - jitter, no secret
@@ -91,6 +108,9 @@ class Run:
         # Entries that were refused again and again while others were not, and why the last of them was.
         self.laid_aside = 0
         self.last_refusal: Failure | None = None
+        # Entries whose files could not be read, for causes that pass, and the last of these.
+        self.unread = 0
+        self.last_local_trouble: Failure | None = None
         # Versions beyond one, found by the audit.
         self.duplicates = 0
 
@@ -138,6 +158,12 @@ class Run:
         """An entry is left for the next run: this one has tried it often enough."""
         self.laid_aside += 1
         self.last_refusal = failure
+
+    def leave_unread(self, failure: Failure) -> None:
+        """An entry is left for the next run, as this machine cannot read its file for now."""
+        self.unread += 1
+        self.last_local_trouble = failure
+        log.warning("not_read", reason=str(failure))
 
     def use_convert_route(self) -> None:
         """``models/upload`` does not exist here."""

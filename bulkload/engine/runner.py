@@ -4,6 +4,7 @@ import io
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 
 import anyio
 import msgspec
@@ -13,15 +14,19 @@ from bulkload.core.errors import (
     ExitCode,
     Interrupted,
     LedgerError,
+    LocalTrouble,
     RegistryUnavailable,
     WindowEnded,
 )
-from bulkload.core.retry import ATTEMPTS_PER_ENTRY
+from bulkload.core.records import SourceStat
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
+from bulkload.core.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.settings import Settings
 from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
 from bulkload.core.units import show_duration
-from bulkload.core.verdicts import Failure
+from bulkload.core.verdicts import Failure, local_failure
 from bulkload.engine.auditing import audit
+from bulkload.engine.calls import note_retry
 from bulkload.engine.events import log
 from bulkload.engine.gates import Gates
 from bulkload.engine.lanes import Lanes
@@ -34,7 +39,8 @@ from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
 from bulkload.ledger.store import Store
 from bulkload.registry import Registry
-from bulkload.source import SourceChanged, digest_of
+from bulkload.source import digest_of
+from bulkload.system.process_limits import descriptors_left
 
 SUSPECTS_A_PAGE = 256
 
@@ -50,12 +56,15 @@ async def publish(settings: Settings, *, progress: Progress | None = None, stop:
     with lone_errors():
         staged = await check_offline(settings, progress, stop)
         with closing(staged):
+            settings = within_open_files(settings, progress)
             gates = Gates(settings, stop)
             async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
                 async with opened_run(settings, registry, gates, instance, progress, stop) as run:
                     await plan_into_ledger(run, staged, instance)
                     await _work(run)
+                    if run.last_local_trouble is not None:
+                        stop.ask(error=_unread(run, run.last_local_trouble))
                     return await _summarise(run)
 
 
@@ -76,6 +85,22 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
                 poller.close()
                 await _with_grace(run, poller.work)
                 return await _summarise(run)
+
+
+def within_open_files(settings: Settings, progress: Progress) -> Settings:
+    """The settings, with no more uploads at a time than this process may have files and connections open for."""
+    left = descriptors_left()
+    if left is not None and left < OTHER_DESCRIPTORS + 4:
+        raise LocalTrouble(f"this process may open only {left} more files; raise the limit (`ulimit -n`) and run again")
+    uploads = room_within(left, settings.concurrency, 1).uploads
+    if uploads == settings.concurrency:
+        return settings
+    plural = "upload" if uploads == 1 else "uploads"
+    progress.notice(
+        f"{uploads} {plural} at a time, not {settings.concurrency}: this process may open {left} more files; raise the"
+        " limit (`ulimit -n`) for more"
+    )
+    return replace(settings, concurrency=uploads)
 
 
 def open_registry(settings: Settings, gates: Gates) -> Registry:
@@ -141,15 +166,34 @@ async def _look_at_changed_files(run: Run) -> None:
         for item in page:
             run.progress.phase = "reading changed files"
             run.progress.done += 1
-            try:
-                stat, sha256 = await digest_of(item.entry.source)
-            except (OSError, SourceChanged):
+            found = await _digest_or_none(run, item.entry.source)
+            if found is None:
                 continue  # what was published stays published; the next run looks again
+            stat, sha256 = found
             same = sha256 == item.sha256
             await run.ledger.call(
                 lambda store: store.same_bytes(item.id, stat) if same else store.renew(item.id, stat)  # noqa: B023
             )
         after = page[-1].id
+
+
+async def _digest_or_none(run: Run, path: str) -> tuple[SourceStat, str] | None:
+    """Stat and digest; None where the file cannot be read now, and the run says so in the end where that passes."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await digest_of(path, run.root)
+        except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
+            failure = local_failure(path, error)
+            if failure is None:
+                log.warning("not_looked_at", path=path, reason=str(error) or type(error).__name__)
+                return None
+            if not may_retry(attempt, run.budget):
+                run.leave_unread(failure)
+                return None
+            note_retry(run, failure)
+        await anyio.sleep(backoff_seconds(attempt, run.random.random()))
 
 
 async def _work(run: Run) -> None:
@@ -216,6 +260,11 @@ def _window_ended(run: Run) -> WindowEnded:
 def _laid_aside(run: Run, failure: Failure) -> RegistryUnavailable:
     entries = "1 entry was" if run.laid_aside == 1 else f"{run.laid_aside:,} entries were"
     return RegistryUnavailable(f"{entries} refused again and again while others were not ({failure}); run again")
+
+
+def _unread(run: Run, failure: Failure) -> LocalTrouble:
+    entries = "1 entry" if run.unread == 1 else f"{run.unread:,} entries"
+    return LocalTrouble(f"the files of {entries} could not be read for now ({failure}); run again")
 
 
 async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:

@@ -82,7 +82,7 @@ class Sending:
 
     async def _send_small(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """One read, one commit for intent and seal, one body."""
-        file = await read_small(self._item.entry.source)
+        file = await read_small(self._item.entry.source, self._run.root)
         self._refuse_wrong(file.sha256)
         await self._wait_for_leave(large=False)
         await self._intend(file.stat, fence, file.sha256)
@@ -97,7 +97,8 @@ class Sending:
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
-        async with LocalFile(self._item.entry.source, at_a_time=self._run.settings.concurrency) as file:
+        at_a_time, root = self._run.settings.concurrency, self._run.root
+        async with LocalFile(self._item.entry.source, at_a_time=at_a_time, root=root) as file:
             await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
             await self._depart(large=True)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import anyio
 
-from bulkload.core.errors import BulkloadError, Interrupted, NotAuthorised, RegistryUnavailable
-from bulkload.core.verdicts import CallFailed
+from bulkload.core.errors import BulkloadError, Interrupted, LocalTrouble, NotAuthorised, RegistryUnavailable
+from bulkload.core.verdicts import TOO_FEW_THREADS, CallFailed, is_want_of_threads
 
 T = TypeVar("T")
 
@@ -18,14 +18,23 @@ GRACE_SECONDS = 10.0
 
 @contextmanager
 def lone_errors() -> Iterator[None]:
-    """A lone error comes out of its task groups, so that callers may catch it by its name."""
+    """A lone error comes out of its task groups, so that callers may catch it by its name.
+
+    Wherever this machine gave no thread, that is ``LocalTrouble``.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
+        if group.subgroup(is_want_of_threads) is not None:
+            raise LocalTrouble(TOO_FEW_THREADS) from None
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         raise error from None
+    except RuntimeError as lone:
+        if is_want_of_threads(lone):
+            raise LocalTrouble(TOO_FEW_THREADS) from None
+        raise
 
 
 def _with_remedy(error: BulkloadError | None) -> BulkloadError | None:

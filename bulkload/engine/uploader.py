@@ -7,10 +7,10 @@ from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailab
 from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.outage import Prospect
 from bulkload.core.records import RegistryVersion
-from bulkload.core.retry import ATTEMPTS_PER_ENTRY, may_retry
+from bulkload.core.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
 from bulkload.core.settings import Route
 from bulkload.core.states import State
-from bulkload.core.verdicts import CallFailed, Failure, Verdict, upload_verdict
+from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
 from bulkload.engine.events import log
 from bulkload.engine.gates import Stopped
@@ -99,15 +99,44 @@ class Upload:
                 await self._source_changed()
             except Stopped:
                 return
-            except OSError as error:
-                await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
             except CallFailed as failed:
                 pause = await self._failed(sending, failed)
             except BulkloadError as error:
                 await self._end_run(error)
+            except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
+                pause = await self._not_sent(sending, error)
         if pause:
             with anyio.move_on_after(pause):
                 await self._run.stop.wait()
+
+    async def _not_sent(self, sending: Sending, error: Exception) -> float:
+        """The file could not be read, or something unforeseen came: seconds to wait before the next try."""
+        local = local_failure(self._item.entry.source, error)
+        if sending.sealed:
+            # Its last byte may have left: whatever came then, the registry knows.
+            await self._doubt(str(local or _unforeseen(error)))
+        elif local is not None:
+            return await self._wait_until_readable(sending, local)
+        elif isinstance(error, OSError):
+            await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
+        else:
+            await self._fail("internal_error", _unforeseen(error))
+        return 0.0
+
+    async def _wait_until_readable(self, sending: Sending, failure: Failure) -> float:
+        """This machine cannot read the file for now, which says nothing about the file: it stays planned."""
+        run = self._run
+        if self.state is State.UPLOADING:
+            await self._move(State.PLANNED, Outcome(message=str(failure)))
+        else:
+            await run.ledger.call(lambda store: store.note_planned(self._item.id, str(failure)))
+        run.gates.slots.lacking(sending.began or run.clock(), str(failure))
+        if may_retry(self._attempts, run.budget):
+            note_retry(run, failure)
+            return backoff_seconds(self._attempts, run.random.random())
+        self.postponed = True
+        run.leave_unread(failure)
+        return 0.0
 
     async def _failed(self, sending: Sending, failed: CallFailed) -> float:
         """The call failed: write down what that means. Returns the seconds to wait before the next try."""
@@ -251,6 +280,10 @@ class Upload:
     async def _move(self, after: State, outcome: Outcome) -> None:
         await self._run.move(self._item, after, outcome, before=self.state)
         self.state = after
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}; this is a defect of bulkload, please report it"
 
 
 def existing_outcome(state: State, version: RegistryVersion, sha256: str) -> Outcome:

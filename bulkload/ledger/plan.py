@@ -151,7 +151,7 @@ def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any
     if has_publication and entry.sha256 is not None and sha256 is not None and entry.sha256 != sha256:
         # What was published is not what the manifest declares now: another content is asked for.
         store.renew(id_, stat)
-    elif stat is not None and tuple(known_stat) != _stat_columns(stat):
+    elif stat is not None and (tuple(known_stat) != (columns := stat.stored) or None in columns):
         if has_publication:
             store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
         elif state in (State.PLANNED, State.FAILED):
@@ -160,7 +160,7 @@ def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any
 
 
 def _stat_columns(stat: SourceStat | None) -> tuple[int | None, ...]:
-    return (None,) * 4 if stat is None else (stat.size, stat.inode, stat.mtime_ns, stat.ctime_ns)
+    return (None,) * 4 if stat is None else stat.stored
 
 
 def _same_entry(manifest: str, entry: Entry, twin: int) -> Problem:

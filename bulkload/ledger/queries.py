@@ -119,9 +119,10 @@ class Queries:
 
     def digest(self, path: str, stat: SourceStat) -> str | None:
         """The digest of a file that still looks as it did when it was read."""
+        # What is unknown is equal to nothing.
         row = self._one(
-            "SELECT sha256 FROM digests WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?",
-            (path, stat.inode, stat.size, stat.mtime_ns, stat.ctime_ns),
+            "SELECT sha256 FROM digests WHERE path = ? AND size = ? AND inode = ? AND mtime_ns = ? AND ctime_ns = ?",
+            (path, *stat.stored),
         )
         return row[0] if row else None
 

@@ -135,7 +135,7 @@ class Store(Queries):
             State.UPLOADING,
             f"{_STAT}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
             " attempts = attempts + 1, cause = NULL, message = NULL",
-            (*_stat_values(stat), _encode(sorted(fence)).decode(), sha256, sha256 is not None),
+            (*stat.stored, _encode(sorted(fence)).decode(), sha256, sha256 is not None),
         )
 
     def seal(self, id_: int, sha256: str) -> None:
@@ -168,6 +168,10 @@ class Store(Queries):
             "UPDATE entries SET audit = 0, message = coalesce(?, message) WHERE id = ?", (note, id_)
         )
 
+    def note_planned(self, id_: int, message: str) -> None:
+        """Why an entry is still to be sent."""
+        self.connection.execute("UPDATE entries SET message = ? WHERE id = ? AND state = 'planned'", (message, id_))
+
     def note_status(self, id_: int, status: str | None) -> None:
         """The registry's word about a version that it has not judged yet."""
         self.connection.execute("UPDATE entries SET status = ? WHERE id = ? AND state = 'uploaded'", (status, id_))
@@ -190,7 +194,7 @@ class Store(Queries):
 
     def same_bytes(self, id_: int, stat: SourceStat) -> None:
         """Note how the file looks now: the publication stays what it is."""
-        self.connection.execute(f"UPDATE entries SET {_STAT} WHERE id = ?", (*_stat_values(stat), id_))
+        self.connection.execute(f"UPDATE entries SET {_STAT} WHERE id = ?", (*stat.stored, id_))
 
     def recover(self) -> None:
         """Sort out what an earlier process left under way: unsealed is not accepted for sure, sealed is in doubt."""
@@ -239,11 +243,12 @@ class Store(Queries):
     # What was learnt about files and about the registry.
 
     def remember_digest(self, path: str, stat: SourceStat, sha256: str) -> None:
-        """Keep the digest of a file that was read whole."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)",
-            (path, stat.inode, stat.size, stat.mtime_ns, stat.ctime_ns, sha256),
-        )
+        """Keep the digest of a file that was read whole, where the same state of it can be told again."""
+        if stat.is_storable:
+            size, inode, *times = stat.stored
+            self.connection.execute(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", (path, inode, size, *times, sha256)
+            )
 
     def clear_listing(self) -> None:
         """Forget what an earlier run saw."""
@@ -256,8 +261,3 @@ class Store(Queries):
             " WHERE EXISTS (SELECT 1 FROM entries WHERE workspace_id = ?2 AND name = ?3)",
             [(v.version_id, v.workspace_id, v.name, v.size, _encode(v).decode()) for v in versions],
         )
-
-
-def _stat_values(stat: SourceStat) -> tuple[int, int, int, int]:
-    """In the order of ``_STAT``."""
-    return stat.size, stat.inode, stat.mtime_ns, stat.ctime_ns

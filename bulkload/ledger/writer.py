@@ -43,6 +43,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="bulkload-ledger", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended = asyncio.Event()
         self._stopped = False
 
     async def start(self) -> None:
@@ -81,13 +82,23 @@ class Writer:
         self._bell.put(False)
         if self._thread.ident is not None:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._thread.join)
+                # To wait in another thread would need one, and there may be none.
+                await self._ended.wait()
+            self._thread.join()
 
     def _ring(self) -> None:
         self._will_ring = False
         self._bell.put(True)
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        finally:
+            # The loop may be gone when a run was torn down.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _serve(self) -> None:
         try:
             store = self._open_store()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever started the thread

@@ -13,7 +13,7 @@ import anyio
 
 from bulkload.core.errors import UsageError
 from bulkload.core.settings import Connection
-from bulkload.core.verdicts import Failure, FailureKind
+from bulkload.core.verdicts import WANTS, Failure, FailureKind
 from bulkload.registry.answers import one_line
 
 # OpenSSL's numbers for what is wrong with a certificate (openssl-verification-options(1)).
@@ -144,6 +144,8 @@ def loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure
 
 
 def _connection_message(error: aiohttp.ClientConnectorError) -> str:
+    if (want := WANTS.get(error.os_error.errno or 0)) is not None:
+        return f"no connection to {error.host}:{error.port}: {want}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the host name {error.host} is not known; check its spelling, and the network or VPN of this machine"
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,16 +1,13 @@
 """Local files: read in a thread, hashed on the way, and watched for change until the last piece."""
 
 import asyncio
-import errno
 import hashlib
 import os
-import stat as file_kinds
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -18,7 +15,9 @@ import aiofiles.os
 import anyio
 
 from bulkload.core.records import SourceStat
+from bulkload.source.small_files import SmallFiles
 from bulkload.system.file_names import local_path
+from bulkload.system.opening import open_regular
 
 # Large enough that handing one over costs nothing beside sending it.
 PIECE_SIZE_BYTES = 2 << 20
@@ -30,10 +29,6 @@ MEMORY_BYTES = 160 << 20
 SMALLEST_PIECE_BYTES = 1 << 17
 # Up to here a file is one read and one body.
 SMALL_FILE_BYTES = 1 << 20
-# Few, so that those of a slow file system are read beside each other: of one that takes longer for a file than this.
-FILES_A_HOP = 8
-SLOW_FILE_SECONDS = 0.002
-MOST_HOPS = 6
 # A file system's clock may stand still for so long: a file that is changed twice meanwhile shows one and the same time.
 CLOCK_TICK_SECONDS = 0.02
 
@@ -61,91 +56,52 @@ async def stat_now(path: str) -> SourceStat:
     return _record(await aiofiles.os.stat(local_path(path)))
 
 
-async def read_small(path: str) -> SmallFile:
-    """Read a small file whole, in a thread. Raises ``OSError`` and ``SourceChanged``."""
+async def read_small(path: str, root: str | None = None) -> SmallFile:
+    """Read a small file whole, in a thread. ``root``: where it must lie. Raises ``OSError`` and ``SourceChanged``."""
     loop = asyncio.get_running_loop()
     if loop not in _readers:
-        _readers[loop] = _SmallFiles(loop)
-    return await _readers[loop].read(path)
+        _readers[loop] = SmallFiles(loop, _read_whole)
+    return await _readers[loop].read(path, root)
 
 
-class _SmallFiles:
-    """Small files of one event loop: those that are wanted at the same time are read in one hop to a thread.
-
-    A hop costs as much as reading, and each thread takes the interpreter away from the loop: so there is one at a time,
-    unless the file system takes its time.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._wanted: deque[tuple[str, asyncio.Future[SmallFile]]] = deque()
-        self._hops = 0
-        self._most_hops = 1
-
-    async def read(self, path: str) -> SmallFile:
-        found: asyncio.Future[SmallFile] = self._loop.create_future()
-        if not self._wanted:
-            self._loop.call_soon(self._start)
-        self._wanted.append((path, found))
-        return await found
-
-    def _start(self) -> None:
-        while self._wanted and self._hops < self._most_hops:
-            some = [self._wanted.popleft() for _ in range(min(FILES_A_HOP, len(self._wanted)))]
-            self._hops += 1
-            hop = self._loop.run_in_executor(None, _read_each, [path for path, _ in some])
-            hop.add_done_callback(partial(self._give_out, [wanted for _, wanted in some]))
-
-    def _give_out(
-        self,
-        wanted: "list[asyncio.Future[SmallFile]]",
-        hop: "asyncio.Future[tuple[list[SmallFile | Exception], float]]",
-    ) -> None:
-        self._hops -= 1
-        files, seconds = hop.result()
-        self._most_hops = MOST_HOPS if seconds > SLOW_FILE_SECONDS * len(files) else 1
-        for future, found in zip(wanted, files, strict=True):
-            if future.done():
-                continue  # nobody waits for it any more
-            if isinstance(found, Exception):
-                future.set_exception(found)
-            else:
-                future.set_result(found)
-        self._start()
+_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = WeakKeyDictionary()
 
 
-_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, _SmallFiles] = WeakKeyDictionary()
-
-
-def _read_each(paths: list[str]) -> tuple[list[SmallFile | Exception], float]:
-    """The files, or why they cannot be read, and the seconds that this took."""
-    began = time.monotonic()
-    found: list[SmallFile | Exception] = []
-    for path in paths:
-        try:
-            found.append(_read_whole(path))
-        except (OSError, SourceChanged) as error:
-            found.append(error)
-    return found, time.monotonic() - began
-
-
-def _read_whole(path: str) -> SmallFile:
-    descriptor, before = _open(path)
+def _read_whole(path: str, root: str | None) -> SmallFile:
+    descriptor, before = _open(path, root)
     try:
         if before.size > SMALL_FILE_BYTES:
             raise SourceChanged(path)
         # One byte more would show that it has grown.
         data = os.read(descriptor, before.size + 1)
+        if len(data) != before.size:
+            raise SourceChanged(path)
+        _refuse_changed(path, before, lambda: os.pread(descriptor, before.size + 1, 0) == data)
     finally:
         os.close(descriptor)
-    if len(data) != before.size or stat_of(path) != before:
-        raise SourceChanged(path)
     return SmallFile(data=data, stat=before, sha256=hashlib.sha256(data).hexdigest())
 
 
-async def digest_of(path: str) -> tuple[SourceStat, str]:
+def _refuse_changed(path: str, before: SourceStat, read_again: Callable[[], bool]) -> None:
+    """Raise ``SourceChanged`` unless the file is as it was.
+
+    Only its rights, owner or names changed: its bytes are read again, and nothing of it is sent again. Equal to those
+    of the first time, they are one state of the file, which it had between both. By its path: a file that another one
+    has taken the place of has changed, too.
+    """
+    now = stat_of(path)
+    if now == before:
+        return
+    if now.differs_in_rights_only(before) and read_again():
+        now = stat_of(path)
+        if now == before or now.differs_in_rights_only(before):
+            return
+    raise SourceChanged(path)
+
+
+async def digest_of(path: str, root: str | None = None) -> tuple[SourceStat, str]:
     """Stat and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
-    async with LocalFile(path) as file:
+    async with LocalFile(path, root=root) as file:
         async for _ in file.pieces():
             pass
         return file.stat, file.sha256 or ""
@@ -156,9 +112,10 @@ class LocalFile:
 
     stat: SourceStat
 
-    def __init__(self, path: str, *, at_a_time: int = 1) -> None:
-        """``at_a_time``: how many may be open together, which share the memory."""
+    def __init__(self, path: str, *, at_a_time: int = 1, root: str | None = None) -> None:
+        """``at_a_time``: how many may be open together, which share the memory; ``root``: where it must lie."""
         self._path = path
+        self._root = root
         share = MEMORY_BYTES // (PIECES_IN_MEMORY * at_a_time)
         self._piece_size = min(PIECE_SIZE_BYTES, max(SMALLEST_PIECE_BYTES, share))
         self._loop = asyncio.get_running_loop()
@@ -225,7 +182,12 @@ class LocalFile:
             raise self._failure
 
     def _start(self, work: Callable[[], None]) -> None:
-        self._hop = self._loop.run_in_executor(None, self._in_thread, work)
+        try:
+            self._hop = self._loop.run_in_executor(None, self._in_thread, work)
+        except Exception as error:
+            # There is no thread for it. Should another one come upon it later, there is nothing to do any more.
+            self._failure = error
+            raise
         self._hop.add_done_callback(lambda _: self._news.set())
 
     async def _do(self, work: Callable[[], None]) -> None:
@@ -252,13 +214,15 @@ class LocalFile:
     # In a thread.
 
     def _in_thread(self, work: Callable[[], None]) -> None:
+        if self._failure is not None:
+            return
         try:
             work()
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the next piece
             self._failure = error
 
     def _begin(self) -> None:
-        self._descriptor, self.stat = _open(self._path)
+        self._descriptor, self.stat = _open(self._path, self._root)
         self._unread = self.stat.size
 
     def _read_ahead(self) -> None:
@@ -278,19 +242,25 @@ class LocalFile:
                 self._loop.call_soon_threadsafe(self._news.set)
 
     def _see_unchanged(self) -> None:
-        # By its path: a file that another one has taken the place of has changed, too.
-        if stat_of(self._path) != self.stat:
-            raise SourceChanged(self._path)
+        _refuse_changed(self._path, self.stat, self._is_read_again)
+
+    def _is_read_again(self) -> bool:
+        """Whether the file still holds the bytes that were read."""
+        digest, place = hashlib.sha256(), 0
+        # One byte more would show that it has grown.
+        while self._failure is None and self._descriptor is not None and place <= self.stat.size:
+            piece = os.pread(self._descriptor, min(self._piece_size, self.stat.size + 1 - place), place)
+            if not piece:
+                break
+            digest.update(piece)
+            place += len(piece)
+        return place == self.stat.size and digest.digest() == self._digest.digest()
 
 
-def _open(path: str) -> tuple[int, SourceStat]:
-    """A descriptor for reading and the file's stat. Raises ``OSError``, also for what is no file."""
-    # Without O_NONBLOCK a named pipe would be waited for, for ever.
-    descriptor = os.open(local_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def _open(path: str, root: str | None) -> tuple[int, SourceStat]:
+    """A descriptor for reading and the file's stat. Raises ``OSError``, also for what is no file or lies outside."""
+    descriptor, found = open_regular(path, root)
     try:
-        found = os.fstat(descriptor)
-        if not file_kinds.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", path)
         age = time.time() - found.st_ctime
         if 0 <= age < CLOCK_TICK_SECONDS:
             # Just written: from the next tick on, every change shows.

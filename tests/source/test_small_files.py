@@ -1,0 +1,58 @@
+"""Whoever waits for a small file is told how it ended, whatever happens."""
+
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import pytest
+
+from bulkload.source.small_files import FILES_A_HOP, SmallFiles
+
+pytestmark = pytest.mark.anyio
+
+FILES = 3 * FILES_A_HOP
+
+
+async def told(files: SmallFiles[str]) -> list[object]:
+    """What each of many readers gets, a result or an exception."""
+    with anyio.fail_after(10):
+        return await asyncio.gather(*(files.read(str(n), None) for n in range(FILES)), return_exceptions=True)
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), MemoryError(), ValueError("odd"), RecursionError(), KeyError(1)])
+async def test_one_files_exception_is_that_files(error: Exception) -> None:
+    def read(path: str, root: str | None) -> str:
+        if path == "5":
+            raise error
+        return path
+
+    found = await told(SmallFiles(asyncio.get_running_loop(), read))
+    assert found == [error if n == 5 else str(n) for n in range(FILES)]
+
+
+async def test_an_executor_that_takes_nothing_more_is_everybodys_exception() -> None:
+    dead = ThreadPoolExecutor(1)
+    dead.shutdown()
+    asyncio.get_running_loop().set_default_executor(dead)
+    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path, _: path))
+    assert all(isinstance(one, RuntimeError) for one in found)
+
+
+@pytest.mark.parametrize("ending", [RuntimeError("lost"), SystemExit(1), None])
+async def test_a_hop_that_ends_in_no_way_that_was_foreseen_ends_those_that_wait(ending: BaseException | None) -> None:
+    """A thread that dies, or an executor that throws its work away."""
+
+    class Strange(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> "Future[Any]":
+            future: Future[Any] = Future()
+            if ending is None:
+                future.cancel()
+                future.set_running_or_notify_cancel()
+            else:
+                future.set_exception(ending)
+            return future
+
+    asyncio.get_running_loop().set_default_executor(Strange(1))
+    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path, _: path))
+    assert all(isinstance(one, RuntimeError | asyncio.CancelledError) for one in found)
