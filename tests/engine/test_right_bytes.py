@@ -240,11 +240,11 @@ async def test_a_small_file_is_sent_as_it_was_at_one_moment(
     manifest = write_manifest([{"name": "m", "path": model.name, "content": SMALL}])
     once, read = Once(change, model), local.read_small
 
-    async def read_small(path: str) -> SmallFile:
+    async def read_small(path: str, root: str | None = None) -> SmallFile:
         if moment == "before it is read":
             once()
-            return await read(path)
-        file = await read(path)
+            return await read(path, root)
+        file = await read(path, root)
         once()
         return file
 
