@@ -19,23 +19,30 @@ def existing_ledger(path: Path) -> Path:
 
     Raises ``UsageError`` where there is none; whether it can be read is seen when it is opened.
     """
-    if path.suffix != _ENDING:
-        for ledger in (default_ledger(str(path)), sandbox_folder(str(path)) / SANDBOX_LEDGER):
-            if os.path.isfile(ledger):  # noqa: PTH113 - False also for what cannot be looked at
-                return ledger
-    if not os.path.lexists(path):
+    found = path if path.suffix == _ENDING else _ledger_of(path)
+    if not os.path.lexists(found):
         raise UsageError(f"{path}: there is no such ledger{_hint(path.name, path.parent)}")
-    if path.is_dir():
+    if found.is_dir():
         raise UsageError(f"{path}: is a folder, not a ledger{_hint('', path)}")
-    if not path.is_file():
+    if not found.is_file():
         raise UsageError(f"{path}: is no file; a ledger is one")
-    begins = _beginning(path)
-    if begins == b"" and path.suffix == _ENDING:
-        raise UsageError(f"{path}: is empty: no run has begun with this ledger{_hint(path.name, path.parent)}")
-    if begins in (None, _MAGIC) or path.suffix == _ENDING:
-        return path
+    begins = _beginning(found)
+    if found.suffix == _ENDING:
+        if begins == b"":
+            raise UsageError(f"{found}: is empty: no run has begun with this ledger{_hint(found.name, found.parent)}")
+        return found
+    if begins in (None, _MAGIC):
+        return found
     named = shlex.quote(str(path))
     raise UsageError(f"{path}: has no ledger yet: `{program()} run {named}` makes {default_ledger(str(path))}")
+
+
+def _ledger_of(manifest: Path) -> Path:
+    """The ledger beside a manifest, or that of its private sandbox; the path itself where there is neither."""
+    for ledger in (default_ledger(str(manifest)), sandbox_folder(str(manifest)) / SANDBOX_LEDGER):
+        if os.path.isfile(ledger):  # noqa: PTH113 - False also for what cannot be looked at
+            return ledger
+    return manifest
 
 
 def _beginning(path: Path) -> bytes | None:

@@ -47,8 +47,8 @@ def convert(manifest: str, output: Path | None, form: str | None) -> int:
         raise UsageError(f"to which format? Give --format or an output file with one of these extensions: {known}")
     target, sink = named_file(output), standard_output()
     if target is not None:
-        with written_file(target) as stream:
-            count = convert_manifest(manifest, extension, stream, target.parent)
+        with written_file(target) as file:
+            count = convert_manifest(manifest, extension, file.binary(), target.parent)
         tell(f"{target}: {count:,} entries")
         return ExitCode.OK
     if extension in (".parquet", ".arrow", ".feather") and sink.isatty():

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-from bulkload.core.errors import OutputLost, ReaderGone, UsageError
+from bulkload.core.errors import OutputLost, UsageError
+from bulkload.report.sink import Sink
 from bulkload.system.replacing import replaced
 
 # Standard output by another name: what it leads to is written on, not replaced.
@@ -18,7 +18,7 @@ def named_file(output: Path | None) -> Path | None:
 
 
 @contextmanager
-def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[BinaryIO]:
+def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Sink]:
     """A file to be written in the block; it is there whole when that ends well, else as it was before.
 
     ``beside``: what is read meanwhile, and must not be replaced by what comes of it. Raises ``UsageError`` where no
@@ -28,18 +28,17 @@ def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Binar
         raise UsageError(f"{path}: is what the rows are read from; name another file with -o")
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(stack.enter_context(replaced(path)).open("wb"))
+            draft = stack.enter_context(replaced(path))
+            stream = stack.enter_context(draft.open("w", encoding="utf-8", newline="\n"))
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); name another file with -o") from None
+        sink = Sink(stream, name=str(path))
+        yield sink
+        sink.flush()
         try:
-            yield stream
             stack.close()
-        except BrokenPipeError:
-            raise ReaderGone(f"whoever read {path} has gone away") from None
         except OSError as error:
-            raise OutputLost(
-                f"{path}: cannot be written ({error.strerror}); what was there before is there still"
-            ) from None
+            raise OutputLost(f"{path}: cannot be written ({error.strerror}); what was there is there still") from None
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -1,7 +1,8 @@
 """``bulkload results``: one row per entry."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -44,16 +45,12 @@ def command(ctx: click.Context, /, ledger: Path, form: str | None, output: Path 
     form = chosen_format(form, target, explicit=explicit)
     if for_spreadsheet and form != "csv":
         raise UsageError(f"--for-spreadsheet is for csv, and this is {form}; add --format csv")
-    sink = standard_output()
-    if form == "parquet" and target is None and sink.isatty():
+    if form == "parquet" and target is None and standard_output().isatty():
         raise UsageError("parquet is no text for a terminal; name a file with -o FILE")
     found = existing_ledger(ledger)
-    with LedgerReader(found) as reader:
-        if target is None:
-            _write(reader, form, sink.binary(), sink, for_spreadsheet=for_spreadsheet)
-            return
-        with written_file(target, beside=(found, ledger)) as stream:
-            _write(reader, form, stream, None, for_spreadsheet=for_spreadsheet)
+    with LedgerReader(found) as reader, ExitStack() as stack:
+        sink = stack.enter_context(written_file(target, beside=(found, ledger))) if target else standard_output()
+        _write(reader, form, sink, for_spreadsheet=for_spreadsheet)
 
 
 def chosen_format(form: str | None, target: Path | None, *, explicit: bool) -> str:
@@ -70,24 +67,17 @@ def chosen_format(form: str | None, target: Path | None, *, explicit: bool) -> s
     return by_extension
 
 
-def _write(reader: "LedgerReader", form: str, stream: BinaryIO, sink: Sink | None, *, for_spreadsheet: bool) -> None:
-    """``sink``: where ``stream`` is standard output."""
-    import io
-
+def _write(reader: "LedgerReader", form: str, sink: Sink, *, for_spreadsheet: bool) -> None:
     from bulkload.report import results
 
     rows = reader.results()
     if form == "jsonl":
-        results.write_jsonl(rows, stream)
+        results.write_jsonl(rows, sink.binary())
     elif form == "json":
-        results.write_json(rows, stream)
+        results.write_json(rows, sink.binary())
     elif form == "parquet":
-        results.write_parquet(rows, stream)
+        results.write_parquet(rows, sink.binary())
     elif form == "csv":
-        results.write_csv(rows, stream, for_spreadsheet=for_spreadsheet)
-    elif sink is not None:
-        results.print_table(rows, sink)
+        results.write_csv(rows, sink.binary(), for_spreadsheet=for_spreadsheet)
     else:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
-        results.print_table(rows, text)
-        text.detach()
+        results.print_table(rows, sink)

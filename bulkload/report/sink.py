@@ -187,7 +187,7 @@ def _lost(error: OSError | ValueError, name: str) -> OutputLost:
     if isinstance(error, BrokenPipeError | ConnectionResetError):
         return ReaderGone(f"whoever read {name} has gone away")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return OutputLost(f"{name} cannot be written ({reason}); the ledger is as good as ever, only these words are lost")
+    return OutputLost(f"{name} cannot be written ({reason}); what was to stand there is lost, and nothing else")
 
 
 # What tables are printed to.

@@ -6,31 +6,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from bulkload.cli import run_command_line
-from bulkload.sandbox import Sandbox, SandboxSettings
-from tests.conftest import clean_environment, homes
+from bulkload.ledger import LedgerReader
+from tests.cli.in_process import Place, environment_of, run_with, sandbox_in
+from tests.conftest import clean_environment
 
 FULL = Path("/dev/full")
 SNOWMAN = "modèle-\u2603"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A ledger of a finished run, its registry, and a manifest of which nothing was sent."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def words(self, command: str) -> list[str]:
-        """``{}`` stands for the folder."""
-        return [word.replace("{}", str(self.folder)) for word in command.split()]
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +30,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             (folder / path).write_bytes(f"{name} {number}".encode())
             rows.append({"name": f"{name}-{number}", "path": path, "workspace": "Équipe \u2603"})
         (folder / f"{name}.json").write_text(json.dumps(rows))
-    settings = SandboxSettings(data=folder / "registry", time_scale=0)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox(settings)) as sandbox:
-        environment = {"BULKLOAD_ENDPOINT": sandbox.endpoint, "BULKLOAD_TOKEN": sandbox.token}
-        place = Place(folder, environment | homes(folder))
+    with sandbox_in(folder) as place:
         with environment_of(place):
             assert run_command_line(place.words("run {}/done.json --create-workspace -q")) == 0
         yield place
 
 
-@contextlib.contextmanager
-def environment_of(place: Place) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(clean_environment() | place.environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def words_of(place: Place, command: str) -> list[str]:
+    with LedgerReader(place.folder / "done.json.ledger.db") as reader:
+        version_id = next(reader.published()).version_id
+    return [str(version_id) if word == "1" else word for word in place.words(command)]
 
 
 OFFLINE = [
@@ -85,27 +63,6 @@ ONLINE = [
 ]  # fmt: skip
 
 
-def run_with(place: Place, command: str, stdout: TextIO, said: Path) -> tuple[int, str]:
-    """The exit code, and what standard error got."""
-    words = [word.replace("{}", str(place.folder)) for word in command.split()]
-    words = [str(first_id(place)) if word == "1" else word for word in words]
-    with (
-        environment_of(place),
-        said.open("w+") as stderr,
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        code = run_command_line(words)
-    return code, said.read_text()
-
-
-def first_id(place: Place) -> int:
-    from bulkload.ledger import LedgerReader
-
-    with LedgerReader(place.folder / "done.json.ledger.db") as reader:
-        return next(reader.published()).version_id
-
-
 @contextlib.contextmanager
 def left_pipe() -> Iterator[TextIO]:
     reading, writing = os.pipe()
@@ -120,7 +77,7 @@ def test_a_reader_that_has_gone_away_is_exit_141_without_a_word(commands, place,
     found = {}
     for command in commands:
         with left_pipe() as stdout:
-            found[command] = run_with(place, command, stdout, tmp_path / "said")
+            found[command] = run_with(place, words_of(place, command), stdout, tmp_path / "said")
     assert {command: code for command, (code, _) in found.items() if code != 141} == {}
     assert {command: said for command, (_, said) in found.items() if "bulkload:" in said or "rror" in said} == {}
 
@@ -131,7 +88,7 @@ def test_output_that_cannot_be_written_is_exit_1_with_words(commands, place, tmp
     found = {}
     for command in commands:
         with FULL.open("w") as stdout:
-            found[command] = run_with(place, command, stdout, tmp_path / "said")
+            found[command] = run_with(place, words_of(place, command), stdout, tmp_path / "said")
     words = "bulkload: standard output cannot be written (No space left on device)"
     assert {command: code for command, (code, _) in found.items() if code != 1} == {}
     assert {command: said for command, (_, said) in found.items() if said.count(words) != 1} == {}
@@ -143,7 +100,7 @@ def test_output_never_fails_for_its_encoding(commands, encoding, place, tmp_path
     """What the locale cannot show is escaped for people; data is UTF-8 whatever the locale."""
     for command in commands:
         with (tmp_path / "out").open("w+", encoding=encoding) as stdout:
-            code, said = run_with(place, command, stdout, tmp_path / "said")
+            code, said = run_with(place, words_of(place, command), stdout, tmp_path / "said")
         assert code == 0, (command, said)
         data = (tmp_path / "out").read_bytes()
         assert data, command
