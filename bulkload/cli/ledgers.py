@@ -20,7 +20,7 @@ def existing_ledger(path: Path) -> Path:
     Raises ``UsageError`` where there is none; whether it can be read is seen when it is opened.
     """
     found = path if path.suffix == _ENDING else _ledger_of(path)
-    if not os.path.lexists(found):
+    if not _is_there(found):
         raise UsageError(f"{path}: there is no such ledger{_hint(path.name, path.parent)}")
     if found.is_dir():
         raise UsageError(f"{path}: is a folder, not a ledger{_hint('', path)}")
@@ -43,6 +43,16 @@ def _ledger_of(manifest: Path) -> Path:
         if os.path.isfile(ledger):  # noqa: PTH113 - False also for what cannot be looked at
             return ledger
     return manifest
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be looked at ({error.strerror}); ask the folder's owner") from None
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _beginning(path: Path) -> bytes | None:

@@ -42,6 +42,8 @@ def shell_word(word: str) -> str:
     if visible_line(word) == word:
         return shlex.quote(word)
     signs = "".join(sign if sign.isascii() and (sign.isalnum() or sign in _PLAIN) else _octal(sign) for sign in word)
+    if signs.startswith("-"):  # it would be taken for an option of printf
+        signs = _octal("-") + signs[1:]
     return f"\"$(printf '{signs}')\""
 
 
