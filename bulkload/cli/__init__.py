@@ -9,6 +9,7 @@ import click
 from bulkload import __version__
 from bulkload.cli.signals import early_signals, interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
+from bulkload.cli.telling import Telling
 from bulkload.core.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
 from bulkload.report.sink import standard_output, tell
 from bulkload.system.process_limits import raise_descriptor_limit
@@ -96,38 +97,47 @@ def run_command_line(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     code: object = None
+    telling = Telling()
     try:
-        code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False)
+        code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False, obj=telling)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as interrupt:
         return show_error(interrupted_by(interrupt))
     except BulkloadError as error:
-        return show_error(error)
+        return show_error(error, telling)
     except Exception as error:  # noqa: BLE001 - never a traceback
-        return show_error(error)
+        return show_error(error, telling)
     return code if isinstance(code, int) else ExitCode.OK
 
 
-def show_error(error: Exception) -> int:
+def show_error(error: Exception, telling: Telling | None = None) -> int:
     """Say what is wrong, whose fault it is and what to do; return the exit code."""
     from bulkload.core.errors import LocalTrouble, ManifestError
     from bulkload.core.verdicts import TOO_FEW_THREADS, is_want_of_threads
 
+    more = ""
+    context = click.get_current_context(silent=True)
+    if telling is None and context is not None:
+        telling = context.find_object(Telling)
     if isinstance(error, ManifestError | LocalTrouble):
-        for problem in error.problems:
-            tell(*_indented(str(problem)))
+        from bulkload.report.problems import problem_lines
+
+        lines, is_cut = problem_lines(error.problems, each=telling is not None and telling.all_problems)
+        for line in lines:
+            tell(*_indented(line))
+        more = "; --all-problems shows each" if is_cut and telling is not None else ""
     if isinstance(error, BulkloadError):
         if isinstance(error, ReaderGone) or error is standard_output().lost:
             return error.exit_code  # said at the end, or never
-        tell(*_indented(f"bulkload: {error}"))
+        tell(*_indented(f"bulkload: {error}{more}"))
         return error.exit_code
     leaf: BaseException = error
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
     if isinstance(leaf, BulkloadError):
-        return show_error(leaf)
+        return show_error(leaf, telling)
     if is_want_of_threads(leaf):
         return show_error(LocalTrouble(TOO_FEW_THREADS))
     if os.environ.get("BULKLOAD_TRACEBACK"):

@@ -7,6 +7,7 @@ import click
 
 from bulkload.cli.options import option
 from bulkload.cli.outputs import named_file, written_file
+from bulkload.cli.telling import problems_option
 from bulkload.core.errors import ExitCode, UsageError
 from bulkload.report.sink import standard_output, tell
 
@@ -33,6 +34,7 @@ def schema() -> None:
 @click.argument("manifest", metavar="MANIFEST")
 @option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @option("--format", "form", metavar="FORMAT", help="csv, jsonl, json, yaml, toml, parquet, arrow [default: by -o].")
+@problems_option
 def convert(manifest: str, output: Path | None, form: str | None) -> int:
     """Write MANIFEST (- for JSON lines on standard input) in another format.
 

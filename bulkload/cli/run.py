@@ -19,6 +19,7 @@ from bulkload.cli.options import (
     program,
     sandbox_folder,
 )
+from bulkload.cli.telling import problems_option
 from bulkload.core.errors import UsageError
 from bulkload.core.polling import PollInterval
 from bulkload.core.run_limits import parse_failure_limit
@@ -34,7 +35,7 @@ def manifest_options(function: Any) -> Any:
     )
     for decorator in reversed(decorators):
         function = decorator(function)
-    return connection_options(function)
+    return connection_options(problems_option(function))
 
 
 _TARGET_OPTIONS = (

@@ -9,6 +9,13 @@ LONGEST_LINE_BYTES = 4 << 20
 LONGEST_CELL_CHARACTERS = 4 << 20
 # JSON, YAML and TOML are read whole, at many times their size.
 LARGEST_DOCUMENT_BYTES = 16 << 20
+# Values of one entry, lists and objects included.
+MOST_VALUES = 250_000
+# TOML is built whole, each value at a hundred times its size.
+MOST_TOML_VALUES = 250_000
+# Entries of {name: {...}}; a list may have any number.
+MOST_NAMED_ENTRIES = 100_000
+MOST_COLUMNS = 1_000
 MOST_LABELS = 64
 LONGEST_LABEL_CHARACTERS = 1 << 10
 

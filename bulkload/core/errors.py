@@ -18,6 +18,7 @@
     └── Interrupted      130/143   a signal came before anything was sent
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from bulkload.core.records import Problem
@@ -60,8 +61,9 @@ class ManifestError(BulkloadError):
 
     exit_code = ExitCode.MANIFEST
 
-    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
+        # Each of them, in the manifest's order; many are kept on disk for as long as this error is.
         self.problems = problems
 
 

@@ -20,6 +20,8 @@ class Finding(msgspec.Struct, frozen=True):
     field: str
     what: str
     remedy: str
+    # See ``Problem``.
+    kind: str = ""
 
 
 class FrameworkRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     what: str
     remedy: str
+    # What problems of one kind have in common, where that is not ``what`` without its values.
+    kind: str = ""
 
     def __str__(self) -> str:
         """One line: ``models.csv: line 3: framework: unknown framework "pytorh"; did you mean "pytorch"?``."""

@@ -23,11 +23,10 @@ from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
+from bulkload.manifest.problems import problem_list
 from bulkload.registry import Registry
 from bulkload.source import stat_of
 
-# More problems than anyone reads; the count goes on.
-MOST_PROBLEMS = 10_000
 STAGING_BUFFER_BYTES = 1 << 18
 
 _encode = msgspec.json.encode
@@ -78,8 +77,7 @@ async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> S
 def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
     staged = StagedManifest(manifest=settings.manifest, file=file)
-    problems: list[Problem] = []
-    count = 0
+    problems = problem_list()
     try:
         for found in check(
             settings.manifest,
@@ -89,17 +87,15 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
         ):
             stop.raise_if_asked()
             if isinstance(found, Problem):
-                count += 1
-                if len(problems) < MOST_PROBLEMS:
-                    problems.append(found)
+                problems.append(found)
             elif not problems:
                 staged.file.write(_encode(found) + b"\n")
                 staged.workspaces.add(found.workspace)
                 staged.count += 1
                 progress.done = staged.count
         if problems:
-            plural = "problem" if count == 1 else "problems"
-            raise ManifestError(f"{settings.manifest}: {count} {plural}; nothing was sent", tuple(problems))
+            plural = "problem" if len(problems) == 1 else "problems"
+            raise ManifestError(f"{settings.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
     except OSError as error:
         staged.close()
         where = tempfile.gettempdir()

@@ -4,16 +4,15 @@ from collections.abc import Iterable, Iterator
 from io import IOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from bulkload.core.bounds import MOST_COLUMNS
 from bulkload.core.words import shown
+from bulkload.manifest.json_text import NotJson, from_text, unreadable_json
 from bulkload.manifest.rows import (
     FIELDS,
     STRUCTURED_FIELDS,
     Found,
-    NotJson,
     Reader,
     Unreadable,
-    from_text,
-    unreadable_json,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +57,10 @@ class Arrow(Reader):
         return reader.schema.names, (reader.get_batch(index) for index in range(reader.num_record_batches))
 
     def _column_problems(self, columns: list[str]) -> Iterator[Found]:
+        if len(columns) > MOST_COLUMNS:
+            remedy = f"write only the fields of an entry: {', '.join(FIELDS)}"
+            yield self.problem("", f"has {len(columns):,} columns, more than {MOST_COLUMNS:,}", remedy)
+            return
         yield from self._unknown_fields("", dict.fromkeys(columns))
         for name in sorted(set(columns) & set(FIELDS)):
             if columns.count(name) > 1:

@@ -121,6 +121,8 @@ def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iter
             checked = checker.check(found)
             if not isinstance(checked, Entry):
                 yield from checked
+            elif found.guessed:
+                continue
             elif (twin := seen.add(found.place, offline_keys(checked))) is None:
                 yield checked
             else:

@@ -6,10 +6,11 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -17,10 +18,11 @@ from bulkload.core.errors import ManifestError, UsageError
 from bulkload.core.records import Problem
 from bulkload.core.words import UNPRINTABLE, scalar_text
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
-from bulkload.manifest.entries import over
+from bulkload.manifest.entries import MOST_FINDINGS_A_FIELD, over
+from bulkload.manifest.problems import problem_list
 from bulkload.manifest.rows import FIELDS, Defaults, Row
 from bulkload.manifest.values import unsendable
-from bulkload.manifest.yaml_format import NO_TEXT, NUMBERS_BEGIN
+from bulkload.manifest.yaml_scalars import NO_TEXT, NUMBERS_BEGIN
 
 ROWS_A_BATCH = 1024
 _SCHEMA_FIELDS = ("input_schema", "output_schema")
@@ -80,16 +82,17 @@ def _stage(manifest: str, moved: Callable[[str], str]) -> _Staged:
     try:
         problems = _fill(staged, manifest, moved)
         if problems:
-            raise ManifestError(f"{manifest}: {len(problems)} problems; nothing was converted", tuple(problems))
+            plural = "problem" if len(problems) == 1 else "problems"
+            raise ManifestError(f"{manifest}: {len(problems):,} {plural}; nothing was converted", problems)
     except BaseException:
         staged.close()
         raise
     return staged
 
 
-def _fill(staged: _Staged, manifest: str, moved: Callable[[str], str]) -> list[Problem]:
+def _fill(staged: _Staged, manifest: str, moved: Callable[[str], str]) -> Sequence[Problem]:
     """Stage the rows; every problem of the syntax."""
-    problems: list[Problem] = []
+    problems = problem_list()
     with opened_reader(manifest) as (reader, stream):
         for found in reader.read(stream):
             if isinstance(found, Problem):
@@ -98,7 +101,8 @@ def _fill(staged: _Staged, manifest: str, moved: Callable[[str], str]) -> list[P
             fields = _given(found.fields, moved)
             place = found.place if isinstance(found, Row) else "defaults"
             for name, value in fields.items():
-                problems += [reader.problem(place, no.what, no.remedy, no.field) for no in unsendable(name, value, 0)]
+                for no in islice(unsendable(name, value, 0), MOST_FINDINGS_A_FIELD):
+                    problems.append(reader.problem(place, no.what, no.remedy, no.field))
             if isinstance(found, Defaults):
                 staged.defaults = fields
             elif not problems:

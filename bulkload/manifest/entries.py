@@ -27,8 +27,9 @@ from bulkload.core.records import Conversion, Entry, Problem
 from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
 from bulkload.core.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
 from bulkload.manifest.files import Files
+from bulkload.manifest.json_text import NotJson, from_text
 from bulkload.manifest.places import foreign_place
-from bulkload.manifest.rows import FIELDS, NotJson, Row, Unreadable, from_text
+from bulkload.manifest.rows import FIELDS, Row, Unreadable
 from bulkload.manifest.values import label_text, unsendable, written
 
 LONGEST_FIELD = 200
@@ -116,7 +117,14 @@ class EntryChecker:
             self._told.add(key)
         # A key of the row's own may stand in it.
         named = printable(finding.field[:LONGEST_FIELD])
-        return Problem(manifest=self.manifest, place=place, field=named, what=finding.what, remedy=finding.remedy)
+        return Problem(
+            manifest=self.manifest,
+            place=place,
+            field=named,
+            what=finding.what,
+            remedy=finding.remedy,
+            kind=finding.kind,
+        )
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +172,8 @@ class _RowCheck:
             labels=self._labels(),
         )
 
-    def _find(self, field: str, what: str, remedy: str) -> None:
-        self.findings.append(Finding(field, what, remedy))
+    def _find(self, field: str, what: str, remedy: str, kind: str = "") -> None:
+        self.findings.append(Finding(field, what, remedy, kind))
 
     # Texts.
 
@@ -260,7 +268,7 @@ class _RowCheck:
         if wrong is not None:
             # A file that is there may be called as it likes.
             wrong = foreign_place(path) or wrong
-            self._find("path", f"{_bare(path)} {wrong[0]}", wrong[1])
+            self._find("path", f"{_bare(path)} {wrong[0]}", wrong[1], kind=wrong[0])
         elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
             self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
         return path, source

@@ -4,9 +4,10 @@ import csv
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from bulkload.core.bounds import LONGEST_CELL_CHARACTERS, LONGEST_LINE_BYTES
+from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_CELL_CHARACTERS, LONGEST_LINE_BYTES, MOST_COLUMNS
 from bulkload.core.records import Problem
-from bulkload.core.words import did_you_mean, shown
+from bulkload.core.words import did_you_mean, nearest, shown
+from bulkload.manifest.json_text import NotJson, from_text, parse_line, unreadable_json
 from bulkload.manifest.rows import (
     BOM,
     FIELDS,
@@ -14,15 +15,13 @@ from bulkload.manifest.rows import (
     NOT_UTF8,
     SAVE_AS_UTF8,
     Found,
-    NotJson,
     Reader,
     Row,
     Unreadable,
-    from_text,
-    parse_line,
-    unreadable_json,
 )
 
+PIECE_BYTES = 1 << 16
+KNOWN_COLUMNS = f"write only the fields of an entry: {', '.join(FIELDS)}"
 TOO_LONG = f"is longer than {LONGEST_LINE_BYTES // 2**20} MiB"
 
 
@@ -37,7 +36,9 @@ class JsonLines(Reader):
             place = f"line {number}"
             if len(line) > LONGEST_LINE_BYTES:
                 yield self.problem(place, TOO_LONG, "write one JSON object a line")
-                return
+                if not _skip_line(stream):
+                    return
+                continue
             if number == 1:
                 line = line.removeprefix(BOM)
             if line.isspace() or not line:
@@ -60,6 +61,15 @@ class JsonLines(Reader):
         except NotJson as error:
             return self.problem(place, f"is no JSON object: {error}", form)
         return fields if isinstance(fields, dict) else self.problem(place, "is no JSON object", form)
+
+
+def _skip_line(stream: BinaryIO) -> bool:
+    """Read to the end of a line that is too long; False where it goes on without end."""
+    for _ in range(LARGEST_DOCUMENT_BYTES // PIECE_BYTES):
+        piece = stream.readline(PIECE_BYTES)
+        if not piece or piece.endswith(b"\n"):
+            return True
+    return False
 
 
 class _LineTooLong(Exception):
@@ -87,11 +97,13 @@ class Csv(Reader):
             columns = [name.strip() for name in header]
             problems = list(self._header_problems(columns))
             yield from problems
-            if problems:
+            if not _is_readable(columns):
                 return
+            columns = _meant_columns(columns)
+            guessed = bool(problems)
             number = reader.line_num + 1
             for cells in reader:
-                yield from self._row(number, columns, cells)
+                yield from self._row(number, columns, cells, guessed=guessed)
                 number = reader.line_num + 1
         except csv.Error as error:
             remedy = "check the quotes: a quote inside a cell is written twice; end lines with a line feed"
@@ -104,6 +116,9 @@ class Csv(Reader):
         if not any(columns):
             yield self.problem(place, "has no header", "write a first line such as: name,path,framework")
             return
+        if len(columns) > MOST_COLUMNS:
+            yield self.problem(place, f"has {len(columns):,} columns, more than {MOST_COLUMNS:,}", KNOWN_COLUMNS)
+            return
         seen = set()
         for number, name in enumerate(columns, start=1):
             if not name:
@@ -115,10 +130,11 @@ class Csv(Reader):
             elif name not in FIELDS:
                 separated = any(sign in name for sign in ";\t|")
                 remedy = "separate columns with commas" if separated else did_you_mean(name, FIELDS)
-                yield self.problem(place, f"unknown column {shown(name)}", remedy)
+                what = f"unknown column {shown(name)}"
+                yield self.problem(place, what, remedy, kind=what)
             seen.add(name)
 
-    def _row(self, number: int, columns: list[str], cells: list[str]) -> Iterator[Found]:
+    def _row(self, number: int, columns: list[str], cells: list[str], *, guessed: bool) -> Iterator[Found]:
         if not any(cells) or not "".join(cells).strip():
             return
         place = f"line {number}"
@@ -126,8 +142,24 @@ class Csv(Reader):
             what = f"has {len(cells)} cells, the header has {len(columns)}"
             yield self.problem(place, what, "write one cell a column; quote a cell that holds a comma")
             return
-        fields = {name: _cell(name, cell) for name, cell in zip(columns, cells, strict=True) if cell}
-        yield Row(number=number, place=place, fields=fields)
+        fields = {name: _cell(name, cell) for name, cell in zip(columns, cells, strict=True) if cell and name}
+        yield Row(number=number, place=place, fields=fields, guessed=guessed)
+
+
+def _is_readable(columns: list[str]) -> bool:
+    """Whether rows can be checked below this header: it is in UTF-8 and has a column that is known."""
+    meant_columns = _meant_columns(columns) if len(columns) <= MOST_COLUMNS else []
+    return any(meant_columns) and not any(map(_holds_other_bytes, columns))
+
+
+def _meant_columns(columns: list[str]) -> list[str]:
+    """The field of each column; empty for one that is not known, or there already."""
+    found = [name if name in KNOWN and name not in columns[:at] else "" for at, name in enumerate(columns)]
+    for at, name in enumerate(columns):
+        near = nearest(name, FIELDS) if name not in KNOWN else None
+        if near is not None and near not in found:
+            found[at] = near
+    return found
 
 
 def _cell(name: str, cell: str) -> Any:

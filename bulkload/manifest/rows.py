@@ -1,6 +1,5 @@
 """What every format is read into: rows of raw fields that know their place."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
@@ -10,7 +9,7 @@ import msgspec
 
 from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_MESSAGE_CHARACTERS
 from bulkload.core.records import Problem
-from bulkload.core.words import did_you_mean, printable, shown
+from bulkload.core.words import did_you_mean, nearest, printable, shown
 
 FIELDS = (
     "name", "path", "framework", "workspace", "workspace_id", "visibility", "version", "python_version",
@@ -28,7 +27,6 @@ MOST_UNKNOWN_FIELDS = 20
 BOM = b"\xef\xbb\xbf"
 NOT_UTF8 = "is not UTF-8"
 SAVE_AS_UTF8 = "save the file as UTF-8"
-FORM = "write a list of entries, or {defaults: {...}, models: [...]}"
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -46,6 +44,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     # "line 7", "item 3": what problems name.
     place: str
     fields: dict[str, Any]
+    # Something in it is not known for certain: it is checked, but is no entry.
+    guessed: bool = False
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +67,11 @@ class Reader(ABC):
     def read(self, stream: BinaryIO) -> Iterator[Found]:
         """The rows, the defaults and the problems, in the manifest's order."""
 
-    def problem(self, place: str, what: str, remedy: str, field: str = "") -> Problem:
+    def problem(self, place: str, what: str, remedy: str, field: str = "", kind: str = "") -> Problem:
         """Something wrong, where and what to do."""
         # Libraries put what they found into their errors as it is.
         what = printable(what[:LONGEST_MESSAGE_CHARACTERS])
-        return Problem(manifest=self.manifest, place=place, field=field, what=what, remedy=remedy)
+        return Problem(manifest=self.manifest, place=place, field=field, what=what, remedy=remedy, kind=kind)
 
     def row(self, number: int, place: str, fields: object) -> Iterator[Found]:
         """A row, after what is unknown in it."""
@@ -81,14 +81,17 @@ class Reader(ABC):
                 what, remedy = fields.what, fields.remedy
             yield self.problem(place, what, remedy)
             return
-        if not fields.keys() <= KNOWN:
+        if fields.keys() <= KNOWN:
+            yield Row(number=number, place=place, fields=fields)
+        else:
             yield from self._unknown_fields(place, fields)
-        yield Row(number=number, place=place, fields=fields)
+            yield Row(number=number, place=place, fields=meant(fields), guessed=True)
 
     def _unknown_fields(self, place: str, fields: dict[Any, Any]) -> Iterator[Problem]:
         unknown = (name for name in fields if name not in KNOWN)
         for name in islice(unknown, MOST_UNKNOWN_FIELDS):
-            yield self.problem(place, f"unknown field {shown(name)}", did_you_mean(str(name), FIELDS))
+            what = f"unknown field {shown(name)}"
+            yield self.problem(place, what, did_you_mean(str(name), FIELDS), kind=what)
 
     def whole(self, stream: BinaryIO) -> bytes | Problem:
         """The bytes of a document that is read whole."""
@@ -98,102 +101,24 @@ class Reader(ABC):
             return self.problem("", what, "write it as .jsonl or .parquet: these are read piece by piece")
         return data.removeprefix(BOM)
 
-    def document(self, document: object, places: list[str] | None = None) -> Iterator[Found]:
-        """The rows of ``{defaults, models}`` or of a bare list; ``places``: of the items, where known."""
-        models = document
-        if isinstance(document, dict):
-            yield from self._document_problems(document)
-            defaults = document.get("defaults") or {}
-            if isinstance(defaults, dict):
-                if not defaults.keys() <= KNOWN:
-                    yield from self._unknown_fields("defaults", defaults)
-                yield Defaults(fields=defaults)
-            elif not isinstance(defaults, Unreadable):
-                yield self.problem("", "is no object", "write field: value", field="defaults")
-            models = document.get("models")
-        if isinstance(models, Unreadable):
-            return
-        if not isinstance(models, list):
-            yield self.problem("", "has no list of entries", FORM)
-            return
-        for number, fields in enumerate(models, start=1):
-            yield from self.row(number, places[number - 1] if places else f"item {number}", fields)
-
-    def _document_problems(self, document: dict[Any, Any]) -> Iterator[Problem]:
-        for key, value in islice(document.items(), MOST_UNKNOWN_FIELDS):
-            if key not in ("defaults", "models"):
-                yield self.problem("", f"unknown key {shown(key)}", did_you_mean(str(key), ("defaults", "models")))
-            elif isinstance(value, Unreadable):
-                yield self.problem("", value.what, value.remedy, field=key)
+    def defaults(self, fields: object) -> Iterator[Found]:
+        """The manifest's own defaults, after what is wrong with them; None and an empty value are none."""
+        if isinstance(fields, Unreadable):
+            yield self.problem("", fields.what, fields.remedy, field="defaults")
+        elif isinstance(fields, dict):
+            unknown = not fields.keys() <= KNOWN
+            if unknown:
+                yield from self._unknown_fields("defaults", fields)
+            yield Defaults(fields=meant(fields) if unknown else fields)
+        elif fields:
+            yield self.problem("", "is no object", "write field: value", field="defaults")
 
 
-class NotJson(ValueError):
-    """A text that is no JSON; the message says what and in which column."""
-
-    def __init__(self, what: str, line: int = 1) -> None:
-        super().__init__(what)
-        self.line = line
-
-
-def parse_json(text: str) -> Any:
-    """Strict JSON. Raises ``NotJson``; a key twice, NaN, an endless number are ``Unreadable`` in place."""
-    try:
-        return _decoder.decode(text)
-    except json.JSONDecodeError as error:
-        raise NotJson(f"{error.msg} at column {error.colno}", error.lineno) from None
-    except RecursionError:
-        raise NotJson("it is nested too deep") from None
-
-
-def parse_line(line: bytes) -> Any:
-    """As ``parse_json`` does. Raises also ``UnicodeDecodeError``.
-
-    A million lines come this way: what is quick and as strict comes first, and ``parse_json`` says what is wrong.
-    """
-    try:
-        found = _quick_decode(line)
-    except (ValueError, RecursionError):
-        found = None
-    # Each key has its colon: where there are no more of them, no key stands twice, be it in an object inside.
-    if type(found) is dict and line.count(b":") == len(found):
-        return found
-    return parse_json(line.decode("utf-8"))
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen = set()
-        for name, _ in pairs:
-            if name in seen:
-                found[name] = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
-            seen.add(name)
+def meant(fields: dict[Any, Any]) -> dict[str, Any]:
+    """The known fields, and those that are typing errors of known ones: so that all else can be checked."""
+    found = {name: value for name, value in fields.items() if name in KNOWN}
+    for name in islice((name for name in fields if name not in KNOWN), MOST_UNKNOWN_FIELDS):
+        near = nearest(str(name), FIELDS)
+        if near is not None and near not in found:
+            found[near] = fields[name]
     return found
-
-
-def _constant(word: str) -> Unreadable:
-    return Unreadable(f"{word} is no JSON", "write a number, or leave it out")
-
-
-def integer(digits: str) -> "int | Unreadable":
-    """An integer, but of no more digits than Python is willing to read."""
-    try:
-        return int(digits)
-    except ValueError:
-        return Unreadable(f"is a number of {len(digits)} digits", "write a smaller one, or put it in quotes")
-
-
-_quick_decode = msgspec.json.Decoder().decode
-_decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=integer)
-
-
-def from_text(field: str, text: str) -> Any:
-    """The value of a CSV cell or of ``--set``: lists and objects are JSON. Raises ``NotJson``."""
-    if field in STRUCTURED_FIELDS and text.lstrip()[:1] in ("[", "{"):
-        return parse_json(text)
-    return text
-
-
-def unreadable_json(error: NotJson) -> Unreadable:
-    """What a cell holds that should be JSON."""
-    return Unreadable(f"is no JSON: {error}", "write a list or object as JSON")

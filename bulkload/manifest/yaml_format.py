@@ -1,74 +1,30 @@
-"""YAML: built from the parser's events; a manifest needs less than YAML offers, and has to say where it goes wrong.
+"""YAML: entries are built one after the other, from the parser's events; a place is a line."""
 
-What a plain scalar means depends on the field: a text field takes it as it is written, so that ``version: 1.10`` and
-``version: 2024-05-01`` stay what they look like; in ``accel`` and ``framework_config`` numbers, ``true``, ``false``
-and ``null`` are those of YAML 1.2's core schema (YAML 1.1 reads ``1e-3`` as text and ``on`` as true), and what is a
-number by YAML 1.1 alone, or another one, is refused: nobody can know which was meant. Text in quotes is text.
-"""
-
-import re
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bulkload.core.bounds import DEEPEST_JSON
+from bulkload.core.bounds import MOST_NAMED_ENTRIES
 from bulkload.core.records import Problem
-from bulkload.core.words import shown
-from bulkload.manifest.rows import WORD_FIELDS, Defaults, Found, Reader, Row, Unreadable, integer
+from bulkload.manifest.rows import Found, Reader
+from bulkload.manifest.shapes import (
+    FORM,
+    TOO_MANY_NAMES,
+    Kind,
+    Shape,
+    key_twice,
+    named_row,
+    shape_of,
+    unknown_keys,
+)
+from bulkload.manifest.yaml_events import Builder, YamlProblem, line_of, strange_tag
+from bulkload.manifest.yaml_scalars import NULLS, Plain, meanings
 
 if TYPE_CHECKING:
     import yaml
 
-# Aliases may repeat what they name, but not without end: at most so many values for each byte of the file.
-VALUES_A_BYTE = 4
-VALUES_AT_LEAST = 100_000
-
-# YAML 1.2, core schema (10.3.2).
-_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_BASES = ((re.compile(r"0o([0-7]+)"), 8), (re.compile(r"0x([0-9a-fA-F]+)"), 16))
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-# Numbers of YAML 1.1 that are none in 1.2, or others: 010 is 8 in the one and 10 in the other.
-_AMBIGUOUS = re.compile(
-    r"[-+]?(?:0[0-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*)"
-)
-# What a plain scalar may not look like to be text; for those who look with ``match``.
-NO_TEXT = re.compile(f"(?:{_DECIMAL.pattern}|{_FLOAT.pattern}|{_INFINITE.pattern}|{_AMBIGUOUS.pattern})$")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+$")
-NUMBERS_BEGIN = "-+.0123456789"
-_NULLS = ("", "~", "null", "Null", "NULL")
-_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_TAG = "tag:yaml.org,2002:"
-_SCALAR_TAGS = {f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float")}
-_TEXT_TAGS = {"!", f"{_TAG}str"}
-_OTHER_TAGS = {None, "!", f"{_TAG}seq", f"{_TAG}map"}
-
-
-class YamlProblem(ValueError):
-    """Something that no manifest can hold."""
-
-    def __init__(self, line: int, what: str, remedy: str) -> None:
-        super().__init__(what)
-        self.line = line
-        self.remedy = remedy
-
-
-class Plain(str):
-    """A scalar without quotes: what it means depends on where it stands."""
-
-    __slots__ = ()
-
-
-class Items(list[Any]):
-    """A list that knows on which line each of its items begins."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[int] = []
-
 
 class Yaml(Reader):
-    """``{defaults, models}`` or a bare list."""
+    """A list, ``{defaults, models}``, ``{name: {...}}``, or one entry."""
 
     def read(self, stream: BinaryIO) -> Iterator[Found]:
         """The rows; a place is the line on which an item begins."""
@@ -79,169 +35,151 @@ class Yaml(Reader):
             yield data
             return
         try:
-            document = Builder(data).document()
+            yield from self._document(data)
         except YamlProblem as problem:
             yield self.problem(f"line {problem.line}", str(problem), problem.remedy)
-            return
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
             place = f"line {mark.line + 1}" if mark is not None else ""
             yield self.problem(place, f"is no YAML: {what}", "check indentation, quotes and encoding (UTF-8)")
+
+    def _document(self, data: bytes) -> Iterator[Found]:
+        builder = Builder(data)
+        event = builder.begin()
+        if event is None:
             return
-        if document is None:
+        tag = strange_tag(event) if builder.is_list(event) or builder.is_object(event) else None
+        if tag is not None:
+            yield self.problem("", tag.what, tag.remedy)
             return
-        models = document.get("models") if isinstance(document, dict) else document
-        places = [f"line {line}" for line in models.lines] if isinstance(models, Items) else None
-        for found in self.document(document, places):
-            if isinstance(found, Row):
-                yield Row(number=found.number, place=found.place, fields=meanings(found.fields))
-            elif isinstance(found, Defaults):
-                yield Defaults(fields=meanings(found.fields))
+        if builder.is_list(event):
+            yield from self._entries(builder)
+        elif builder.is_object(event):
+            yield from self._object(builder, event, _Outline(data))
+        elif not _is_null(builder.value(event)):
+            yield self.problem("", "has no list of entries", FORM)
+        builder.end()
+
+    def _entries(self, builder: Builder) -> Iterator[Found]:
+        """Rows of the list that has begun."""
+        number = 0
+        while not builder.is_end(event := builder.next()):
+            number += 1
+            yield from self.row(number, f"line {line_of(event)}", _fields(builder.value(event)))
+
+    def _object(self, builder: Builder, event: "yaml.Event", outline: "_Outline") -> Iterator[Found]:
+        if outline.is_too_long:
+            yield self.problem("", *TOO_MANY_NAMES)
+            builder.skip(event)
+        elif outline.shape is Shape.SINGLE:
+            yield from self.row(1, f"line {line_of(event)}", _fields(builder.value(event)))
+        else:
+            if outline.has_late_defaults:
+                yield from self.defaults(_fields(outline.defaults()))
+            if outline.shape is Shape.LISTED:
+                yield from unknown_keys(self, outline.keys)
+            yield from self._several(builder, outline)
+
+    def _several(self, builder: Builder, outline: "_Outline") -> Iterator[Found]:
+        """What stands below the keys of the document."""
+        seen: set[str] = set()
+        has_models = False
+        while not builder.is_end(event := builder.next()):
+            key, line = builder.key(event), line_of(event)
+            value = builder.next()
+            is_named = outline.shape is Shape.NAMED and key != "defaults"
+            if key in seen and (is_named or key in ("defaults", "models")):
+                twice = key_twice(key)
+                yield self.problem(f"line {line}", twice.what, twice.remedy, field="" if is_named else key)
+                builder.value(value)
+            elif is_named:
+                yield from named_row(self, len(seen) + 1, f"line {line}", key, _fields(builder.value(value)))
+            elif key == "defaults":
+                fields = builder.value(value)
+                if not outline.has_late_defaults:
+                    yield from self.defaults(_fields(fields))
+            elif key == "models":
+                has_models = True
+                yield from self._models(builder, value)
             else:
-                yield found
+                # It is told already; what it anchors may be meant below.
+                builder.value(value)
+            seen.add(key)
+        if outline.shape is Shape.LISTED and not has_models:
+            yield self.problem("", "has no list of entries", FORM)
+
+    def _models(self, builder: Builder, event: "yaml.Event") -> Iterator[Found]:
+        tag = strange_tag(event) if builder.is_list(event) or builder.is_object(event) else None
+        if tag is not None:
+            yield self.problem("", tag.what, tag.remedy, field="models")
+            builder.skip(event)
+        elif builder.is_list(event):
+            yield from self._entries(builder)
+        else:
+            place, models = f"line {line_of(event)}", builder.value(event)
+            if isinstance(models, list):  # by an alias
+                for number, fields in enumerate(models, start=1):
+                    yield from self.row(number, place, _fields(fields))
+            elif isinstance(models, dict) and shape_of(_kinds(models)) is Shape.NAMED:
+                for number, (key, fields) in enumerate(models.items(), start=1):
+                    yield from named_row(self, number, place, key, _fields(fields))
+            else:
+                yield self.problem("", "has no list of entries", FORM)
 
 
-def meanings(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields whose plain scalars mean what they mean there."""
-    return {name: _meaning(value, words=name in WORD_FIELDS) for name, value in fields.items()}
-
-
-def _meaning(value: Any, *, words: bool) -> Any:
-    if isinstance(value, dict):
-        return {key: _meaning(inner, words=words) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_meaning(inner, words=words) for inner in value]
-    return _plain_meaning(str(value), words=words) if isinstance(value, Plain) else value
-
-
-def _plain_meaning(text: str, *, words: bool) -> Any:
-    if text in _NULLS:
-        return None
-    if words:
-        return text
-    number = _number(text) if text[0] in NUMBERS_BEGIN else None
-    return _TRUTH.get(text, text) if number is None else number
-
-
-def _number(text: str) -> int | float | Unreadable | None:
-    """The number that a plain scalar is; None for what is none."""
-    if _DECIMAL.fullmatch(text):
-        return integer(text)
-    for pattern, base in _BASES:
-        digits = pattern.fullmatch(text)
-        if digits is not None:
-            return int(digits[1], base)  # not quadratic, and so without Python's limit
-    if _AMBIGUOUS.fullmatch(text) and (_FLOAT.fullmatch(text) is None or _LEADING_ZERO.match(text)):
-        what = f"{shown(text)} is not the same number in YAML 1.1 and YAML 1.2"
-        return Unreadable(what, "write its decimal digits alone, or put it in quotes for the text")
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    infinite = _INFINITE.fullmatch(text)
-    return None if infinite is None else float(text.replace(".", ""))
-
-
-class Builder:
-    """Events into values. Raises ``YamlProblem`` and ``yaml.YAMLError``."""
+class _Outline:
+    """The keys of a document that is an object, read before its values: they say what it is."""
 
     def __init__(self, data: bytes) -> None:
-        import yaml
-
-        self._yaml = yaml
-        self._events = yaml.parse(data, Loader=yaml.CSafeLoader)
-        # Anchor -> its value and how many values that is when written out; None while it is being read.
-        self._anchors: dict[str, tuple[Any, int] | None] = {}
-        self._most = max(VALUES_AT_LEAST, VALUES_A_BYTE * len(data))
-
-    def document(self) -> Any:
-        """The one document; None where there is none."""
-        found = None
-        documents = 0
-        for event in self._events:
-            if isinstance(event, self._yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise YamlProblem(_line(event), "a second document begins", "write one document a file")
-                found, _ = self._value(next(self._events), 0)
-        return None if isinstance(found, Plain) and found in _NULLS else found
-
-    def _value(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
-        """A value, and how many it is when aliases are written out."""
-        if depth > DEEPEST_JSON:  # the parser's time grows with the square of it
-            raise YamlProblem(_line(event), f"is nested deeper than {DEEPEST_JSON}", "write it flatter")
-        if isinstance(event, self._yaml.AliasEvent):
-            return self._alias(event)
-        anchor = event.anchor  # type: ignore[attr-defined] # all other events of values have one
-        if anchor is not None:
-            self._anchors[anchor] = None
-        if isinstance(event, self._yaml.ScalarEvent):
-            built: tuple[Any, int] = (_scalar(event), 1)
-        elif isinstance(event, self._yaml.SequenceStartEvent):
-            built = self._sequence(event, depth)
+        self._data = data
+        builder = Builder(data)
+        builder.begin()
+        members: list[tuple[str, Kind]] = []
+        while not builder.is_end(event := builder.next()):
+            key = builder.key(event)
+            value = builder.next()
+            members.append((key, _kind(builder, value)))
+            self.is_too_long = len(members) > MOST_NAMED_ENTRIES
+            # Nothing that follows can change what it is.
+            if self.is_too_long or (key == "models" and any(before == "defaults" for before, _ in members)):
+                break
+            builder.skip(value)
         else:
-            built = self._mapping(event, depth)
-        if built[1] > self._most:
-            raise YamlProblem(_line(event), "aliases repeat themselves without end", "write the values out")
-        if anchor is not None:
-            self._anchors[anchor] = built
-        return built
+            self.is_too_long = False
+        self.keys = [key for key, _ in members]
+        self.shape = shape_of((key, kind) for key, kind in members if key != "<<")
+        entries = ["models"] if self.shape is Shape.LISTED else [key for key in self.keys if key != "defaults"]
+        first_entry = next((at for at, key in enumerate(self.keys) if key in entries), len(self.keys))
+        self.has_late_defaults = "defaults" in self.keys[first_entry:]
 
-    def _alias(self, event: "yaml.AliasEvent") -> tuple[Any, int]:
-        name = event.anchor
-        built = None if name is None else self._anchors.get(name)
-        if built is None:
-            what = "inside of what it names" if name in self._anchors else "but no anchor of that name is above"
-            raise YamlProblem(_line(event), f"an alias *{name} stands {what}", "write the value out")
-        return built
-
-    def _sequence(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
-        items = Items()
-        size = 1
-        while not isinstance(inner := next(self._events), self._yaml.SequenceEndEvent):
-            value, inner_size = self._value(inner, depth + 1)
-            items.append(value)
-            items.lines.append(_line(inner))
-            size += inner_size
-        return _untagged(event, items), size
-
-    def _mapping(self, event: "yaml.Event", depth: int) -> tuple[Any, int]:
-        own: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
-        size = 1
-        while not isinstance(inner := next(self._events), self._yaml.MappingEndEvent):
-            key, _ = self._value(inner, depth + 1)
-            value, inner_size = self._value(next(self._events), depth + 1)
-            size += inner_size
-            if not isinstance(key, str):
-                raise YamlProblem(_line(inner), "a key is no text", "write key: value")
-            if isinstance(key, Plain) and key == "<<":
-                for source in value if isinstance(value, list) else [value]:
-                    if not isinstance(source, dict):
-                        raise YamlProblem(_line(inner), "<< takes an object", "write <<: *anchor")
-                    merged = {**source, **merged}
-                continue
-            name = sys.intern(str(key))  # the same few in every row
-            if name in own:
-                value = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
-            own[name] = value
-        return _untagged(event, {**merged, **own}), size
+    def defaults(self) -> Any:
+        """The defaults, where they stand below entries to which they belong."""
+        builder = Builder(self._data)
+        builder.begin()
+        while not builder.is_end(event := builder.next()):
+            is_wanted = builder.key(event) == "defaults"
+            value = builder.next()
+            if is_wanted:
+                return builder.value(value)
+            builder.skip(value)
+        return None
 
 
-def _scalar(event: "yaml.ScalarEvent") -> Any:
-    text = str(event.value)
-    # Without a tag style says it: only a scalar without quotes may be something other than text.
-    if event.tag is None or event.tag in _SCALAR_TAGS:
-        return Plain(text) if event.tag is not None or not event.style else text
-    return text if event.tag in _TEXT_TAGS else _tagged(event)
+def _kind(builder: Builder, event: "yaml.Event") -> Kind:
+    if builder.is_list(event):
+        return Kind.LIST
+    return Kind.OBJECT if builder.is_object(event) or builder.is_alias(event) else Kind.SCALAR
 
 
-def _untagged(event: "yaml.Event", value: Any) -> Any:
-    return value if event.tag in _OTHER_TAGS else _tagged(event)  # type: ignore[attr-defined]
+def _kinds(models: dict[str, Any]) -> list[tuple[str, Kind]]:
+    return [(key, Kind.OBJECT if isinstance(value, dict) else Kind.SCALAR) for key, value in models.items()]
 
 
-def _tagged(event: "yaml.Event") -> Unreadable:
-    return Unreadable(f"the tag {shown(event.tag)} means nothing here", "write a plain value")  # type: ignore[attr-defined]
+def _fields(value: Any) -> Any:
+    """The fields of an entry as they are meant; anything else as it is."""
+    return meanings(value) if isinstance(value, dict) else None if _is_null(value) else value
 
 
-def _line(event: "yaml.Event") -> int:
-    return event.start_mark.line + 1 if event.start_mark is not None else 0
+def _is_null(value: Any) -> bool:
+    return isinstance(value, Plain) and value in NULLS

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_LINE_BYTES
 from bulkload.core.records import Problem
-from bulkload.manifest import check, rows
+from bulkload.manifest import check
 
 
 @pytest.fixture
@@ -125,29 +126,35 @@ def test_a_file_of_something_else(content, check_text, extension):
     assert problems
 
 
-def test_a_line_without_end_is_not_held_in_memory(monkeypatch, check_text):
-    """The bound is lowered here; it is the same code."""
-    from bulkload.manifest import line_formats
-
-    monkeypatch.setattr(line_formats, "LONGEST_LINE_BYTES", 1_000)
-    good = b'{"name": "a", "path": "model.onnx"}\n'
-    entries, problems = check_text(".jsonl", good + b"x" * 1_001 + b"\n" + good)
+def test_a_line_that_is_too_long_is_named_and_the_others_are_checked(check_text):
+    good, bad = b'{"name": "a", "path": "model.onnx"}\n', b'{"name": "B", "path": "model.onnx"}\n'
+    entries, problems = check_text(".jsonl", good + b"x" * (LONGEST_LINE_BYTES + 1) + b"\n" + bad)
     assert len(entries) == 1
-    assert [problem.place for problem in problems] == ["line 2"]
-    assert "is longer than" in problems[0].what
-    entries, problems = check_text(".csv", b"name,path\na,model.onnx\n" + b"," * 1_001 + b"\n")
+    assert [problem.place for problem in problems] == ["line 2", "line 3"]
+    assert problems[0].what == "is longer than 4 MiB"
+    # A line as long as may be is taken.
+    assert len(check_text(".jsonl", good.rstrip().ljust(LONGEST_LINE_BYTES - 1) + b"\n").entries) == 1
+
+
+def test_a_line_without_end_is_given_up(check_text):
+    """A device, say: it would be read for ever."""
+    good = b'{"name": "a", "path": "model.onnx"}\n'
+    text = good + b"x" * (LONGEST_LINE_BYTES + LARGEST_DOCUMENT_BYTES + 1) + b"\n" + good
+    assert [problem.place for problem in check_text(".jsonl", text).problems] == ["line 2"]
+
+
+def test_a_row_that_is_too_long_ends_the_reading_of_csv(check_text):
+    """Where its last cell ends, nobody knows."""
+    entries, problems = check_text(".csv", b"name,path\na,model.onnx\n" + b"," * (LONGEST_LINE_BYTES + 1) + b"\n")
     assert len(entries) == 1
     assert [problem.place for problem in problems] == ["line 3"]
-    assert check_text(".csv", b"," * 1_001).problems[0].place == "line 1"
-    # A line as long as may be is taken.
-    assert len(check_text(".jsonl", good.rstrip().ljust(999) + b"\n").entries) == 1
+    assert check_text(".csv", b"," * (LONGEST_LINE_BYTES + 1)).problems[0].place == "line 1"
 
 
 @pytest.mark.parametrize("extension", [".json", ".yaml", ".toml"])
-def test_a_document_that_would_not_fit_in_memory_is_told_a_format_that_does(extension, monkeypatch, write, checked):
-    monkeypatch.setattr(rows, "LARGEST_DOCUMENT_BYTES", 10)
-    (problem,) = checked(write(extension, [{"name": "a", "path": "model.onnx"}])).problems
-    assert "is larger than" in problem.what
+def test_a_document_that_would_not_fit_in_memory_is_told_a_format_that_does(extension, check_text):
+    (problem,) = check_text(extension, b" " * (LARGEST_DOCUMENT_BYTES + 1)).problems
+    assert problem.what == "is larger than 16 MiB"
     assert ".jsonl" in problem.remedy
 
 

@@ -362,9 +362,9 @@ def test_an_unknown_field_is_named_with_the_nearest(extension, write, checked):
 
 def test_many_unknown_fields_are_no_matter(extension, write, checked):
     """A wrong file in place of a manifest is not worth a million messages."""
-    row = {f"column{number}": "x" for number in range(3_000)}
+    row = {"name": "a"} | {f"column{number}": "x" for number in range(3_000)}
     _, problems = checked(write(extension, [row]))
-    assert 20 <= len(problems) <= 3_001
+    assert 1 <= len(problems) <= 23
 
 
 def test_a_manifest_without_rows_is_a_problem(extension, write, checked):

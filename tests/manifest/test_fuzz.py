@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from bulkload.core.records import Entry, Problem
 from bulkload.manifest import check
 from bulkload.manifest.converting import convert
-from bulkload.manifest.rows import FIELDS, NotJson, parse_json, parse_line
+from bulkload.manifest.json_text import NotJson, parse_json, parse_line
+from bulkload.manifest.rows import FIELDS
 
 SEVERAL = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 FEWER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -1,0 +1,86 @@
+"""What is wrong with a manifest is said in one go, each kind once; a program gets all of it, in bounded memory."""
+
+import resource
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from bulkload import ManifestError, Settings, publish
+
+ROWS = 20_000
+
+
+def test_an_unknown_field_is_one_line_however_many_rows_have_it(bulkload, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    row = '{{"name": "m{0}", "path": "{1}", "onnx_version": "1"}}\n'
+    text = "".join(row.format(number, "a.onnx" if number else "gone.onnx") for number in range(ROWS))
+    (tmp_path / "m.jsonl").write_text(text)
+    result = bulkload("plan", "m.jsonl", "--offline", "--sandbox")
+    assert result.returncode == 4
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith('m.jsonl: lines 1, 2, 3 and 19,997 more: unknown field "onnx_version"; use one of name')
+    assert lines[1].startswith("m.jsonl: line 1: path: gone.onnx does not exist")
+    assert lines[2] == "bulkload: m.jsonl: 20,001 problems; nothing was sent; --all-problems shows each"
+
+
+@pytest.mark.parametrize(
+    "command", [["plan", "--offline"], ["run", "--sandbox"], ["manifest", "convert", "-o", "o.csv"]]
+)
+def test_each_problem_is_shown_where_that_is_asked(command, bulkload, tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"nmae": "a"}\n' * 50)
+    result = bulkload(*command, "m.jsonl", "--all-problems")
+    assert result.returncode == 4
+    assert sum('unknown field "nmae"' in line for line in result.stderr.splitlines()) == 50
+    assert "--all-problems" not in result.stderr
+    assert bulkload(*command, "m.jsonl").stderr.count('unknown field "nmae"') == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.csv", "nmae,path,tag\nA,a.onnx,x\nb,gone.onnx,y\n"),
+        ("m.jsonl", '{"nmae": "A", "path": "a.onnx", "tag": "x"}\n{"nmae": "b", "path": "gone.onnx", "tag": "y"}\n'),
+        ("m.yaml", "- {nmae: A, path: a.onnx, tag: x}\n- {nmae: b, path: gone.onnx, tag: y}\n"),
+    ],
+)
+def test_an_unknown_column_hides_nothing(name, text, bulkload, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    (tmp_path / name).write_text(text)
+    result = bulkload("plan", name, "--offline", "--sandbox")
+    assert result.returncode == 4
+    for words in ('"nmae"', '"tag"', '"A" is no model name', "gone.onnx does not exist"):
+        assert words in result.stderr
+    assert "is missing" not in result.stderr  # `nmae` is read as the name that it was meant to be
+
+
+def test_a_program_gets_all_of_them(tmp_path):
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text('{"name": "A"}\n' * ROWS)
+    settings = Settings(manifest=str(manifest), endpoint="http://127.0.0.1:1", ledger=tmp_path / "l.db")
+
+    async def publishing():
+        await publish(settings)
+
+    with pytest.raises(ManifestError) as raised:
+        anyio.run(publishing)
+    problems = raised.value.problems
+    assert len(problems) == len(list(problems)) == 3 * ROWS
+    assert (problems[-1].place, problems[-1].field) == (f"line {ROWS}", "workspace")
+    assert problems[3].place == "line 2"
+
+
+@pytest.mark.attack
+def test_a_million_bad_rows_cost_no_memory(tmp_path):
+    with (tmp_path / "m.jsonl").open("w") as manifest:
+        manifest.writelines('{"name": "A", "path": "x", "tag": 1}\n' for _ in range(1_000_000))
+    command = [sys.executable, "-m", "bulkload", "plan", "m.jsonl", "--offline", "--sandbox"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        process.wait()
+    assert "problems; nothing was sent" in said
+    assert len(said.splitlines()) < 10
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 200 * 1024
