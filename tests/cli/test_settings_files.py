@@ -18,12 +18,13 @@ from bulkload.cli.settings_files import SECRETS, take_settings
 
 # What a file of the current folder may say: no address, account, program, or place of a file.
 OF_A_FOLDER = {
-    "all-problems", "answer-timeout", "bandwidth", "concurrency", "converters", "create-workspace", "curl", "device-
-    interval", "device-life", "fault", "for-spreadsheet", "format", "json", "limit", "lines", "list-rate", "max-
-    converting", "max-duration", "max-failures", "no-strict", "no-wait", "offline", "on-existing", "patience", "poll-
-    interval", "poll-rate", "port", "quiet", "refresh-once", "refresh-token-life", "resend-in-doubt", "retry-failed",
-    "route", "sandbox", "seed", "set", "settle", "strict", "stuck-native-via-convert", "time-scale", "timestamps",
-    "token-life", "token-rate", "upload-rate", "verbose", "wait", "wait-timeout", "workspace",
+    "all-problems", "answer-timeout", "bandwidth", "concurrency", "converters", "create-workspace", "curl",
+    "device-interval", "device-life", "fault", "for-spreadsheet", "format", "json", "limit", "lines", "list-rate",
+    "max-converting", "max-duration", "max-failures", "no-strict", "no-wait", "offline", "on-existing",
+    "patience", "poll-interval", "poll-rate", "port", "quiet", "refresh-once", "refresh-token-life",
+    "resend-in-doubt", "retry-failed", "route", "sandbox", "seed", "set", "settle", "strict",
+    "stuck-native-via-convert", "time-scale", "timestamps", "token-life", "token-rate", "upload-rate", "verbose",
+    "wait", "wait-timeout", "workspace",
 }  # fmt: skip
 PERSONAL = {
     "allow-host", "approve-device-after", "auth-url", "ca-file", "client-cert", "client-id", "client-key",
