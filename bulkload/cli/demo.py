@@ -11,6 +11,7 @@ import click
 from bulkload.cli.options import option, program
 from bulkload.core.errors import ExitCode, UsageError
 from bulkload.report.sink import say, standard_output
+from bulkload.system.private import make_private_folder, new_private
 
 MANIFEST = "quickstart.yaml"
 
@@ -59,20 +60,28 @@ def copy_samples(folder: Path) -> Path:
     """The samples in ``folder``, copied there unless they are there. Raises ``UsageError`` where it cannot be."""
     source = _samples()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         for name in (MANIFEST, "quickstart.csv", "models"):
-            target = folder / name
-            if target.exists():
-                continue
-            if (source / name).is_dir():
-                shutil.copytree(source / name, target)
-            else:
-                shutil.copyfile(source / name, target)
+            _copy(source / name, folder / name)
     except OSError as error:
         raise UsageError(
             f"{folder}: the samples cannot be copied there ({error.strerror}); name another folder"
         ) from None
     return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        make_private_folder(target)
+        for each in source.iterdir():
+            _copy(each, target / each.name)
+    elif not target.exists():
+        _copy_file(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as original, open(target, "xb", opener=new_private) as copy:
+        shutil.copyfileobj(original, copy)
 
 
 def _samples() -> Path:

@@ -1,6 +1,7 @@
 """Opening a ledger's file: what it must be, and how SQLite is to treat it."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from bulkload.core.errors import LedgerError
 from bulkload.ledger import unwritable
 from bulkload.ledger.unwritable import is_writable
+from bulkload.system.private import make_private
 
 SCHEMA_VERSION = 1
 # Schema version -> the statements that bring a ledger of the version before it there. None yet.
@@ -36,6 +38,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     was_killed = log.exists() and log.stat().st_size > 0
     with contextlib.ExitStack() as undo:
         try:
+            _make_private(path.resolve())
             connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
             undo.callback(connection.close)
             is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -50,8 +53,23 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         except SQLITE_ERRORS as error:
             remedy = f"cannot be used as a ledger ({error}); name another one with --ledger"
             raise ledger_error(path, error, remedy) from None
+        except OSError as error:
+            remedy = f"cannot be used as a ledger ({error.strerror}); name another one with --ledger"
+            raise LedgerError(f"{path}: {remedy}") from None
         undo.pop_all()
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """The ledger, and what SQLite keeps beside it, are this user's alone. Raises ``OSError``.
+
+    SQLite gives new files beside the ledger the mode of the ledger; what an earlier version left may be readable.
+    """
+    make_private(path)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if os.path.lexists(beside):
+            make_private(beside)
 
 
 def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Connection, Callable[[], bool]]:

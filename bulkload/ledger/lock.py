@@ -1,6 +1,7 @@
 """One run at a time: the lock beside the ledger, and the file systems on which neither lock nor WAL can be trusted."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Self
 import msgspec
 
 from bulkload.core.errors import LedgerInUse, UsageError
+from bulkload.system.private import open_private
 
 # SQLite's WAL needs shared memory, which these do not give between machines (sqlite.org/wal.html).
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -50,9 +52,8 @@ class LedgerLock:
         try:
             self._descriptor = self._take()
         except OSError as error:
-            raise UsageError(
-                f"{self.path}: cannot be written ({error.strerror}); name another place with --ledger"
-            ) from None
+            reason = "is a link, which somebody else may have laid" if error.errno == errno.ELOOP else error.strerror
+            raise UsageError(f"{self.path}: cannot be written ({reason}); name another place with --ledger") from None
         if self._descriptor is None:
             holder = _read_holder(self.path) or "another process"
             raise LedgerInUse(
@@ -83,8 +84,11 @@ class LedgerLock:
             if attempt:
                 time.sleep(PAUSE_SECONDS)
             with contextlib.ExitStack() as undo:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                # Private: whoever may read it can hold it.
+                descriptor = open_private(self.path)
                 undo.callback(os.close, descriptor)
+                if os.fstat(descriptor).st_nlink > 1:
+                    raise OSError(errno.EMLINK, "is another file as well, which would be emptied", str(self.path))
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -104,10 +108,10 @@ def lock_path(ledger: Path) -> Path:
 
 
 def holder_of(ledger: Path) -> Holder | None:
-    """Who holds the ledger just now, or None. Makes no file."""
+    """Who holds the ledger just now, or None: also where this user may not see that. Makes no file."""
     path = lock_path(ledger)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:

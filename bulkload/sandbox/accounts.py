@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 import uuid
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from bulkload.system.private import make_private
+from bulkload.system.replacing import replaced
 
 EMAIL = "user@example.com"
 
@@ -34,6 +36,7 @@ def open_account(data: Path) -> Account:
     """The account kept in a data folder, made when there is none."""
     path = data / "account.json"
     if path.exists():
+        make_private(path)
         return msgspec.json.decode(path.read_bytes(), type=Account)
     key, user_id = secrets.token_hex(32), str(uuid.uuid4())
     claims = {"sub": user_id, "email": EMAIL, "preferred_username": EMAIL, "typ": "Bearer", "jti": str(uuid.uuid4())}
@@ -52,11 +55,8 @@ def open_account(data: Path) -> Account:
 
 def save_account(data: Path, account: Account) -> None:
     """Keep the account in its data folder. Written beside and renamed: a killed sandbox leaves no half account."""
-    draft = data / "account.new"
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(account))
-    draft.rename(data / "account.json")
+    with replaced(data / "account.json", private=True) as draft:
+        draft.write_bytes(msgspec.json.encode(account))
 
 
 def sign(claims: dict[str, Any], key: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from bulkload.core.bounds import LONGEST_LOGGED_CHARACTERS
+from bulkload.system.private import make_private_folder, open_private
 
 # Of the end of a log: longer than any line, each of whose characters may become ten bytes.
 TAIL_BYTES = 32 * 1024
@@ -49,9 +50,9 @@ class RequestLog:
     """Appends records. Each line is one write to the operating system: other processes read it at once; no fsync."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
+        self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
         self._seq = last_sequence_number(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._encoder = msgspec.json.Encoder()
 
     def write(

@@ -16,6 +16,7 @@ import msgspec
 from bulkload.sandbox.conversion import ConversionQueue
 from bulkload.sandbox.queries import DATABASE, FILES, FIRST_IDS, SCHEMA, file_path
 from bulkload.sandbox.records import NewVersion
+from bulkload.system.private import make_private, make_private_folder, open_private
 
 INCOMING = "incoming"
 OWNER = "OWNER"
@@ -42,8 +43,9 @@ class Store:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        data.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data)
         self._lock = _lock_folder(data)
+        make_private(data / DATABASE)
         self.connection = sqlite3.connect(data / DATABASE, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         self.connection.execute("PRAGMA journal_mode=WAL")
@@ -74,7 +76,7 @@ class Store:
         """Move the file into its place and insert the version with its configuration. Returns model pk, version id."""
         metadata, file = version.metadata, version.file
         place = file_path(self.data, file.uuid)
-        place.parent.mkdir(exist_ok=True)
+        make_private_folder(place.parent)
         (self.data / INCOMING / file.uuid).rename(place)
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
@@ -149,16 +151,16 @@ class Store:
                 self.connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, first - 1))
 
     def _prepare_folders(self) -> None:
-        (self.data / FILES).mkdir(exist_ok=True)
+        make_private_folder(self.data / FILES)
         incoming = self.data / INCOMING
-        incoming.mkdir(exist_ok=True)
+        make_private_folder(incoming)
         # What a killed sandbox was receiving never became a version.
         for path in incoming.iterdir():
             path.unlink()
 
 
 def _lock_folder(data: Path) -> int:
-    descriptor = os.open(data / "sandbox.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_private(data / "sandbox.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

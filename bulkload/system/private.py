@@ -14,7 +14,11 @@ def make_private_folder(path: Path) -> None:
 
     Raises ``OSError``.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+        missing.append(folder)
     for folder in reversed(missing):
         try:
             folder.mkdir(FOLDER_MODE)
@@ -59,6 +63,14 @@ def read_private(path: Path, most: int) -> tuple[bytes, int]:
     """What a file of this user holds, up to ``most`` bytes, and its mode. Raises ``OSError``, as ``open_private``."""
     with os.fdopen(_open_own(path, os.O_RDONLY), "rb") as file:
         return file.read(most), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+
+
+def new_private(path: str, flags: int) -> int:
+    """An ``opener`` that makes files, or writes them anew, with mode 0600. Raises ``OSError``, ELOOP for a link."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    # The umask can take away from the owner, too.
+    _make_private(descriptor)
+    return descriptor
 
 
 def _open_own(path: Path, flags: int) -> int:
