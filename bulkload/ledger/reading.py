@@ -81,8 +81,10 @@ class LedgerReader:
         select = f"SELECT {', '.join(RESULT_COLUMNS)} FROM results"
         with self._reading():
             # Each by its index: neither a million rows nor their logs are sorted.
-            yield from self._connection.execute(f"{select} WHERE line IS NOT NULL ORDER BY line")
-            yield from self._connection.execute(f"{select} WHERE line IS NULL ORDER BY entry_key")
+            for which in ("line IS NOT NULL ORDER BY line", "line IS NULL ORDER BY entry_key"):
+                # Not `yield from`: who stops early, and closes the ledger, would close the cursor after it.
+                for row in self._connection.execute(f"{select} WHERE {which}"):
+                    yield row
 
     def troubles(self, most: int) -> list[tuple[str, str, str]]:
         """The first ``most`` entries of the manifest that failed or ended in error: (state, name, message)."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -123,6 +124,33 @@ def test_a_full_disk_is_exit_1_with_the_name_of_the_file(results):
     code, _, said = results("-o", "/dev/full", "--format", "csv")
     assert code == 1
     assert said.startswith("bulkload: /dev/full cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize(("code", "words"), [(141, ""), (1, "bulkload: standard output cannot be written")])
+def test_a_reader_that_goes_away_in_the_middle_leaves_no_word(form, code, words, manifest, tmp_path):
+    """More rows than a pipe holds: nothing is said by what was under way, either."""
+    with closing(sqlite3.connect(f"{manifest}.ledger.db", isolation_level=None)) as ledger:
+        names = [row[1] for row in ledger.execute("PRAGMA table_info(entries)")][1:]
+        changed = {"entry_key": "entry_key || n", "line": "line + 7 * n", "message": "hex(randomblob(500))"}
+        ledger.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 400)"
+            f" INSERT INTO entries ({', '.join(names)})"
+            f" SELECT {', '.join(changed.get(name, name) for name in names)} FROM entries, numbers"
+        )
+    reading, writing = os.pipe()
+    os.close(reading)
+    said = io.StringIO()
+    with (
+        os.fdopen(writing, "w") as gone,
+        Path("/dev/full").open("w") as full,
+        contextlib.redirect_stdout(gone if code == 141 else full),
+        contextlib.redirect_stderr(said),
+    ):
+        assert run_command_line(["results", str(manifest), "--format", form]) == code
+        gc.collect()
+    assert said.getvalue().startswith(words)
+    assert said.getvalue().count("\n") == (0 if code == 141 else 1)
 
 
 def test_a_place_where_no_file_can_lie_is_exit_2(results, tmp_path):
