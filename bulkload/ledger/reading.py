@@ -83,7 +83,7 @@ class LedgerReader:
             # Each by its index: neither a million rows nor their logs are sorted.
             for which in ("line IS NOT NULL ORDER BY line", "line IS NULL ORDER BY entry_key"):
                 # Not `yield from`: who stops early, and closes the ledger, would close the cursor after it.
-                for row in self._connection.execute(f"{select} WHERE {which}"):
+                for row in self._connection.execute(f"{select} WHERE {which}"):  # noqa: UP028
                     yield row
 
     def troubles(self, most: int) -> list[tuple[str, str, str]]:
