@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bulkload.sandbox import LogRecord, read_request_log, stored_versions
 
 TOKEN_PATH = "/auth/realms/master/protocol/openid-connect/token"
@@ -82,3 +84,47 @@ def test_keycloak_may_be_down_for_a_moment(bulkload, start_sandbox, write_manife
     summary = json.loads(result.stdout.splitlines()[-1])
     assert (summary["states"]["ready"], summary["adopted"]) == (60, 0)
     assert len(stored_versions(sandbox.data)) == 60
+
+
+MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize("around", [("", "\n"), ("", "\r\n"), (MARK, "\r\n\n"), ("\n", "\n")])
+def test_a_secret_may_come_with_what_its_editor_added(around, bulkload, start_sandbox, tmp_path):
+    """By each way in: a variable of a Kubernetes secret has a line's end as often as a file has."""
+    sandbox = start_sandbox("--time-scale", "0")
+    account = json.loads((sandbox.data / "account.json").read_text())
+
+    def written(secret: str) -> str:
+        return f"{around[0]}{secret}{around[1]}"
+
+    for name in ("token", "password", "client_secret"):
+        (tmp_path / name).write_bytes(written(account[name]).encode())
+        (tmp_path / name).chmod(0o600)
+    named = {"BULKLOAD_USERNAME": written(sandbox.username)}
+    ways = [
+        {"BULKLOAD_TOKEN": written(sandbox.token)},
+        {"BULKLOAD_TOKEN_FILE": "token"},
+        {"BULKLOAD_TOKEN_COMMAND": "cat token"},
+        named | {"BULKLOAD_PASSWORD": written(sandbox.password)},
+        named | {"BULKLOAD_PASSWORD_FILE": "password"},
+        named
+        | {"BULKLOAD_PASSWORD": sandbox.password, "BULKLOAD_CLIENT_ID": written("api-client")}
+        | {"BULKLOAD_CLIENT_SECRET": written(account["client_secret"])},
+        {"WALLAROO_USER": written(sandbox.username), "WALLAROO_PASSWORD": written(sandbox.password)},
+    ]
+    for way in ways:
+        result = bulkload("whoami", env=way | {"BULKLOAD_ENDPOINT": written(sandbox.endpoint)})
+        assert result.returncode == 0, (way, result.stderr)
+        assert result.stderr == ""
+
+
+def test_who_else_may_read_a_secret_is_said_once(bulkload, start_sandbox, tmp_path):
+    """On standard error, with what to do; the file is used all the same."""
+    sandbox = start_sandbox("--time-scale", "0")
+    (tmp_path / "token").write_text(sandbox.token)
+    (tmp_path / "token").chmod(0o666)
+    result = bulkload("whoami", "--token-file", "token", env={"BULKLOAD_ENDPOINT": sandbox.endpoint})
+    assert result.returncode == 0
+    assert result.stderr.count("token holds a secret, and others may change it (mode 0666)") == 1
+    assert "chmod 600" in result.stderr
