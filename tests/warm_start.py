@@ -50,6 +50,17 @@ class WarmProcess:
             self._returncode = os.waitstatus_to_exitcode(int(told))
         return self._returncode
 
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0.0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
     def kill(self) -> None:
         """``kill -9``, unless it has ended."""
         with suppress(subprocess.TimeoutExpired):
@@ -92,6 +103,14 @@ class WarmStart:
             out.seek(0)
             err.seek(0)
             return subprocess.CompletedProcess(["bulkload", *words], code, out.read().decode(), err.read().decode())
+
+    def begin(
+        self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], streams: tuple[IO[bytes], IO[bytes], int]
+    ) -> WarmProcess:
+        """Start ``bulkload WORDS`` with these standard streams, the last one by its descriptor."""
+        stdin, stdout, stderr = streams
+        pid, relay = self._fork(words, [stdin.fileno(), stdout.fileno(), stderr], cwd, env)
+        return WarmProcess(pid, relay, stdin, stdout)
 
     def start(self, words: Sequence[str]) -> WarmProcess:
         """Start ``bulkload WORDS`` here, with pipes for standard input and output; errors go where ours go."""

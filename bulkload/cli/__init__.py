@@ -7,12 +7,13 @@ from importlib import import_module
 import click
 
 from bulkload import __version__
-from bulkload.cli.signals import early_signals, interrupted_by
+from bulkload.cli.signals import interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
 from bulkload.cli.telling import Telling
 from bulkload.core.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
 from bulkload.report.sink import standard_output, tell
 from bulkload.system.process_limits import raise_descriptor_limit
+from bulkload.system.signals import Signals
 
 # Command -> (module below bulkload.cli, its line in --help). Modules are imported when their command is used.
 COMMANDS = {
@@ -81,11 +82,14 @@ def cli(ctx: click.Context, config: str | None) -> None:
     take_settings(ctx, config, {name: module for name, (module, _) in COMMANDS.items()})
 
 
-def run_command_line(words: Sequence[str]) -> int:
-    """Run one command and return its exit code; errors become one clear message on standard error."""
+def run_command_line(words: Sequence[str], signals: Signals | None = None) -> int:
+    """Run one command and return its exit code; errors become one clear message on standard error.
+
+    ``signals``: those of the process, where this is all that it does.
+    """
     raise_descriptor_limit()
-    with standard_sinks() as output, early_signals():
-        code = _run(words)
+    with standard_sinks() as output:
+        code = _run(words, signals or Signals())
         try:
             output.flush()
         except OutputLost as lost:
@@ -95,16 +99,16 @@ def run_command_line(words: Sequence[str]) -> int:
     return code
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str], signals: Signals) -> int:
     code: object = None
-    telling = Telling()
+    telling = Telling(signals)
     try:
         code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False, obj=telling)
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt) as interrupt:
-        return show_error(interrupted_by(interrupt))
+    except (click.Abort, KeyboardInterrupt):
+        return show_error(interrupted_by(signals))
     except BulkloadError as error:
         return show_error(error, telling)
     except Exception as error:  # noqa: BLE001 - never a traceback

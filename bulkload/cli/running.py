@@ -1,16 +1,18 @@
 """Running the engine from the command line: event loop, signals, progress, summary."""
 
 import gc
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 
 from bulkload.cli import show_error
-from bulkload.cli.signals import LastResort, interrupted_by, obey_signals, tell_when_asked
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost
+from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
+from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
@@ -38,27 +40,41 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
 
     ``command`` is what resumes it.
     """
+    # The command began when the program did.
+    settings = replace(settings, spent=time.monotonic() - current_signals().began)
 
     async def work(progress: Progress, stop: Stop) -> tuple[RunSummary, BulkloadError | None]:
-        return await job(settings, progress=progress, stop=stop), stop.error
+        summary = await job(settings, progress=progress, stop=stop)
+        # A stop that came when all was done has ended nothing.
+        ended_it = stop.error is not None and stop.error.exit_code == summary.exit_code
+        return summary, stop.error if ended_it else None
 
     summary: RunSummary
-    error: BulkloadError | None = None
+    error: Exception | None = None
     try:
         summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
-    except BulkloadError as before_the_first_upload:
-        summary, error = _early_summary(settings, before_the_first_upload), before_the_first_upload
-    if error is not None:
-        show_error(error)
-    if not quiet and not as_json and summary.run_id:
-        for line in (*summary_lines(summary), *_troubles(summary), *(_converting(summary) if settings.wait else ())):
-            tell(line)
-    if not quiet and (isinstance(error, Interrupted) or (summary.run_id and resumable(summary))):
+    except Exception as before_the_run:  # noqa: BLE001 - also a defect has its summary
+        summary, error = _early_summary(settings, before_the_run), before_the_run
+    _tell_ending(summary, error, settings, quiet=quiet, as_json=as_json)
+    if not quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
         tell(f"go on with: {command}")
     if as_json:
         with suppress(OutputLost):  # said at the end, and what it means for the exit code
             give_json(summary)
     return int(summary.exit_code)
+
+
+def _tell_ending(
+    summary: RunSummary, error: Exception | None, settings: Settings, *, quiet: bool, as_json: bool
+) -> None:
+    if isinstance(error, Interrupted):
+        if not summary.run_id:
+            tell(f"bulkload: {error} before anything was sent")
+    elif error is not None:
+        show_error(error)
+    if not quiet and not as_json and summary.run_id:
+        for line in (*summary_lines(summary), *_troubles(summary), *(_converting(summary) if settings.wait else ())):
+            tell(line)
 
 
 def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
@@ -113,30 +129,35 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
     Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
     """
     progress, stop = Progress(on_notice=None if quiet else _show_notice), Stop()
-    last_resort = LastResort()
+    last_resort, signals = LastResort(), current_signals()
 
     async def attended() -> T:
-        async with anyio.create_task_group() as attendants:
-            attendants.start_soon(obey_signals, stop, last_resort)
-            attendants.start_soon(tell_when_asked, ProgressView(progress, anyio.current_time()))
-            if not quiet:
-                attendants.start_soon(show_progress, progress)
-            result = await work(progress, stop)
-            attendants.cancel_scope.cancel()
-        return result
+        view = ProgressView(progress, anyio.current_time())
+        obedience = Obedience(signals, stop, last_resort, lambda: view.line(anyio.current_time()))
+        with listening(signals, obedience):
+            if signals.first is not None:
+                # It came before anybody listened, where nothing could be raised.
+                raise interrupted_by(signals)
+            async with anyio.create_task_group() as attendants:
+                if not quiet:
+                    attendants.start_soon(show_progress, progress)
+                result = await work(progress, stop)
+                attendants.cancel_scope.cancel()
+            return result
 
     try:
         with logs(verbose=verbose):
             result: T = run_loop(attended)
-    except KeyboardInterrupt as interrupt:
-        raise interrupted_by(interrupt) from None
+    except KeyboardInterrupt:
+        raise interrupted_by(signals) from None
     finally:
         last_resort.cancel()
+        watch_ending(signals)
     return result
 
 
-def _early_summary(settings: Settings, error: BulkloadError) -> RunSummary:
-    """The summary of a run that ended before it could send anything: what the ledger says, where there is one."""
+def _early_summary(settings: Settings, error: Exception) -> RunSummary:
+    """The summary of a run that ended before its ledger knew of it: what the ledger says, where there is one."""
     states = {state.value: 0 for state in State}
     try:
         with LedgerReader(settings.ledger) as reader:
@@ -148,7 +169,7 @@ def _early_summary(settings: Settings, error: BulkloadError) -> RunSummary:
         endpoint=settings.endpoint,
         manifest=settings.manifest,
         ledger=str(settings.ledger),
-        exit_code=ExitCode(error.exit_code),
+        exit_code=error.exit_code if isinstance(error, BulkloadError) else ExitCode.INTERNAL,
         entries=sum(states.values()),
         states=states,
         bytes_sent=0,

@@ -120,17 +120,27 @@ async def _serve(settings: Any, *, as_json: bool, until_stdin_closes: bool) -> N
 
     import anyio
 
+    from bulkload.cli.signals import OVERTIME_SECONDS, LastResort, current_signals, listening
     from bulkload.sandbox import DataFolderInUseError, Sandbox
 
+    ended = anyio.Event()
+
+    def listener(number: int) -> None:
+        if number == signal.SIGUSR1:
+            signals.say("serving")
+        else:
+            ended.set()
+
+    signals, last_resort = current_signals(), LastResort()
     try:
         async with Sandbox(settings) as sandbox, anyio.create_task_group() as waiting:
             if until_stdin_closes:
                 waiting.start_soon(_end_with_stdin, waiting)
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with listening(signals, listener):
                 _announce(sandbox, as_json=as_json)
-                async for _ in signals:
-                    waiting.cancel_scope.cancel()
-                    break
+                await ended.wait()
+                waiting.cancel_scope.cancel()
+            signals.listen(lambda _: last_resort.end_after(OVERTIME_SECONDS, signals.exit_code))
     except (OSError, DataFolderInUseError) as error:
         raise UsageError(f"the sandbox cannot start: {error}") from None
 

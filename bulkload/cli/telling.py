@@ -1,15 +1,19 @@
-"""How errors are told: what a command's flags say about it, for whoever prints them when the command is over."""
+"""What is known about a command beside its flags: how its errors are told, and the signals of its process."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from bulkload.system.signals import Signals
+
 
 @dataclass(slots=True)
 class Telling:
-    """Flags that are asked after the command has ended."""
+    """Asked also after the command has ended."""
 
+    # What the process is told by signals.
+    signals: Signals
     # Each problem of a manifest, in place of a line a kind.
     all_problems: bool = False
 

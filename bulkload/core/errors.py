@@ -15,7 +15,7 @@
     ├── LocalTrouble           6   this machine lacks something, or a disk does not answer, for now: run again
     ├── TooManyFailures        7   stopped by --max-failures, or by one cause again and again
     ├── WindowEnded           10   the time of --max-duration is over
-    └── Interrupted      130/143   a signal came before anything was sent
+    └── Interrupted      130/143   a signal came
 """
 
 from collections.abc import Sequence
@@ -126,12 +126,36 @@ class WindowEnded(BulkloadError):
 
 
 class Interrupted(BulkloadError):
-    """A signal came before anything was sent."""
+    """A signal came: SIGINT, or one that ends a program as SIGTERM does."""
 
     def __init__(self, signal: int) -> None:
-        super().__init__("interrupted before anything was sent")
-        self.exit_code = ExitCode(128 + signal)
+        super().__init__("interrupted")
+        self.exit_code = ExitCode.INTERRUPTED if signal == ExitCode.INTERRUPTED - 128 else ExitCode.TERMINATED
 
 
 class ForeignAnswer(RegistryUnavailable):
     """What answered does not speak the registry's API."""
+
+
+# Of several reasons for an exit, the first of these that applies; what is not here applies when nothing else does.
+_PRECEDENCE = (
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.USAGE,
+    ExitCode.MANIFEST,
+    ExitCode.LEDGER_IN_USE,
+    ExitCode.INTERNAL,
+    ExitCode.NOT_AUTHORISED,
+    ExitCode.UNAVAILABLE,
+    ExitCode.TOO_MANY_FAILURES,
+    ExitCode.WINDOW_ENDED,
+)
+
+
+def outranks(error: BulkloadError, other: BulkloadError) -> bool:
+    """Whether a run that both would end exits with the code of ``error``."""
+    return _rank(error) < _rank(other)
+
+
+def _rank(error: BulkloadError) -> int:
+    return _PRECEDENCE.index(error.exit_code) if error.exit_code in _PRECEDENCE else len(_PRECEDENCE)

@@ -109,6 +109,8 @@ class Settings:
     max_failures: FailureLimit | None = None
     # Begin nothing that would not end in time; None: no limit.
     max_duration: float | None = None
+    # How much of it was over when the run was called: a command counts from its own start.
+    spent: float = 0.0
     # How long a registry that takes nothing is waited for before the run gives up.
     patience: float = 600.0
 

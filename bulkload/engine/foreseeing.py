@@ -15,8 +15,8 @@ from bulkload.engine.gates import Gates
 from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
 from bulkload.engine.preparing import Instance, check_offline, check_online
 from bulkload.engine.run import Progress, Run
-from bulkload.engine.runner import open_registry, opened_run, plan_into_ledger
-from bulkload.engine.stopping import Stop, lone_errors
+from bulkload.engine.runner import begin, follow_files, open_registry, opened_run
+from bulkload.engine.stopping import Stop, within_window
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry import Registry
@@ -74,8 +74,8 @@ async def foresee(
     Sends no model, makes no workspace, and neither makes nor changes a ledger. Raises as ``publish`` does.
     """
     progress, stop = progress or Progress(), stop or Stop()
-    with lone_errors():
-        staged = await check_offline(settings, progress, stop)
+    async with within_window(settings, stop):
+        staged = await stop.or_end(check_offline(settings, progress, stop))
         with closing(staged):
             if offline:
                 return Plan(manifest=settings.manifest, endpoint=None, entries=staged.count)
@@ -83,9 +83,10 @@ async def foresee(
             async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
                 async with _on_a_copy(settings, registry, gates, instance, progress, stop) as run:
-                    await plan_into_ledger(run, staged, instance)
+                    await begin(run, instance, staged)
+                    await follow_files(run)
                     await stop.or_end(list_models(run))
-                    return await _walk(run, instance, tell)
+                    return await stop.or_end(_walk(run, instance, tell))
 
 
 @asynccontextmanager

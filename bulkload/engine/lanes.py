@@ -88,7 +88,7 @@ class Lanes:
         except Stopped:
             pass
         except BulkloadError as error:
-            self._run.stop.ask(error=error)
+            self._run.stop.ask(error)
         finally:
             self._busy.discard(head.model)
 

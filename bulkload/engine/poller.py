@@ -171,7 +171,7 @@ class Poller:
             if not self._again_later(watch):
                 self._end_wait(watch)
         except BulkloadError as error:
-            self._run.stop.ask(error=error)
+            self._run.stop.ask(error)
         finally:
             self._in_flight -= 1
             if self._done:

@@ -71,7 +71,8 @@ class Instance:
 async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
     progress.phase = "checking the manifest"
-    return await anyio.to_thread.run_sync(_stage, settings, progress, stop)
+    # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that hangs.
+    return await anyio.to_thread.run_sync(_stage, settings, progress, stop, abandon_on_cancel=True)
 
 
 def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:

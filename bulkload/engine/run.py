@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from bulkload.core.errors import TooManyFailures
 from bulkload.core.polling import PollSchedule
 from bulkload.core.retry import RetryBudget
-from bulkload.core.run_limits import FailureStreak, Window, room_within
+from bulkload.core.run_limits import FailureStreak, room_within
 from bulkload.core.settings import Route, Settings
 from bulkload.core.states import TERMINAL, State
 from bulkload.core.verdicts import Failure
@@ -102,7 +102,7 @@ class Run:
         # An upload that is refused and a conversion that fails have nothing to do with each other.
         self._refusals = FailureStreak()
         self._conversion_errors = FailureStreak()
-        self.window = Window(None if settings.max_duration is None else self.started + settings.max_duration)
+        self.window = stop.window
         # Entries that were left for the next run, as they would not have ended in time.
         self.postponed = 0
         # Entries that were refused again and again while others were not, and why the last of them was.
@@ -146,13 +146,13 @@ class Run:
         reason = outcome.message if outcome.cause == "conversion_error" else outcome.cause
         if streak.failed(reason or ""):
             what = f"the last {streak.length} failed for one reason ({outcome.cause}: {outcome.message})"
-            self.stop.ask(error=TooManyFailures(f"{what}; mend it and run again"))
+            self.stop.ask(TooManyFailures(f"{what}; mend it and run again"))
 
     def _stop_at_too_many_failures(self) -> None:
         limit = self.settings.max_failures
         if limit is not None and limit.exceeded(self._failed, self._finished):
             what = f"{self._failed:,} of {self._finished:,} entries failed, --max-failures is {limit}"
-            self.stop.ask(error=TooManyFailures(f"{what}; mend the cause and run again"))
+            self.stop.ask(TooManyFailures(f"{what}; mend the cause and run again"))
 
     def lay_aside(self, failure: Failure) -> None:
         """An entry is left for the next run: this one has tried it often enough."""

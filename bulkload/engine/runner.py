@@ -9,21 +9,13 @@ from dataclasses import replace
 import anyio
 import msgspec
 
-from bulkload.core.errors import (
-    BulkloadError,
-    ExitCode,
-    Interrupted,
-    LedgerError,
-    LocalTrouble,
-    RegistryUnavailable,
-    WindowEnded,
-)
+from bulkload.core.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
 from bulkload.core.records import SourceStat
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
 from bulkload.core.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.settings import Settings
-from bulkload.core.summary import RequestCounts, RunSummary, exit_code_of
-from bulkload.core.units import show_duration
+from bulkload.core.states import State
+from bulkload.core.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
 from bulkload.core.verdicts import Failure, local_failure
 from bulkload.engine.auditing import audit
 from bulkload.engine.calls import note_retry
@@ -34,7 +26,7 @@ from bulkload.engine.listing import list_models
 from bulkload.engine.poller import Poller
 from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online, planned_entries
 from bulkload.engine.run import Progress, Run, utc_now
-from bulkload.engine.stopping import GRACE_SECONDS, Stop, lone_errors
+from bulkload.engine.stopping import GRACE_SECONDS, Stop, lone_errors, window_ended, within_window
 from bulkload.ledger import Ledger
 from bulkload.ledger import plan as planning
 from bulkload.ledger.store import Store
@@ -48,43 +40,34 @@ SUSPECTS_A_PAGE = 256
 async def publish(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
     """Publish a manifest, or go on with it. Returns the summary also when the run ended early.
 
-    Raises what concerns all entries and is known before the first upload: ``ManifestError`` (with every problem),
-    ``UsageError``, ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``. A later error is in
-    the summary's exit code and in ``stop.error``.
+    Raises what ends it before the ledger knows of the run: ``ManifestError`` (with every problem), ``UsageError``,
+    ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``; ``WindowEnded`` and ``Interrupted``
+    where it is stopped so early. What ends it later is in the summary's exit code and in ``stop.error``.
     """
     progress, stop = progress or Progress(), stop or Stop()
-    with lone_errors():
-        staged = await check_offline(settings, progress, stop)
+    async with within_window(settings, stop):
+        staged = await stop.or_end(check_offline(settings, progress, stop))
         with closing(staged):
             settings = within_open_files(settings, progress)
             gates = Gates(settings, stop)
             async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
                 async with opened_run(settings, registry, gates, instance, progress, stop) as run:
-                    await plan_into_ledger(run, staged, instance)
-                    await _work(run)
-                    if run.last_local_trouble is not None:
-                        stop.ask(error=_unread(run, run.last_local_trouble))
-                    return await _summarise(run)
+                    await begin(run, instance, staged)
+                    return await _to_its_end(run, lambda: _publish(run))
 
 
 async def wait(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
     """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
     progress, stop = progress or Progress(), stop or Stop()
-    with lone_errors():
+    async with within_window(settings, stop):
         gates = Gates(settings, stop)
         async with open_registry(settings, gates) as registry:
             nothing = StagedManifest(manifest=settings.manifest, file=io.BytesIO())
             instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
             async with opened_run(settings, registry, gates, instance, progress, stop) as run:
-                await run.ledger.call(lambda store: _begin(run, store, instance))
-                progress.states.update(await run.ledger.call(lambda store: store.counts()))
-                progress.phase = "waiting"
-                poller = Poller(run)
-                await poller.add_from_ledger()
-                poller.close()
-                await _with_grace(run, poller.work)
-                return await _summarise(run)
+                await begin(run, instance)
+                return await _to_its_end(run, lambda: _wait(run))
 
 
 def within_open_files(settings: Settings, progress: Progress) -> Settings:
@@ -129,34 +112,37 @@ async def opened_run(
         )
 
 
-def _begin(run: Run, store: Store, instance: Instance) -> None:
-    """Bind the ledger to this registry, open the run, sort out what an earlier process left under way."""
-    store.claim_for(instance.identity, endpoint=run.registry.endpoint, manifest=run.settings.manifest)
-    store.begin_run(run.run_id, utc_now())
-    store.recover()
-    run.poll_schedule.learn(store.conversion_seconds())
-    log.info("run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=str(run.settings.ledger))
+async def begin(run: Run, instance: Instance, staged: StagedManifest | None = None) -> None:
+    """Bind the ledger to this registry, open the run, sort out what an earlier process left, follow the manifest.
 
-
-async def plan_into_ledger(run: Run, staged: StagedManifest, instance: Instance) -> None:
-    """Bring the ledger up to the manifest and the files behind it."""
-    progress = run.progress
+    All or nothing: a beginning that fails, or is stopped, leaves the ledger as it was.
+    """
+    progress, facts = run.progress, {"endpoint": run.registry.endpoint, "manifest": run.settings.manifest}
     progress.phase, progress.done = "planning", 0
 
     def count(number: int) -> None:
         progress.done = number
         run.stop.raise_if_asked()
 
-    def begin_and_plan(store: Store) -> None:
-        _begin(run, store, instance)
-        planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
+    def begin_and_plan(store: Store) -> dict[str, list[float]]:
+        run.stop.raise_if_asked()
+        store.claim_for(instance.identity, **facts)
+        store.begin_run(run.run_id, utc_now())
+        store.recover()
+        if staged is not None:
+            planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
+        return store.conversion_seconds()
 
-    # All or nothing: a plan that fails leaves the ledger as it was.
-    await run.ledger.call(begin_and_plan)
+    run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
+    log.info("run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=str(run.settings.ledger))
+
+
+async def follow_files(run: Run) -> None:
+    """Bring the ledger up to the files behind its entries. Raises the reason when the run is to stop."""
     await run.stop.or_end(_look_at_changed_files(run))
     retry_failed = run.settings.retry_failed
     await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
-    progress.states.update(await run.ledger.call(lambda store: store.counts()))
+    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
 
 
 async def _look_at_changed_files(run: Run) -> None:
@@ -196,25 +182,38 @@ async def _digest_or_none(run: Run, path: str) -> tuple[SourceStat, str] | None:
         await anyio.sleep(backoff_seconds(attempt, run.random.random()))
 
 
-async def _work(run: Run) -> None:
-    """Send what is planned, reconcile what is in doubt, poll what is uploaded, look for duplicates."""
-    if not await run.ledger.call(lambda store: store.count_open()):
-        return
+async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSummary:
+    """Do the work of a run that has begun. Whatever ends it, the registry or the ledger's disk, there is a summary."""
     try:
         with lone_errors():
-            await _with_grace(run, lambda: _send_and_poll(run))
-            # A run that was stopped leaves the audit to the next one.
-            if not run.stop.asked:
-                await run.stop.or_end(audit(run))
-            if run.postponed:
-                run.stop.ask(error=_window_ended(run))
-            if run.last_refusal is not None:
-                run.stop.ask(error=_laid_aside(run, run.last_refusal))
-    except Interrupted:
-        return
+            await work()
     except BulkloadError as error:
-        # The registry, or the ledger's disk: whatever it is, there is a summary of what was done until then.
-        run.stop.ask(error=error)
+        run.stop.ask(error)
+    return await _summarise(run)
+
+
+async def _publish(run: Run) -> None:
+    """Send what is planned, reconcile what is in doubt, poll what is uploaded, look for duplicates."""
+    await follow_files(run)
+    if await run.ledger.call(lambda store: store.count_open()):
+        await _with_grace(run, lambda: _send_and_poll(run))
+        # A run that was stopped leaves the audit to the next one.
+        await run.stop.or_end(audit(run))
+    if run.postponed:
+        run.stop.ask(window_ended(run.settings))
+    if run.last_refusal is not None:
+        run.stop.ask(_laid_aside(run, run.last_refusal))
+    if run.last_local_trouble is not None:
+        run.stop.ask(_unread(run, run.last_local_trouble))
+
+
+async def _wait(run: Run) -> None:
+    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
+    run.progress.phase = "waiting"
+    poller = Poller(run)
+    await poller.add_from_ledger()
+    poller.close()
+    await _with_grace(run, poller.work)
 
 
 async def _send_and_poll(run: Run) -> None:
@@ -242,19 +241,8 @@ async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
     """Do the work; once the run is to stop, give what is under way a grace time and then cut it."""
     async with anyio.create_task_group() as group:
         group.start_soon(_cut_after_grace, run.stop, group.cancel_scope)
-        group.start_soon(_stop_when_time_is_over, run)
         await work()
         group.cancel_scope.cancel()
-
-
-async def _stop_when_time_is_over(run: Run) -> None:
-    if run.window.ends_at is not None:
-        await anyio.sleep_until(run.window.ends_at)
-        run.stop.ask(error=_window_ended(run))
-
-
-def _window_ended(run: Run) -> WindowEnded:
-    return WindowEnded(f"the {show_duration(run.settings.max_duration or 0)} of --max-duration are over; run again")
 
 
 def _laid_aside(run: Run, failure: Failure) -> RegistryUnavailable:
@@ -275,8 +263,15 @@ async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
 
 
 async def _summarise(run: Run) -> RunSummary:
-    states = await run.ledger.call(lambda store: store.counts())
-    failures = await run.ledger.call(lambda store: store.failures())
+    run.progress.phase = "reporting"
+    states = {state.value: run.progress.states[state] for state in State}
+    failures: tuple[CauseCount, ...] = ()
+    try:
+        states = await run.ledger.call(lambda store: store.counts())
+        failures = await run.ledger.call(lambda store: store.failures())
+    except LedgerError as error:
+        # A disk that fails is no reason to keep from people what they can still be told.
+        run.stop.ask(error)
     summary = RunSummary(
         run_id=run.run_id,
         endpoint=run.registry.endpoint,
@@ -293,25 +288,25 @@ async def _summarise(run: Run) -> RunSummary:
         elapsed_seconds=round(run.clock() - run.started, 3),
         failures=failures,
     )
-    text = msgspec.json.encode(summary).decode()
     try:
-        await run.ledger.call(lambda store: _end(run, store, summary.exit_code, text))
+        await _end(run, summary)
     except LedgerError as error:
-        # A full disk is no reason to keep from people what they can still be told.
-        run.stop.ask(error=error)
+        run.stop.ask(error)
         summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
     log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
     return summary
 
 
-def _end(run: Run, store: Store, exit_code: int, summary: str) -> None:
-    store.keep_conversion_seconds(run.poll_schedule.learnt)
-    store.end_run(utc_now(), exit_code, summary)
+async def _end(run: Run, summary: RunSummary) -> None:
+    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), utc_now()
+
+    def end(store: Store) -> None:
+        store.keep_conversion_seconds(seconds)
+        store.end_run(now, summary.exit_code, text)
+
+    await run.ledger.call(end)
 
 
 def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:
-    if run.stop.signal is not None:
-        return ExitCode(128 + run.stop.signal)
-    if run.stop.error is not None:
-        return run.stop.error.exit_code
-    return exit_code_of(states, run.duplicates)
+    """By the one reason that the run was stopped for; else by what became of the entries."""
+    return exit_code_of(states, run.duplicates) if run.stop.error is None else run.stop.error.exit_code

@@ -144,7 +144,7 @@ class Upload:
             self._note_answer(sending, failed.failure)
             return await self._judge(failed.failure, sealed=sending.sealed)
         # Refused was a question before the upload, which says nothing about this entry.
-        self._run.stop.ask(error=failed)
+        self._run.stop.ask(failed)
         return 0.0
 
     async def _send(self, sending: Sending) -> None:
@@ -215,7 +215,7 @@ class Upload:
         elif verdict is Verdict.UNAUTHORISED:
             await self._not_accepted(failure)
             if self._renewed:
-                self._run.stop.ask(error=NotAuthorised(not_authorised_message(failure)))
+                self._run.stop.ask(NotAuthorised(not_authorised_message(failure)))
             # The next try carries another token, or says that there is none.
             self._renewed = True
         else:
@@ -229,7 +229,7 @@ class Upload:
         try:
             seconds = pause_seconds(failure, self._attempts, self._run.random.random())
         except RegistryUnavailable as unavailable:
-            self._run.stop.ask(error=unavailable)
+            self._run.stop.ask(unavailable)
             return 0.0
         if failure.retry_after:
             self._run.gates.hold(failure.retry_after)
@@ -240,7 +240,7 @@ class Upload:
         run = self._run
         prospect = run.gates.uploads.prospect(run.settings.patience)
         if prospect is Prospect.GIVE_UP:
-            run.stop.ask(error=RegistryUnavailable(unavailable_message(failure)))
+            run.stop.ask(RegistryUnavailable(unavailable_message(failure)))
             return False
         if may_retry(self._attempts, run.budget) or prospect is Prospect.GO_ON:
             note_retry(run, failure)
@@ -250,7 +250,7 @@ class Upload:
         return False
 
     async def _end_run(self, error: BulkloadError) -> None:
-        self._run.stop.ask(error=error)
+        self._run.stop.ask(error)
         # There was no token for it: nothing of it was sent.
         if isinstance(error, NotAuthorised) and self.state is State.UPLOADING:
             await self._move(State.PLANNED, Outcome(message=str(error)))

@@ -62,8 +62,11 @@ class Store(Queries):
     # Transactions, for the writer.
 
     def begin(self) -> None:
-        """Begin the transaction of a group."""
-        self.connection.execute("BEGIN")
+        """Begin the transaction of a group.
+
+        Another connection's lock is waited for here: a transaction that reads first, and then is to write, does not.
+        """
+        self.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Commit the group, durably."""

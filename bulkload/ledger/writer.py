@@ -119,11 +119,15 @@ class Writer:
     def _commit(self, store: Store, group: list[Call]) -> list[Outcome]:
         try:
             store.begin()
+        except Exception as error:  # noqa: BLE001 - the file is locked, or fails: it belongs to all callers
+            return _refused(group, error, store)
+        try:
             outcomes: list[Outcome] = [(future, operation(store), None) for operation, future in group]
             store.commit()
-        except Exception:  # noqa: BLE001 - whose fault it is comes out one by one
+        except Exception as error:  # noqa: BLE001 - whose fault it is comes out one by one
             store.roll_back()
-            return self._commit_one_by_one(store, group)
+            # A lone operation is its own: it is not run again to find that out.
+            return _refused(group, error, store) if len(group) == 1 else self._commit_one_by_one(store, group)
         return outcomes
 
     def _commit_one_by_one(self, store: Store, group: list[Call]) -> list[Outcome]:
@@ -134,7 +138,7 @@ class Writer:
             store.commit()
         except Exception as error:  # noqa: BLE001 - it belongs to all callers of this group
             store.roll_back()
-            return [(future, None, _named(error, store)) for _, future in group]
+            return _refused(group, error, store)
         return outcomes
 
     def _attempt(self, store: Store, operation: Operation, future: "asyncio.Future[Any]") -> Outcome:
@@ -150,6 +154,10 @@ class Writer:
         # The loop may be gone when a run was torn down; what was committed stays committed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _refused(group: list[Call], error: Exception, store: Store) -> list[Outcome]:
+    return [(future, None, _named(error, store)) for _, future in group]
 
 
 def _resolve(outcomes: list[Outcome]) -> None:

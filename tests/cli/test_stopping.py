@@ -22,7 +22,8 @@ import pytest
 
 from bulkload.engine.stopping import GRACE_SECONDS
 from bulkload.sandbox import read_request_log, stored_versions
-from tests.conftest import SandboxProcess, clean_environment
+from tests.cli.attended import Attended, attending, handles
+from tests.conftest import SandboxProcess, clean_environment, homes
 
 ENTRIES = 20
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -82,11 +83,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process.kill()
 
 
+@pytest.fixture
+def attended(tmp_path: Path) -> Iterator[Callable[[], Attended]]:
+    """Makes commands whose words may be read while they run."""
+    with attending(tmp_path) as make:
+        yield make
+
+
 def uploads(sandbox: SandboxProcess) -> int:
     return sum("/models/upload" in record.path for record in read_request_log(sandbox.data / "requests.jsonl"))
 
 
-def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
     deadline = time.monotonic() + 30
     while not happened():
         assert process.poll() is None, process.communicate()
@@ -127,13 +135,11 @@ def assert_resumes(bulkload, manifest) -> Callable[[SandboxProcess], None]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_signal_at_any_moment_ends_the_run_in_time(seed, number, start, manifest, start_sandbox, assert_resumes):
     """What is under way finishes, nothing new begins; code, summary and the command that goes on."""
-    moment = random.Random(f"{seed} {number}").uniform(0, 1.5)
-    print(f"seed {seed}: after {moment:.3f} s")  # noqa: T201 - shown when it fails
+    sent = random.Random(f"{seed} {number}").randrange(ENTRIES - 2)
+    print(f"seed {seed}: after {sent} uploads")  # noqa: T201 - shown when it fails
     sandbox = start_sandbox("--time-scale", "0.02", "--fault", "upload:slow=0.2%50", "--seed", str(seed))
     process = start("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
-    log = sandbox.data / "requests.jsonl"
-    wait_until(lambda: bool(read_request_log(log)), process)
-    time.sleep(moment)
+    wait_until(lambda: uploads(sandbox) > sent, process)
     process.send_signal(number)
     seconds, stdout, stderr = ended(process)
     assert seconds <= LONGEST_AFTER_FIRST
@@ -146,22 +152,46 @@ def test_a_signal_at_any_moment_ends_the_run_in_time(seed, number, start, manife
     assert_resumes(sandbox)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_signal_before_the_first_request_sends_nothing(seed, number, start, manifest, start_sandbox):
-    """While Python is still loading the program, the signal is the system's own affair."""
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_while_the_program_is_loaded(number, start, manifest, start_sandbox):
+    """From its first line on: its exit code and a word, instead of a death by the signal."""
     sandbox = start_sandbox("--time-scale", "0")
-    process = start("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
-    time.sleep(random.Random(seed).uniform(0, 0.4))
+    process = start("run", manifest, *WORDS, "--json", env=sandbox.environment)
+    wait_until(lambda: handles(process.pid, signal.SIGUSR1), process)  # the last one that it takes over
     process.send_signal(number)
-    seconds, stdout, _ = ended(process)
-    assert seconds <= LONGEST_AFTER_FIRST
-    if process.returncode == CODES[number]:
-        assert not stdout or json.loads(stdout.splitlines()[-1])["exit_code"] == CODES[number]
-    else:
-        assert process.returncode in (-number, 1)
-        assert stdout == ""
-        assert uploads(sandbox) == 0
+    _, stdout, stderr = ended(process)
+    assert process.returncode == CODES[number], stderr
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert not stdout or json.loads(stdout)["exit_code"] == CODES[number]
+    assert uploads(sandbox) == 0
+
+
+def test_a_second_signal_while_the_program_is_loaded(start, manifest, start_sandbox):
+    """The same code; nobody is waited for."""
+    sandbox = start_sandbox("--time-scale", "0")
+    process = start("run", manifest, *WORDS, "--json", env=sandbox.environment)
+    wait_until(lambda: handles(process.pid, signal.SIGUSR1), process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, _, stderr = ended(process)
+    assert process.returncode in (130, 143), stderr
+    assert "Traceback" not in stderr
+    assert uploads(sandbox) == 0
+
+
+@pytest.mark.parametrize("words", [("--version",), ("run", "--help"), ("manifest", "schema")], ids=" ".join)
+def test_sigusr1_kills_no_command(words, start):
+    """Whenever it comes: it asks something."""
+    process = start(*words, env={})
+    wait_until(lambda: handles(process.pid, signal.SIGUSR1), process)
+    for _ in range(10):
+        if process.poll() is None:
+            process.send_signal(signal.SIGUSR1)
+    _, stdout, stderr = ended(process)
+    assert process.returncode == 0, stderr
+    assert stdout
+    assert set(stderr.splitlines()) <= {"bulkload: starting"}
 
 
 def test_an_upload_without_an_answer_is_cut_after_the_grace_time(start, manifest, start_sandbox, assert_resumes):
@@ -182,26 +212,29 @@ def test_an_upload_without_an_answer_is_cut_after_the_grace_time(start, manifest
 
 @pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)], ids=str)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_second_signal_ends_the_run_at_once(seed, numbers, start, manifest, start_sandbox, assert_resumes):
+def test_a_second_signal_ends_the_run_at_once(
+    seed, numbers, attended, warm, tmp_path, manifest, start_sandbox, assert_resumes
+):
     """Although answers are waited for. The code is the first signal's."""
-    chance = random.Random(seed)
+    stored = random.Random(seed).randrange(7, 12)
     stalled = [word for number in (1, 3, 6) for word in ("--fault", f"upload:stall@{number}")]
     sandbox = start_sandbox("--time-scale", "0.02", *stalled)
-    process = start("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
-    wait_until(lambda: len(stored_versions(sandbox.data)) > 7, process)
-    time.sleep(chance.uniform(0, 0.5))
-    process.send_signal(numbers[0])
-    time.sleep(chance.uniform(0.05, 0.5))
-    process.send_signal(numbers[1])
-    seconds, stdout, stderr = ended(process)
+    environment = clean_environment() | homes(tmp_path) | sandbox.environment
+    run = attended().begin(warm, "run", manifest, *WORDS, *SLOWLY, "--json", cwd=tmp_path, env=environment)
+    run.until(lambda: len(stored_versions(sandbox.data)) > stored)
+    run.process.send_signal(numbers[0])
+    run.until_it_says("once more to cut it")
+    began = time.monotonic()
+    run.process.send_signal(numbers[1])
+    code = run.ended()
+    seconds = time.monotonic() - began
     assert seconds <= LONGEST_AFTER_SECOND + SLACK
-    assert process.returncode in (CODES[numbers[0]], CODES[numbers[1]]), stderr
-    assert "Traceback" not in stderr
+    assert code == CODES[numbers[0]], run.stderr
+    assert "Traceback" not in run.stderr
     # On a machine that is too busy for a summary within the second, the process is ended without one.
     if seconds < LONGEST_AFTER_SECOND:
-        assert process.returncode == CODES[numbers[0]]
-        assert json.loads(stdout.splitlines()[-1])["exit_code"] == CODES[numbers[0]]
-        assert "go on with: bulkload run" in stderr
+        assert run.summary()["exit_code"] == code
+        assert "go on with: bulkload run" in run.stderr
     assert_resumes(sandbox)
 
 
@@ -223,17 +256,19 @@ running.attended_loop(work)
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_thread_that_hangs_does_not_hold_the_process(times, tmp_path):
     """A read from a disk that does not answer cannot be cancelled; the process ends all the same."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HANGS], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        (tmp_path / "said").open("wb") as said,
+        subprocess.Popen([sys.executable, "-c", HANGS], cwd=tmp_path, stdout=subprocess.PIPE, stderr=said) as process,
+    ):
         assert process.stdout is not None
         assert process.stdout.readline() == b"at work\n"
         began = time.monotonic()
-        for _ in range(times):
-            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        if times == 2:
+            wait_until(lambda: "once more to cut it" in (tmp_path / "said").read_text(), process)
             process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-        assert time.monotonic() - began <= 0.2 * times + 0.5 + LONGEST_AFTER_SECOND + SLACK
+        assert time.monotonic() - began <= 0.5 + LONGEST_AFTER_SECOND + SLACK
 
 
 # Terminals, pipes, and what is closed
@@ -321,10 +356,9 @@ def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, start, manifes
     sandbox = start_sandbox("--time-scale", "0.02", "--fault", "upload:slow=0.3%50", "--seed", str(seed))
     words = ("run", manifest, *WORDS, *SLOWLY, "--answer-timeout", "1s", "--wait-timeout", "20s", "--json")
     process = start(*words, env=sandbox.environment)
-    wait_until(lambda: uploads(sandbox) > 3, process)
-    time.sleep(random.Random(seed).uniform(0, 0.8))
+    wait_until(lambda: uploads(sandbox) > random.Random(seed).randrange(3, 12), process)
     process.send_signal(signal.SIGSTOP)
-    time.sleep(2.0)
+    time.sleep(2.0)  # longer than its timeouts
     process.send_signal(signal.SIGCONT)
     _, stdout, stderr = ended(process)
     assert process.returncode == 0, stderr
@@ -334,14 +368,11 @@ def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, start, manifes
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
 
-def test_sigusr1_says_how_it_is_getting_on(start, manifest, start_sandbox):
-    """One line on standard error, as often as it is asked for, and the run goes on to its end."""
+def test_sigusr1_says_how_it_is_getting_on(attended, warm, tmp_path, manifest, start_sandbox):
+    """A line on standard error, as often as it is asked for, and the run goes on to its end."""
     sandbox = start_sandbox("--time-scale", "0.02")
-    process = start("run", manifest, *WORDS, *SLOWLY, env=sandbox.environment)
+    environment = clean_environment() | homes(tmp_path) | sandbox.environment
+    run = attended().begin(warm, "run", manifest, *WORDS, *SLOWLY, cwd=tmp_path, env=environment)
     for _ in range(2):
-        time.sleep(0.8)
-        process.send_signal(signal.SIGUSR1)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
-    lines = [line for line in said.splitlines() if f"/{ENTRIES} done" in line]
-    assert len(lines) >= 1
+        run.until_it_is(f"/{ENTRIES} done")
+    assert run.ended() == 0, run.stderr

@@ -62,9 +62,21 @@ def test_every_error_has_its_exit_code_and_one_root(error: str, code: int) -> No
     assert isinstance(kind("words"), BulkloadError)
 
 
-@pytest.mark.parametrize(("signal", "code"), [(2, ExitCode.INTERRUPTED), (15, ExitCode.TERMINATED)])
+@pytest.mark.parametrize(
+    ("signal", "code"), [(2, ExitCode.INTERRUPTED), (15, ExitCode.TERMINATED), (1, ExitCode.TERMINATED)]
+)
 def test_an_interruption_says_which_signal(signal: int, code: ExitCode) -> None:
     assert Interrupted(signal).exit_code is code
+
+
+def test_of_several_reasons_to_end_the_exit_code_is_the_first_of_the_list() -> None:
+    """130/143, 2, 4, 11, 1, 5, 6, 7, 10: in whatever order they come."""
+    reasons = [
+        Interrupted(2), errors.UsageError(), ManifestError(""), errors.LedgerInUse(), errors.LedgerError(),
+        errors.NotAuthorised(), errors.RegistryUnavailable(), errors.TooManyFailures(), errors.WindowEnded(),
+    ]  # fmt: skip
+    for number, reason in enumerate(reasons):
+        assert [errors.outranks(reason, other) for other in reasons] == [number < n for n in range(len(reasons))]
 
 
 def test_a_manifest_error_carries_every_problem() -> None:

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 import bulkload
-from bulkload.core.errors import ExitCode
+from bulkload.core.errors import ExitCode, Interrupted
 from bulkload.core.polling import PollInterval
 from bulkload.core.settings import Credentials, Route, Settings
 from bulkload.core.summary import RunSummary
@@ -139,7 +139,7 @@ async def test_an_upload_of_an_earlier_run_settles_from_the_start_of_this_one(
     async def stop_in_doubt() -> None:
         while not progress.states["in_doubt"]:  # noqa: ASYNC110 - displays are told nothing, they look
             await anyio.sleep(0.005)
-        stop.ask(signal=15)
+        stop.ask(Interrupted(15))
 
     async with anyio.create_task_group() as group:
         group.start_soon(stop_in_doubt)

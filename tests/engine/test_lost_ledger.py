@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, LedgerError
+from bulkload.core.errors import ExitCode, Interrupted, LedgerError
 from bulkload.core.polling import PollInterval
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
@@ -176,7 +176,7 @@ async def cut_when(settings: Settings, done: Callable[[Progress], bool]) -> None
             await anyio.sleep(0.001)
         for path in (settings.ledger, log):
             files[path] = path.read_bytes()
-        stop.ask(signal=15)
+        stop.ask(Interrupted(15))
         stop.cut()
 
     async with anyio.create_task_group() as group:

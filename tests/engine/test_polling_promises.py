@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from bulkload.core.errors import ExitCode
+from bulkload.core.errors import ExitCode, Interrupted
 from bulkload.core.polling import AUTO_POLL_RATE, PollInterval
 from bulkload.core.records import Conversion, Entry, SourceStat
 from bulkload.core.settings import Credentials, Settings
@@ -355,7 +355,7 @@ async def test_a_stop_does_not_wait_for_a_slow_rate(tmp_path):
             while not registry.polls:  # noqa: ASYNC110 - nothing tells when a server was asked
                 await anyio.sleep(0.005)
             await anyio.sleep(0.1)
-            stop.ask(signal=15)
+            stop.ask(Interrupted(15))
 
         with anyio.fail_after(60):
             async with anyio.create_task_group() as group:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, NotAuthorised, RegistryUnavailable
+from bulkload.core.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
 from bulkload.core.polling import PollInterval
 from bulkload.core.run_limits import FailureLimit
 from bulkload.core.settings import Credentials, OnExisting, Settings
@@ -323,7 +323,7 @@ async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_w
             return progress.states[State.READY] + progress.states[State.UPLOADED] >= 3
 
         async with anyio.create_task_group() as group:
-            group.start_soon(when, three_are_there, partial(stop.ask, signal=2))
+            group.start_soon(when, three_are_there, partial(stop.ask, Interrupted(2)))
             summary = await publish(settings, progress=progress, stop=stop)
         assert summary.exit_code == ExitCode.INTERRUPTED
         assert summary.states["planned"] >= 10
@@ -340,7 +340,7 @@ async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings
         settings = settings_for(manifest, sandbox)
 
         def twice() -> None:
-            stop.ask(signal=15)
+            stop.ask(Interrupted(15))
             stop.cut()
 
         async with anyio.create_task_group() as group:
@@ -495,7 +495,7 @@ async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(sand
         settings = settings_for(write_manifest(rows), sandbox, concurrency=1, settle=30)
         async with anyio.create_task_group() as group:
             in_doubt = partial(progress.states.__getitem__, State.IN_DOUBT)
-            group.start_soon(when, lambda: in_doubt() > 0, partial(stop.ask, signal=15))
+            group.start_soon(when, lambda: in_doubt() > 0, partial(stop.ask, Interrupted(15)))
             await publish(settings, progress=progress, stop=stop)
         (left,) = [row for row in rows_of(settings) if row["state"] == "in_doubt"]
         kept = settings_for(write_manifest([row for row in rows if row["name"] != left["name"]]), sandbox)

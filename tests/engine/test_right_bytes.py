@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode
+from bulkload.core.errors import ExitCode, Interrupted
 from bulkload.core.polling import PollInterval
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
@@ -375,7 +375,7 @@ async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Pro
     async def cut() -> None:
         while not happened(progress):  # noqa: ASYNC110 - displays are told nothing, they look
             await anyio.sleep(0.001)
-        stop.ask(signal=15)
+        stop.ask(Interrupted(15))
         stop.cut()
 
     async with anyio.create_task_group() as group:

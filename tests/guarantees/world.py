@@ -23,7 +23,7 @@ import anyio
 import msgspec
 import structlog
 
-from bulkload.core.errors import BulkloadError
+from bulkload.core.errors import BulkloadError, Interrupted
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Settings
 from bulkload.core.states import OPEN
@@ -127,7 +127,7 @@ class World:
         if number > self.most_effects:
             raise AssertionError("this run goes in circles")
         if number == self._asked_at:
-            self._stop.ask(signal=2)
+            self._stop.ask(Interrupted(2))
             if self._cut:
                 self._stop.cut()
         if number == self._crash_at:

@@ -168,6 +168,22 @@ async def test_a_failing_operation_spares_the_others(path: Path, make_planned: C
 
 
 @pytest.mark.anyio
+async def test_a_lone_operation_that_fails_is_run_once(path: Path) -> None:
+    """Planning a million entries is one: it is not done again to find out that it fails."""
+    runs: list[int] = []
+
+    def fails(store: Store) -> None:
+        runs.append(1)
+        raise IllegalMove(State.READY, State.FAILED)
+
+    async with writing(lambda: Store(path)) as writer:
+        with pytest.raises(IllegalMove):
+            await writer.call(fails)
+        assert len(runs) == 1
+        assert await writer.call(remember(1)) == 1
+
+
+@pytest.mark.anyio
 async def test_words_of_sqlite_become_a_ledger_error_with_a_next_step(path: Path) -> None:
     async with writing(lambda: Store(path)) as writer:
         with pytest.raises(LedgerError, match=r"no such table: absent; free space or mend the disk, then run again"):
