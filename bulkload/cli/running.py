@@ -18,7 +18,7 @@ from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
 from bulkload.engine.run import Progress
-from bulkload.engine.stopping import Stop
+from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
 from bulkload.report.progress import ProgressView, clear_progress, show_progress
@@ -52,7 +52,8 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
     summary: RunSummary
     error: Exception | None = None
     try:
-        summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
+        with lone_errors():
+            summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
     except Exception as before_the_run:  # noqa: BLE001 - also a defect has its summary
         summary, error = _early_summary(settings, before_the_run), before_the_run
     _tell_ending(summary, error, settings, quiet=quiet, as_json=as_json)

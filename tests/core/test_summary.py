@@ -47,6 +47,7 @@ def test_the_codes_are_those_of_the_design() -> None:
         "LEDGER_IN_USE": 11,
         "STILL_OPEN": 12,
         "INTERRUPTED": 130,
+        "READER_GONE": 141,
         "TERMINATED": 143,
     }
 
