@@ -106,7 +106,7 @@ def _login_of_ledger(flags: dict[str, Any], published_to: str) -> Access:
         shown = published_to if published_to.isprintable() else "an address that cannot be shown"
         raise UsageError(
             f"no registry; this ledger was published to {shown}: where that is yours, give it as --endpoint (or"
-            " BULKLOAD_ENDPOINT). A ledger does not choose who gets your token"
+            " BULKLOAD_ENDPOINT); of a private sandbox give --sandbox. A ledger does not choose who gets your token"
         )
     return Access(published_to, stored[0], connection(flags), stored[1])
 

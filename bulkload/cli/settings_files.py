@@ -3,7 +3,7 @@
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -83,7 +83,10 @@ def take_settings(ctx: click.Context, named: str | None, names: Mapping[str, str
     invoked = ctx.invoked_subcommand
     files = read_settings_files(named)
     suspects = {name: words for name, words in os.environ.items() if name.startswith("BULKLOAD_")}
-    if not files and not unknown_variables(suspects, _flags_of_module(names.get(invoked or ""))):
+    # Most variables are those of the command itself, or of `run`: the others are not imported for them.
+    if not files and any(
+        not unknown_variables(suspects, _flags_of(names, known)) for known in ((), (invoked,), (invoked, "run"))
+    ):
         return
     commands = {name: _command_of(module) for name, module in names.items()}
     flags = [flag for command in commands.values() for one in _leaves(command) for flag in flags_of(one)]
@@ -164,6 +167,8 @@ def _values_for(command: click.Command, files: Sequence[SettingsFile]) -> dict[s
                     found[flag.name or ""] = flag.from_file(key, file.values[key])
                 except (UsageError, click.BadParameter) as error:
                     raise UsageError(f"{file.path}: {error}") from None
+                except RecursionError:
+                    raise UsageError(f"{file.path}: {key!r} is nested too deep") from None
     return found
 
 
@@ -180,5 +185,6 @@ def _command_of(module: str) -> click.Command:
     return command
 
 
-def _flags_of_module(module: str | None) -> list[Flag]:
-    return [] if module is None else [flag for one in _leaves(_command_of(module)) for flag in flags_of(one)]
+def _flags_of(names: Mapping[str, str], commands: Iterable[str | None]) -> list[Flag]:
+    modules = [names[each] for each in commands if each is not None and each in names]
+    return [flag for module in modules for one in _leaves(_command_of(module)) for flag in flags_of(one)]

@@ -15,6 +15,7 @@ from bulkload.core.errors import UsageError
 from bulkload.core.settings import Connection
 from bulkload.core.verdicts import WANTS, Failure, FailureKind
 from bulkload.registry.answers import one_line
+from bulkload.system.secrets import refuse_irregular
 
 # OpenSSL's numbers for what is wrong with a certificate (openssl-verification-options(1)).
 _OUT_OF_DATE = frozenset({9, 10})
@@ -29,6 +30,12 @@ LEAVE_SECONDS = 1.0
 
 def tls_context(connection: Connection) -> ssl.SSLContext:
     """Certificates and names are always checked. Raises ``UsageError`` for a file that is not what it should be."""
+    for file, what in (
+        (connection.ca_file, "certificates"),
+        (connection.client_cert, "a certificate"),
+        (connection.client_key, "its key"),
+    ):
+        refuse_irregular(file, what)
     try:
         context = ssl.create_default_context(cafile=connection.ca_file)
     except (OSError, ssl.SSLError) as error:

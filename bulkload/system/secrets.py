@@ -40,6 +40,7 @@ def read_secret_file(path: Path, what: str) -> str:
     longer than a secret can be, or is no text; what was read is not shown.
     """
     try:
+        path = Path(path)
         # Before it is opened: to open a device may be an act.
         _regular(path.stat(), path, what)
         # O_NONBLOCK: it may have been replaced by a pipe meanwhile.
@@ -65,6 +66,12 @@ def secret_line(words: str) -> str:
     Of several lines the first that holds anything. Blanks may be the secret's.
     """
     return _LINE_END.split(words.removeprefix(_BYTE_ORDER_MARK).strip("\r\n"))[0]
+
+
+def refuse_irregular(path: Path | None, what: str) -> None:
+    """For libraries that open a file by themselves: raise ``UsageError`` for a pipe, which would be waited for."""
+    if path is not None and path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file; name a file with {what}")
 
 
 def exposed_to(path: Path) -> str | None:

@@ -267,6 +267,7 @@ def test_keys_have_the_names_of_the_flags_and_values_the_words_of_the_manifest(
         ("concurency = 3", "unknown key 'concurency'; did you mean 'concurrency'?"),
         ("as_json = true", "unknown key 'as-json'"),
         ("x = " + "[" * 5000, "is no TOML"),
+        ("set." + "a." * 5000 + "a = 1", "is nested too deep"),
         ("\x00", "is no TOML"),
         ("# " + "x" * (2 << 20), "is longer than"),
     ],

@@ -1,5 +1,6 @@
 """Connections: whose fault it is when there is none, and what they keep to themselves."""
 
+import os
 import shutil
 import socket
 import ssl
@@ -224,11 +225,16 @@ async def test_a_client_certificate_that_tls_1_3_misses() -> None:
 
 
 async def test_files_that_are_no_certificates_are_named(bench: Any, certificates: Certificates, tmp_path: Path) -> None:
-    """Missing, no PEM, a key with a password (nobody is asked for it), a key that belongs to another one."""
+    """Missing, no PEM, a key with a password (nobody is asked for it), another one's key, a pipe that nobody fills."""
     locked, file = certificates.make("locked", "-passout", "pass:secret")
     junk = tmp_path / "junk.pem"
     junk.write_text("junk")
+    pipe = tmp_path / "pipe.pem"
+    os.mkfifo(pipe)
     wrong = {
+        "pipe.pem": Connection(ca_file=pipe),
+        "pipe.pem: ": Connection(client_cert=pipe, client_key=certificates.key),
+        "pipe.pem: is": Connection(client_cert=file, client_key=pipe),
         "none.pem": Connection(ca_file=tmp_path / "none.pem"),
         "junk.pem": Connection(ca_file=junk),
         "locked-key.pem": Connection(client_cert=file, client_key=locked),
