@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
+TOOLS := .venv-tools
+# Nothing is installed that is not in a lock, with the hash of its file.
+LOCKED := install -q --disable-pip-version-check --require-hashes
 
-.PHONY: demo test long attack crash load conformance bench bench-quick check format lint types samples docs simulate lock clean
+.PHONY: demo test long attack crash load conformance bench bench-quick check format lint types samples docs simulate lock sbom clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -60,6 +63,7 @@ format: $(STAMP)  ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 samples: $(STAMP)  ## Write manifests/models anew (downloads torch, keras, onnx, scikit-learn, xgboost)
+	$(BIN)/pip install -q 'pip>=25.1'
 	$(BIN)/pip install -q --group samples
 	$(BIN)/python manifests/make_samples.py
 
@@ -69,22 +73,46 @@ docs: $(STAMP)  ## Write docs/command-line.md anew
 simulate: $(STAMP)  ## Runs of a million entries and registries in trouble, on virtual time: the table and picture of docs/scale.md
 	$(BIN)/python -m benchmarks.simulation --seed $(SEED) --picture docs/scale.svg
 
-lock: $(STAMP)  ## Freeze the versions that this .venv holds
-	$(BIN)/pip freeze --exclude-editable --exclude bulkload > requirements.lock
+# For every system and every Python from 3.11 on; a version stays as long as pyproject.toml lets it.
+UPGRADE ?=
+COMPILE = $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	--custom-compile-command 'make lock'
+lock: $(TOOLS)/.installed  ## Lock what pyproject.toml asks for, with the hash of every file; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --group tools -o requirements-tools.lock
+	$(COMPILE) $(UPGRADE) -o tests/conformance/requirements.lock tests/conformance/requirements.txt
 
-# The lock file is a set of constraints: what is installed comes from pyproject.toml.
+# In an environment that holds the wheel and what it brings, and nothing else.
+sbom: $(STAMP) $(TOOLS)/.installed  ## Build the wheel, and its bill of materials as CycloneDX, into dist/
+	rm -rf dist build/sbom
+	mkdir -p build
+	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	$(COMPILE) -c requirements.lock -o build/runtime.lock pyproject.toml
+	$(PYTHON) -m venv --without-pip build/sbom
+	$(BIN)/pip --python build/sbom/bin/python $(LOCKED) -r build/runtime.lock
+	$(BIN)/pip --python build/sbom/bin/python install -q --disable-pip-version-check --no-deps --no-index dist/*.whl
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --validate \
+		-o dist/bulkload.cdx.json build/sbom/bin/python
+	$(BIN)/python tests/bill_of_materials.py dist
+
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bulkload needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check 'pip>=25.1'
-	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock -e . --group dev
-	touch $(STAMP)
+	$(BIN)/pip $(LOCKED) -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Apart: they need other versions of what bulkload needs.
+$(TOOLS)/.installed: requirements-tools.lock
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip $(LOCKED) -r requirements-tools.lock
+	touch $@
 
 # Apart: the SDK pins libraries that bulkload needs newer. It wants Python 3.11 or 3.12.
-$(CONFORMANCE)/.installed: tests/conformance/requirements.txt tests/conformance/constraints.txt
+$(CONFORMANCE)/.installed: tests/conformance/requirements.lock
 	$(PYTHON) -m venv $(CONFORMANCE)
-	$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -c tests/conformance/constraints.txt -r tests/conformance/requirements.txt
+	$(CONFORMANCE)/bin/pip $(LOCKED) -r tests/conformance/requirements.lock
 	touch $@
 
 clean:
-	rm -rf .venv $(CONFORMANCE) benchmarks/build .mypy_cache .pytest_cache .ruff_cache bulkload-demo
+	rm -rf .venv $(CONFORMANCE) $(TOOLS) build dist benchmarks/build .mypy_cache .pytest_cache .ruff_cache bulkload-demo

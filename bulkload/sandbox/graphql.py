@@ -1,6 +1,6 @@
 """POST /v1/graphql: of the real registry's database API the few types that the vendor's SDK reads (fact 5.4).
 
-Needs graphql-core, the extra `bulkload[graphql]`: the SDK asks for the whole schema first and writes its queries out,
+Needs graphql-core, the extra `bulkload[sandbox]`: the SDK asks for the whole schema first and writes its queries out,
 so there is nothing to recognise them by but a parser. Without it the answer says so, in GraphQL's own form.
 """
 
@@ -21,7 +21,7 @@ from bulkload.sandbox.graphql_bounds import Budget, ExceededError, TooMuchError,
 from bulkload.sandbox.records import Version
 from bulkload.sandbox.registry import Registry
 
-NOT_INSTALLED = "this sandbox answers GraphQL where graphql-core is installed: pip install 'bulkload[graphql]'"
+NOT_INSTALLED = "this sandbox answers GraphQL where graphql-core is installed: pip install 'bulkload[sandbox]'"
 # `model` is a version and `models` a model, as in the real database (fact sheet, section 0).
 SCHEMA = """
 schema { query: query_root }

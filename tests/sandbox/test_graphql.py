@@ -139,7 +139,7 @@ async def test_without_graphql_core_the_answer_says_what_to_install(
     monkeypatch.setitem(sys.modules, "graphql", None)
     async with start() as caller:
         (error,) = (await ask(caller, "query { workspace { id } }"))["errors"]
-        assert "pip install 'bulkload[graphql]'" in error["message"]
+        assert "pip install 'bulkload[sandbox]'" in error["message"]
 
 
 async def test_the_database_is_for_those_with_a_token(start: Any) -> None:
