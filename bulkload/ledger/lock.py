@@ -124,6 +124,17 @@ def holder_of(ledger: Path) -> Holder | None:
     return None
 
 
+def may_see_holder(ledger: Path) -> bool:
+    """Whether this user can know who holds the ledger: the lock belongs to its owner alone."""
+    try:
+        os.close(os.open(lock_path(ledger), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _read_holder(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Holder)

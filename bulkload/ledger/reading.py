@@ -9,7 +9,7 @@ from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
 from bulkload.core.verification import PublishedVersion
 from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error, open_for_reading
-from bulkload.ledger.lock import Holder, holder_of
+from bulkload.ledger.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.queries import Queries
 
 # The columns of the view ``results``, a contract with scripts.
@@ -57,6 +57,11 @@ class LedgerReader:
     def holder(self) -> Holder | None:
         """The run that works on this ledger just now."""
         return holder_of(self.path)
+
+    @property
+    def may_see_holder(self) -> bool:
+        """Whether this user can know it: ``holder`` is None, too, where it cannot be known."""
+        return may_see_holder(self.path)
 
     def counts(self) -> dict[str, int]:
         """How many entries of the manifest are in each state: all eight keys."""

@@ -101,5 +101,4 @@ def print_facts(facts: Iterable[tuple[str, str]], stream: Stream) -> None:
     for name, value in found:
         lines = [value] if room is None else textwrap.wrap(value, room, break_on_hyphens=False) or [""]
         sink.say(f"{name:<{label}}{lines[0]}".rstrip(), *(f"{'':<{label}}{line}" for line in lines[1:]))
-    if sink is not stream:
-        sink.flush()
+    sink.flush()

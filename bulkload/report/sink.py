@@ -211,10 +211,10 @@ def standard_error() -> Sink:
 
 
 def say(*lines: str) -> None:
-    """Lines for people, on standard output."""
+    """Lines for people, on standard output, at once: they may be waited for."""
     sink = standard_output()
     sink.say(*lines)
-    _let_go(sink, sys.stdout)
+    sink.flush()
 
 
 def tell(*lines: str) -> None:
@@ -223,16 +223,10 @@ def tell(*lines: str) -> None:
 
 
 def give_json(found: object) -> None:
-    """One object as one line for programs, on standard output."""
+    """One object as one line for programs, on standard output, at once."""
     sink = standard_output()
     sink.give_json(found)
-    _let_go(sink, sys.stdout)
-
-
-def _let_go(sink: Sink, stream: object) -> None:
-    """A sink that was made for one call keeps nothing."""
-    if sink is not stream:
-        sink.flush()
+    sink.flush()
 
 
 def as_json(found: object) -> bytes:

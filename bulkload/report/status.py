@@ -18,6 +18,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str | None
     # The process that works on it just now.
     running: Holder | None
+    # Whether that can be known: the lock of another user's ledger may be his alone.
+    running_known: bool
     last_run: dict[str, Any] | None
     entries: int
     states: dict[str, int]
@@ -32,6 +34,7 @@ def status_object(reader: LedgerReader) -> Status:
         endpoint=reader.endpoint,
         manifest=reader.manifest,
         running=reader.holder,
+        running_known=reader.may_see_holder,
         last_run=reader.last_run(),
         entries=sum(states.values()),
         states=states,
@@ -46,14 +49,16 @@ def status_lines(status: Status) -> list[str]:
     if status.running is not None:
         lines.append(f"running   {status.running}")
     elif status.last_run is not None:
-        lines.append(f"last run  {_ending(status.last_run)}")
+        lines.append(f"last run  {_ending(status.last_run, known=status.running_known)}")
     lines.append(f"entries   {status.entries:,}, {done:,} of them done")
     lines += [f"  {count:>9,} {state}" for state, count in status.states.items() if count]
     lines += [f"  {f.count:>9,} x {f.cause}, such as {f.example}" for f in status.failures]
     return lines
 
 
-def _ending(run: dict[str, Any]) -> str:
+def _ending(run: dict[str, Any], *, known: bool) -> str:
+    if run["finished_at"] is None and not known:
+        return f"{run['started_at']}, goes on or was cut short: only the ledger's owner may see which"
     if run["finished_at"] is None:
         return f"{run['started_at']}, was cut short: run it again to resume"
     return f"{run['started_at']} to {run['finished_at']}, exit code {run['exit_code']}"

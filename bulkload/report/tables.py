@@ -32,8 +32,7 @@ def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream:
         _print_fitted(columns, lines, sink)
     else:
         _print_whole(columns, lines, sink)
-    if sink is not stream:
-        sink.flush()
+    sink.flush()
 
 
 def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], sink: Sink) -> None:

@@ -86,6 +86,23 @@ def test_it_is_read_as_it_is(way, state, folder):
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_run_that_may_go_on_is_not_called_cut_short(folder):
+    """The lock is its owner's alone: who may not look at it cannot say."""
+    in_state(folder / "m.csv.ledger.db", "killed")
+    (folder / "m.csv.ledger.db.lock").touch()
+    words = of_another_user(folder)
+    for mode, said in (
+        (0o444, "was cut short: run it again"),
+        (0, "goes on or was cut short: only the ledger's owner"),
+    ):
+        (folder / "m.csv.ledger.db.lock").chmod(mode)
+        found = subprocess.run(
+            [*words, sys.executable, "-m", "bulkload", "status", str(folder / "m.csv")],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (found.returncode, said in found.stdout) == (0, True), found
+
+
 def test_one_that_may_not_be_read_is_said_so(folder):
     """With whom to ask."""
     in_state(folder / "m.csv.ledger.db", "ended")
