@@ -168,11 +168,11 @@ class _Given(io.RawIOBase):
 
 def _way_out(stream: TextIO) -> Callable[[bytes], object]:
     """How bytes leave: by the descriptor itself, so that nothing is kept that would be tried again at the exit."""
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is none between
     if isinstance(raw, io.FileIO):
         stream.flush()
         return partial(write_all, raw.fileno())
-    buffer = getattr(stream, "buffer", None)
     if buffer is None:
         return lambda data: stream.write(data.decode(getattr(stream, "encoding", None) or "utf-8"))
 

@@ -155,13 +155,16 @@ def test_a_sandbox_that_cannot_say_where_it_is_ends(place):
     assert b"standard output cannot be written" in found.stderr
 
 
-def test_a_pipe_that_does_not_wait_gets_everything(place, tmp_path):
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}], ids=str)
+def test_a_pipe_that_does_not_wait_gets_everything(variables, place):
     """Another program at the same pipe may have made it so: O_NONBLOCK belongs to the pipe, not to the process."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     words = place.words("manifest schema")
     code = "import sys; from bulkload.cli import run_command_line as run; sys.exit(max(run(%r) for _ in range(40)))"
-    with subprocess.Popen([sys.executable, "-c", code % words], stdout=writing, env=clean_environment()) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", code % words], stdout=writing, env=clean_environment() | variables
+    ) as child:
         os.close(writing)
         with os.fdopen(reading, "rb") as stream:
             first = stream.read(1)
