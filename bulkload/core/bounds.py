@@ -35,6 +35,8 @@ LARGEST_ANSWER_BYTES = 64 << 20
 LARGEST_SMALL_ANSWER_BYTES = 64 << 10
 LARGEST_HEAD_BYTES = 64 << 10
 MOST_HEAD_LINES = 500
+# "100 Continue" and the like, before the answer itself.
+MOST_INTERIM_ANSWERS = 100
 
 # A settings file.
 LARGEST_SETTINGS_BYTES = 1 << 20

@@ -81,7 +81,7 @@ class Gate:
         # After what lies between leave and call (a commit, a token), calls must not leave in a bunch.
         self._departures = Pacer(None)
         self._entering = Turns(lambda now, _: self.throttle.take(now), stop)
-        self._departing = Turns(self._depart)
+        self._departing = Turns(self._depart, stop)
 
     async def enter(self) -> None:
         """Wait until a call may be made. Raises ``Stopped`` when the run stops meanwhile."""
@@ -92,7 +92,10 @@ class Gate:
         self.throttle.pacer.give_back()
 
     async def depart(self, missing: Missing) -> None:
-        """The call is about to be made, some time after ``enter``, when nothing is ``missing`` for it."""
+        """The call is about to be made, some time after ``enter``, when nothing is ``missing`` for it.
+
+        Raises ``Stopped`` when it has to wait and the run stops meanwhile.
+        """
         await self._departing.wait(missing=missing)
 
     async def observed(self, operation: Callable[[], Awaitable[T]]) -> T:

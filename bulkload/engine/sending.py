@@ -48,11 +48,18 @@ class Sending:
         self._as_planned = as_planned
         # The intent is on disk: bytes may have left.
         self.intended = False
-        # The seal is on disk: the last byte may have left.
+        # The seal is on disk: the last byte may leave.
         self.sealed = False
+        # A byte was handed to the socket. Until then nothing can have arrived, whatever is on disk.
+        self.departed = False
         # When the first byte was about to leave, and the last one of a body that is not sent in pieces.
         self.began = 0.0
         self.sent_at: float | None = None
+
+    @property
+    def may_have_landed(self) -> bool:
+        """Whether the registry may have the whole body."""
+        return self.sealed and self.departed
 
     async def send(self, call: str) -> int:
         """Send the entry by ``call`` and return the version id that the answer names.
@@ -93,7 +100,7 @@ class Sending:
         body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
         self.sent_at = self.began
-        return await self._run.registry.upload(call, form, file.stat.size, body)
+        return await self._run.registry.upload(call, form, file.stat.size, body, on_first_byte=self._note_departure)
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
@@ -102,7 +109,9 @@ class Sending:
             await self._wait_for_leave(large=True)
             await self._intend(file.stat, fence, None)
             await self._depart(large=True)
-            return await self._run.registry.upload(call, form, file.stat.size, self._pieces(form, file))
+            return await self._run.registry.upload(
+                call, form, file.stat.size, self._pieces(form, file), on_first_byte=self._note_departure
+            )
 
     async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
         """The body. Its last piece leaves only when digest, file and seal are in order."""
@@ -132,6 +141,9 @@ class Sending:
             await get_token()
         if self._run.stop.asked:
             raise Stopped
+
+    def _note_departure(self) -> None:
+        self.departed = True
 
     async def _depart(self, *, large: bool) -> None:
         await self._run.gates.uploads.depart(lambda: missing_token(self._run, large=large))

@@ -98,11 +98,16 @@ class Upload:
             except SourceChanged:
                 await self._source_changed()
             except Stopped:
+                await self._take_back(sending, "stopped before anything of it was sent")
                 return
+            except anyio.get_cancelled_exc_class():
+                await self._take_back(sending, "stopped before anything of it was sent")
+                raise
             except CallFailed as failed:
                 pause = await self._failed(sending, failed)
             except BulkloadError as error:
-                await self._end_run(error)
+                self._run.stop.ask(error)
+                await self._take_back(sending, str(error))
             except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
                 pause = await self._not_sent(sending, error)
         if pause:
@@ -142,7 +147,7 @@ class Upload:
         """The call failed: write down what that means. Returns the seconds to wait before the next try."""
         if sending.intended:
             self._note_answer(sending, failed.failure)
-            return await self._judge(failed.failure, sealed=sending.sealed)
+            return await self._judge(failed.failure, sealed=sending.may_have_landed)
         # Refused was a question before the upload, which says nothing about this entry.
         self._run.stop.ask(failed)
         return 0.0
@@ -249,11 +254,10 @@ class Upload:
         run.lay_aside(failure)
         return False
 
-    async def _end_run(self, error: BulkloadError) -> None:
-        self._run.stop.ask(error)
-        # There was no token for it: nothing of it was sent.
-        if isinstance(error, NotAuthorised) and self.state is State.UPLOADING:
-            await self._move(State.PLANNED, Outcome(message=str(error)))
+    async def _take_back(self, sending: Sending, message: str) -> None:
+        """It is over before a byte was handed to the socket: nothing can have arrived, whatever was committed."""
+        if self.state is State.UPLOADING and not sending.departed:
+            await self._move(State.PLANNED, Outcome(message=message))
 
     # Where the entry goes.
 

@@ -1,4 +1,4 @@
-"""An upload's body on its way out: written as the registry takes it, watched for progress, broken off for good."""
+"""Bodies on their way out: begun on a live connection, an upload's watched for progress and broken off for good."""
 
 import asyncio
 import socket
@@ -11,12 +11,57 @@ import anyio
 from aiohttp.abc import AbstractStreamWriter
 
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+from bulkload.registry.connections import is_quiet
 
 # How often progress is looked at within the time that it may take.
 CHECKS = 4
+# The pool hands out none that it knows to be dead. One may die in the moment before the first byte, hardly two.
+CONNECTIONS_TRIED = 2
 
 
-class UploadBody(aiohttp.Payload):
+class NothingSent(aiohttp.ClientConnectionError):
+    """No byte of the request was handed to a socket."""
+
+
+class Unsent:
+    """What of a request's body tells whether anything was handed to the socket."""
+
+    # The connection was gone, or not fit for a request, just before the first byte.
+    is_stale = False
+
+    async def send(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Middleware: a request of which nothing was handed to the socket goes by another connection, at once."""
+        for _ in range(CONNECTIONS_TRIED):
+            self.is_stale = False
+            try:
+                response = await handler(request)
+            except aiohttp.ClientError:
+                if not self.is_stale:
+                    raise
+            else:
+                if not self.is_stale:
+                    return response
+                # It was there before the question.
+                response.close()
+        raise NothingSent("the connection was closed before anything could be sent")
+
+    def begin(self, writer: AbstractStreamWriter) -> None:
+        """The first byte is about to be handed over. Raises ``NothingSent`` where it would be lost."""
+        if not is_quiet(writer.transport):
+            self.is_stale = True
+            raise NothingSent
+
+
+class JsonBody(aiohttp.BytesPayload, Unsent):
+    """A question."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it. aiohttp calls this."""
+        self.begin(writer)
+        await super().write_with_length(writer, content_length)
+
+
+class UploadBody(aiohttp.Payload, Unsent):
     """The whole form, or its pieces.
 
     The upload is cut when the registry takes nothing for ``progress_timeout`` seconds. Time that the pieces themselves
@@ -24,8 +69,16 @@ class UploadBody(aiohttp.Payload):
     """
 
     def __init__(
-        self, content: bytes | AsyncIterator[bytes], length: int, *, call: str, progress_timeout: float
+        self,
+        content: bytes | AsyncIterator[bytes],
+        length: int,
+        *,
+        call: str,
+        progress_timeout: float,
+        answer_timeout: float,
+        on_first_byte: Callable[[], None],
     ) -> None:
+        """``answer_timeout``: seconds for the whole answer, from the last byte. ``on_first_byte``: it leaves now."""
         super().__init__(content)
         # Why this side broke the upload off: what the iterator raised, or that nothing moved.
         self.broken_by: Exception | None = None
@@ -33,9 +86,14 @@ class UploadBody(aiohttp.Payload):
         self.unsent = length
         # It comes in pieces: what is sent before a refusal is lost time.
         self.is_large = not isinstance(content, bytes)
+        # The head went ahead, to ask for leave.
+        self.follows_head = False
         self._call = call
         self._content = content
         self._progress_timeout = progress_timeout
+        self._answer_timeout = answer_timeout
+        self._on_first_byte = on_first_byte
+        self._patience: asyncio.TimerHandle | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._is_written = False
         # Whoever waits for that.
@@ -43,6 +101,9 @@ class UploadBody(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write the body. aiohttp calls this, in a task of its own."""
+        if not self.follows_head:
+            self.begin(writer)
+        self._on_first_byte()
         self._transport = writer.transport
         try:
             if isinstance(self._content, bytes):
@@ -51,6 +112,7 @@ class UploadBody(aiohttp.Payload):
                 await self._write_pieces(writer, self._content)
             if self.unsent:
                 raise self._broken(ValueError(f"the body ends {self.unsent} bytes before its announced length"))
+            self._patience = asyncio.get_running_loop().call_later(self._answer_timeout, self._unanswered)
         except BaseException:
             # The rest must not leave: what the transport still holds could make a version that nobody waits for.
             if self._transport is not None:
@@ -63,6 +125,8 @@ class UploadBody(aiohttp.Payload):
 
     async def settle(self) -> None:
         """Wait until nothing of this body runs any more: afterwards the iterator is closed and no byte leaves."""
+        if self._patience is not None:
+            self._patience.cancel()
         if self._transport is None:
             # Not begun: refused before the body, or without a connection.
             if isinstance(self._content, AsyncGenerator):
@@ -111,7 +175,14 @@ class UploadBody(aiohttp.Payload):
             raise self.broken_by
 
     def _stalled(self) -> None:
-        words = f"nothing moved for {self._progress_timeout:g} s"
+        self._cut(f"nothing moved for {self._progress_timeout:g} s")
+
+    def _unanswered(self) -> None:
+        self._cut(f"no whole answer within {self._answer_timeout:g} s")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _cut(self, words: str) -> None:
         self._broken(CallFailed(Failure(call=self._call, kind=FailureKind.CUT, message=words)))
 
     def _broken(self, error: Exception) -> Exception:

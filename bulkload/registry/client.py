@@ -51,13 +51,13 @@ class Registry:
         """
         self._connect_timeout = connect_timeout
         self._progress_timeout = progress_timeout
+        self._answer_timeout = answer_timeout
         self._transport = Transport(
             endpoint,
             credentials,
             connection or Connection(),
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
-            answer_timeout=answer_timeout,
             before_login=before_login,
         )
 
@@ -228,17 +228,35 @@ class Registry:
 
     # Uploading.
 
-    async def upload(self, call: str, form: Form, file_size: int, body: bytes | AsyncIterator[bytes]) -> int:
+    async def upload(
+        self,
+        call: str,
+        form: Form,
+        file_size: int,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        on_first_byte: Callable[[], None] = lambda: None,
+    ) -> int:
         """Send one upload and return the id that the answer names.
 
         ``call`` is ``models/upload`` or ``models/upload_and_convert``. ``body`` is the whole form, or its pieces, of
         which the last is asked for when all others have been handed to the transport. What the iterator raises is
         raised here, and the upload is then broken off. However this ends, the iterator is closed and nothing of the
         upload is under way any more.
+
+        ``on_first_byte`` is called when the first byte is about to be handed to the socket. Where it was not called,
+        however this ends, nothing can have arrived.
         """
         length = form.content_length(file_size)
         headers = {"Content-Type": form.content_type, "Content-Length": str(length)}
-        sending = UploadBody(body, length, call=call, progress_timeout=self._progress_timeout)
+        sending = UploadBody(
+            body,
+            length,
+            call=call,
+            progress_timeout=self._progress_timeout,
+            answer_timeout=self._answer_timeout,
+            on_first_byte=on_first_byte,
+        )
         try:
             answer = await self._transport.json("upload", "POST", call, sending, headers=headers)
         except CallFailed:

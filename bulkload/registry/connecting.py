@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from bulkload.core.errors import UsageError
 from bulkload.core.settings import Connection
 from bulkload.core.verdicts import WANTS, Failure, FailureKind
 from bulkload.registry.answers import one_line
+from bulkload.registry.body import NothingSent
+from bulkload.registry.connections import HEAD_BOUNDS, HeadTooLarge
 from bulkload.system.secrets import refuse_irregular
 
 # OpenSSL's numbers for what is wrong with a certificate (openssl-verification-options(1)).
@@ -130,24 +133,44 @@ class LeaveForBody:
 
 def loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure:
     """What became of a request without a whole answer."""
-    kind, words = FailureKind.CUT, one_line(str(error)) or type(error).__name__
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
+    words = one_line(str(error)) or type(error).__name__
+    if isinstance(error, NothingSent):
         kind = FailureKind.NO_CONNECTION
-        words = f"no connection within {timeout.connect:g} s; is a firewall between, or a VPN off?"
-    elif isinstance(error, aiohttp.SocketTimeoutError):
-        words = f"nothing came for {timeout.sock_read:g} s"
-    elif isinstance(error, TimeoutError) and timeout.total is not None:
-        words = f"no answer within {timeout.total:g} s"
+    elif isinstance(error, HeadTooLarge):
+        kind = FailureKind.UNREADABLE
     elif isinstance(error, aiohttp.ClientConnectorError):
         kind, words = FailureKind.NO_CONNECTION, _connection_message(error)
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         kind, words = FailureKind.NO_CONNECTION, _proxy_message(error)
     elif isinstance(error, aiohttp.ClientResponseError):
-        kind, words = FailureKind.UNREADABLE, f"not HTTP: {one_line(error.message)}"
+        kind = FailureKind.UNREADABLE
+        words = HEAD_BOUNDS if _is_too_large(error) else f"not HTTP: {one_line(error.message)}"
     elif "CERTIFICATE_REQUIRED" in words:
         # TLS 1.3 says so only after the handshake; nothing of the request was looked at.
         kind, words = FailureKind.NO_CONNECTION, "the registry wants a client certificate; give --client-cert"
+    else:
+        kind, words = _too_late(error, timeout) or (FailureKind.CUT, words)
     return Failure(call=call, kind=kind, message=words)
+
+
+def _too_late(error: Exception, timeout: aiohttp.ClientTimeout) -> tuple[FailureKind, str] | None:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        words = f"no connection within {timeout.connect:g} s; is a firewall between, or a VPN off?"
+        return FailureKind.NO_CONNECTION, words
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return FailureKind.CUT, f"nothing came for {timeout.sock_read:g} s"
+    if isinstance(error, TimeoutError) and timeout.total is not None:
+        return FailureKind.CUT, f"no whole answer within {timeout.total:g} s"
+    return None
+
+
+def _is_too_large(error: BaseException | None) -> bool:
+    """Whether aiohttp's parser gave up at a bound that it was given."""
+    while error is not None and not isinstance(error, LineTooLong):
+        if isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers"):
+            break
+        error = error.__cause__
+    return error is not None
 
 
 def _connection_message(error: aiohttp.ClientConnectorError) -> str:

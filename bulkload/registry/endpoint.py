@@ -5,9 +5,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-# The documented proxy_bypass looks into the environment; this one at what it is given. Stubs do not have it.
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
 from bulkload.core.errors import UsageError
 
 # Of the one realm that Wallaroo uses.
@@ -97,7 +94,8 @@ def proxy_for(address: str, proxies: Mapping[str, str]) -> str | None:
     a password out of ~/.netrc for the registry, which has no place beside a bearer token.
     """
     parts = urlsplit(address)
-    if is_loopback(parts.hostname or "") or proxy_bypass_environment(parts.netloc, proxies):
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    if is_loopback(host) or without_proxy(host, port, proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
@@ -113,6 +111,58 @@ def proxy_for(address: str, proxies: Mapping[str, str]) -> str | None:
         # Not shown: it may hold a password.
         raise UsageError("the proxy in the environment is no http:// address; mend HTTPS_PROXY or set NO_PROXY")
     return proxy
+
+
+def without_proxy(host: str, port: int, no_proxy: str) -> bool:
+    """Whether NO_PROXY exempts a host, as curl 8 reads it (``proxy_check_noproxy`` in its lib/proxy.c).
+
+    ``*`` alone is all hosts. Else it is a list, by commas or blanks, of domains (with everything below them; a dot
+    before or behind makes no difference), addresses and networks (``10.0.0.0/8``, ``fd00::/8``). What curl does not
+    read and others do: ``host:port``, which holds for that port alone, and an IPv6 address in its brackets.
+    """
+    if no_proxy == "*":
+        return True
+    host = host.removesuffix(".").lower()
+    for entry in no_proxy.replace(",", " ").split():
+        found = _NO_PROXY_ENTRY.fullmatch(entry)
+        if found is None or found["port"] not in (None, str(port)):
+            continue
+        name = found["address"] or found["name"]
+        if _is_in_network(host, name) if _is_address(host) else _is_in_domain(host, name.lower()):
+            return True
+    return False
+
+
+# [address]:port, name:port, or anything else.
+_NO_PROXY_ENTRY = re.compile(
+    r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:]*|[^:]*:[^:]*:.*))(?::(?P<port>[0-9]+))?", re.DOTALL
+)
+
+
+def _is_in_domain(host: str, domain: str) -> bool:
+    domain = domain.removesuffix(".").removeprefix(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _is_in_network(host: str, entry: str) -> bool:
+    network, slash, bits = entry.partition("/")
+    if slash and not (bits.isascii() and bits.isdecimal()):
+        return False
+    try:
+        # curl takes no bits at all for all bits.
+        return ipaddress.ip_address(host) in ipaddress.ip_network(
+            f"{network}/{int(bits)}" if int(bits or 0) else network, strict=False
+        )
+    except ValueError:
+        return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -15,13 +15,15 @@ import msgspec
 from aiohttp import hdrs
 
 from bulkload import __version__
+from bulkload.core.bounds import LARGEST_HEAD_BYTES, MOST_HEAD_LINES
 from bulkload.core.errors import BulkloadError, NotAuthorised, UsageError
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
 from bulkload.registry.auth import TokenSource
-from bulkload.registry.body import UploadBody
+from bulkload.registry.body import JsonBody, UploadBody
 from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_context
+from bulkload.registry.connections import Connector
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text
 from bulkload.registry.keycloak import Keycloak
 
@@ -55,7 +57,6 @@ class Transport:
         *,
         connect_timeout: float,
         progress_timeout: float,
-        answer_timeout: float,
         before_login: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
@@ -71,9 +72,9 @@ class Transport:
         self._protected: set[str] = set()
         self._hidden: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
         self._date: str | None = None
-        # The wait for an answer begins when the request's last byte has been handed over.
         self._reading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
-        self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=answer_timeout)
+        # Its body knows when its time is over.
+        self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._asking_keycloak = aiohttp.ClientTimeout(total=KEYCLOAK_SECONDS, connect=connect_timeout)
         self._session: aiohttp.ClientSession | None = None
         self._stack = AsyncExitStack()
@@ -97,7 +98,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         """Make the connection pool; nothing is sent yet. Raises ``UsageError`` for a bad proxy or certificate file."""
         secure = any(address.startswith("https:") for address in (self.endpoint, self.keycloak.realm))
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             # The engine bounds how many requests are under way; a second bound here would only hide it.
             limit=0,
             ssl=tls_context(self._connection) if secure else True,
@@ -112,6 +113,9 @@ class Transport:
                 headers={"User-Agent": f"bulkload/{__version__}", "Accept-Encoding": "gzip"},
                 # A load balancer's cookies would tie all uploads to one server, and outlive the token.
                 cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=LARGEST_HEAD_BYTES,
+                max_field_size=LARGEST_HEAD_BYTES,
+                max_headers=MOST_HEAD_LINES,
             )
         )
         return self
@@ -170,12 +174,15 @@ class Transport:
             headers["Content-Type"] = "application/json"
         # A token that is refused costs the head of the request, not gigabytes of body.
         asks_leave = large and self._leave.is_given
+        sent = JsonBody(msgspec.json.encode(body)) if isinstance(body, dict) else body
+        if isinstance(sent, UploadBody):
+            sent.follows_head = asks_leave
         options: dict[str, Any] = {
-            "data": msgspec.json.encode(body) if isinstance(body, dict) else body,
+            "data": sent,
             "headers": headers,
             "timeout": self._uploading if isinstance(body, UploadBody) else self._reading,
             "expect100": asks_leave,
-            "middlewares": (self._leave,) if asks_leave else (_send_once,) if method == "GET" else (),
+            "middlewares": (self._leave if asks_leave else _send_once if sent is None else sent.send,),
         }
         try:
             async with self._begun(kind, method, f"{self.endpoint}/v1/api/{call}", self.endpoint, options) as response:

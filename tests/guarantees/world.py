@@ -297,10 +297,19 @@ class Client:
         await self._send("other")
         return []
 
-    async def upload(self, call: str, form: Form, file_size: int, body: bytes | AsyncIterator[bytes]) -> int:
+    async def upload(
+        self,
+        call: str,
+        form: Form,
+        file_size: int,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        on_first_byte: Callable[[], None],
+    ) -> int:
         registry = self._registry
         self.requests["upload"] += 1
         self._world.effect()
+        on_first_byte()
         fate = registry.next_fate()
         data = await self._receive(call, body, form.content_length(file_size), fate)
         if fate is Fate.THROTTLED:

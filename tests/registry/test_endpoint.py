@@ -181,6 +181,77 @@ def test_the_environment_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy_for("https://registry.example.com", {"https": "http://p:1"}) == "http://p:1"
 
 
+HOSTS = {
+    "name": "https://registry.example.com",
+    "port": "https://registry.example.com:8443",
+    "dot": "https://registry.example.com.",
+    "v4": "https://10.1.2.3",
+    "v6": "https://[fd00::1]:8443",
+}
+# Which of those go without a proxy.
+NO_PROXY = [
+    ("*", "name port dot v4 v6"),
+    # curl takes the star for itself alone, and knows no other pattern.
+    ("*,other.com", ""),
+    ("*.example.com", ""),
+    ("registry.example.com", "name port dot"),
+    ("example.com", "name port dot"),
+    (".example.com", "name port dot"),
+    ("example.com.", "name port dot"),
+    ("EXAMPLE.Com", "name port dot"),
+    ("com", "name port dot"),
+    ("xample.com", ""),
+    (".", ""),
+    ("other.com, example.com", "name port dot"),
+    ("other.com,,example.com,", "name port dot"),
+    ("other.com example.com", "name port dot"),
+    ("other.com\t example.com ", "name port dot"),
+    ("example.com/8", ""),
+    ("registry.example.com:8443", "port"),
+    ("registry.example.com:443", "name dot"),
+    ("example.com:8443", "port"),
+    ("10.1.2.3", "v4"),
+    ("10.1.2.3:443", "v4"),
+    ("10.1.2.3:80", ""),
+    ("10.1", ""),
+    ("1.2.3", ""),
+    ("010.001.002.003", ""),
+    ("10.0.0.0/8", "v4"),
+    ("10.255.0.0/8", "v4"),
+    ("10.1.2.0/31", ""),
+    ("10.1.2.2/31", "v4"),
+    ("10.1.2.3/32", "v4"),
+    ("11.0.0.0/8", ""),
+    # curl: no bits are all bits.
+    ("0.0.0.0/0", ""),
+    ("10.1.2.3/0", "v4"),
+    ("10.0.0.0/33", ""),
+    ("10.0.0.0/x", ""),
+    ("10.0.0.0/", ""),
+    ("fd00::1", "v6"),
+    ("FD00:0:0::1", "v6"),
+    ("fd00::/8", "v6"),
+    ("fd00::/7", "v6"),
+    ("fd00::/128", ""),
+    ("fd00::/129", ""),
+    ("::/0", ""),
+    ("[fd00::1]", "v6"),
+    ("[fd00::1]:8443", "v6"),
+    ("[fd00::1]:443", ""),
+    ("[fd00::1", ""),
+    ("example.com, 10.0.0.0/8 fd00::/8", "name port dot v4 v6"),
+    ("", ""),
+    (" ", ""),
+]
+
+
+@pytest.mark.parametrize(("no_proxy", "direct"), NO_PROXY)
+def test_who_goes_without_a_proxy(no_proxy: str, direct: str) -> None:
+    """As curl 8 reads NO_PROXY, and ports and brackets as other programs do."""
+    proxies = {"https": "http://proxy:3128", "no": no_proxy}
+    assert [name for name, host in HOSTS.items() if proxy_for(host, proxies) is None] == direct.split()
+
+
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:5000", "http://localhost:5000", "http://[::1]:5000"])
 def test_no_proxy_leads_to_this_machine(endpoint: str) -> None:
     """A sandbox works wherever a proxy is set."""

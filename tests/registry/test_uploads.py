@@ -277,7 +277,7 @@ async def test_the_answer_has_a_time_of_its_own(bench: Any, in_pieces: bool) -> 
         form = bench.form()
         body = Pieces(form.head, b"x", form.tail)() if in_pieces else form.head + b"x" + form.tail
         began = anyio.current_time()
-        with pytest.raises(CallFailed, match=r"nothing came for 0\.3 s") as raised:
+        with pytest.raises(CallFailed, match=r"no whole answer within 0\.3 s") as raised:
             await registry.upload(CONVERT, form, 1, body)
         assert raised.value.failure.kind is FailureKind.CUT
         assert 0.28 < anyio.current_time() - began < 5
