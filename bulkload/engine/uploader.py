@@ -117,7 +117,7 @@ class Upload:
     async def _not_sent(self, sending: Sending, error: Exception) -> float:
         """The file could not be read, or something unforeseen came: seconds to wait before the next try."""
         local = local_failure(self._item.entry.source, error)
-        if sending.sealed:
+        if sending.may_have_landed:
             # Its last byte may have left: whatever came then, the registry knows.
             await self._doubt(str(local or _unforeseen(error)))
         elif local is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode
+from bulkload.core.errors import ExitCode, Interrupted
 from bulkload.core.settings import Credentials, Settings
 from bulkload.core.states import State
 from bulkload.engine.run import Progress
@@ -43,12 +43,12 @@ async def stopped(settings: Settings, until: Any) -> Any:
             group.start_soon(run)
             while not until(progress):  # noqa: ASYNC110 - nothing tells when a display would show something
                 await anyio.sleep(0.005)
-            stop.ask(signal=2)
+            stop.ask(Interrupted(2))
             stop.cut()
     return found[0]
 
 
-@pytest.mark.parametrize("faults", [(), ("upload:429=3600@1",)], ids=["paced", "asked to pause"])
+@pytest.mark.parametrize("faults", [(), ("upload:429=60@1",)], ids=["paced", "asked to pause"])
 async def test_what_was_sealed_and_never_left_is_planned(
     write_manifest: WriteManifest, settings_for: SettingsFor, tmp_path: Path, faults: tuple[str, ...]
 ) -> None:
