@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.options import (
@@ -185,7 +186,28 @@ def command(ctx: click.Context, /, **flags: Any) -> int:
             quiet=flags["quiet"],
             verbose=flags["verbose"],
             command=resume_command(flags),
+            catch_up=wait_command(ctx, settings.ledger),
         )
+
+
+def wait_command(ctx: click.Context, ledger: Path) -> str:
+    """The command that sees through what is converting: the ways in that this command line named come along."""
+    from bulkload.cli.wait import command as wait
+
+    words = [program(), "wait", str(ledger)]
+    config = ctx.find_root().params.get("config")
+    if config is not None and ctx.find_root().get_parameter_source("config") is ParameterSource.COMMANDLINE:
+        words[1:1] = ["--config", config]
+    known = {option.name for option in wait.params if isinstance(option, click.Option)}
+    for given in ctx.command.params:
+        name, value = given.name or "", ctx.params.get(given.name or "")
+        if name not in known or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(value, str | Path):
+            words += [given.opts[0], str(value)]
+        elif value is True:
+            words.append(given.opts[0])
+    return f"{words[0]} {shlex.join(words[1:])}"
 
 
 def resume_command(flags: dict[str, Any]) -> str:

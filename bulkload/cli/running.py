@@ -23,7 +23,14 @@ from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
 from bulkload.report.progress import ProgressView, clear_progress, show_progress
 from bulkload.report.sink import give_json, tell
-from bulkload.report.summary import MOST_TROUBLES, converting_lines, resumable, summary_lines, trouble_lines
+from bulkload.report.summary import (
+    MOST_TROUBLES,
+    converting_lines,
+    only_converting,
+    resumable,
+    summary_lines,
+    trouble_lines,
+)
 from bulkload.system.process_limits import can_start_threads
 
 Job = Callable[..., Awaitable[RunSummary]]
@@ -35,10 +42,19 @@ GARBAGE_THRESHOLD = 20_000
 THREADS_NEEDED = 8
 
 
-def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose: bool, command: str) -> int:
+def run_job(
+    job: Job,
+    settings: Settings,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    command: str,
+    catch_up: str | None = None,
+) -> int:
     """Run ``job(settings, progress=..., stop=...)`` to its end and say how it ended; the exit code.
 
-    ``command`` is what resumes it.
+    ``command`` is what resumes it, ``catch_up`` what helps where nothing is left but to wait for the registry.
     """
     # The command began when the program did.
     settings = replace(settings, spent=time.monotonic() - current_signals().began)
@@ -58,7 +74,8 @@ def run_job(job: Job, settings: Settings, *, as_json: bool, quiet: bool, verbose
         summary, error = _early_summary(settings, before_the_run), before_the_run
     _tell_ending(summary, error, settings, quiet=quiet, as_json=as_json)
     if not quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
-        tell(f"go on with: {command}")
+        nothing_to_send = not settings.wait and only_converting(summary)
+        tell(f"go on with: {catch_up if nothing_to_send and catch_up is not None else command}")
     if as_json:
         with suppress(OutputLost):  # said at the end, and what it means for the exit code
             give_json(summary)

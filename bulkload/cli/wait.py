@@ -7,7 +7,7 @@ import click
 
 from bulkload.cli.access import registry_access
 from bulkload.cli.ledgers import existing_ledger
-from bulkload.cli.options import connection_options, option, output_options
+from bulkload.cli.options import connection_options, option, output_options, sandbox_folder
 from bulkload.cli.run import poll_options, resume_command
 from bulkload.core.settings import Settings
 
@@ -27,7 +27,7 @@ def command(**flags: Any) -> int:
     ledger = existing_ledger(flags["ledger"])
     with LedgerReader(ledger) as reader:
         manifest, published_to = reader.manifest or "", reader.endpoint
-    sandbox = ledger.parent if flags["sandbox"] else None
+    sandbox = _sandbox_of(ledger) if flags["sandbox"] else None
     with registry_access(flags, sandbox=sandbox, published_to=published_to) as access:
         settings = Settings(
             manifest=manifest,
@@ -48,3 +48,9 @@ def command(**flags: Any) -> int:
             verbose=flags["verbose"],
             command=resume_command({"manifest": manifest}),
         )
+
+
+def _sandbox_of(ledger: Path) -> Path:
+    """Its folder: around the ledger, or beside one that `run --sandbox --ledger` named."""
+    beside = sandbox_folder(str(ledger))
+    return beside if beside.is_dir() else ledger.parent

@@ -1,32 +1,54 @@
-"""What happens in a run, as log events with fields."""
+"""What happens in a run, as log events with fields.
 
+A library prints nothing by itself: events go where the program sends them, to structlog or to the logger "bulkload" of
+the standard library, and nowhere where it has configured neither.
+"""
+
+import logging
+import sys
 from typing import Any
+
+_logger = logging.getLogger("bulkload")
+# The standard library would print warnings of a program that configures no logging.
+_logger.addHandler(logging.NullHandler())
 
 
 class EventLog:
-    """structlog's logger, which is imported (a twentieth of a second) when the first event may be read by somebody."""
+    """The log of this package."""
 
     def __init__(self) -> None:
         # Nobody reads along.
         self.silent = False
-        self._log: Any = None
 
     def info(self, event: str, **fields: Any) -> None:
         """Something that goes as it should."""
         if not self.silent:
-            self._structlog().info(event, **fields)
+            _emit("info", logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
         """Something that somebody may have to look at."""
         if not self.silent:
-            self._structlog().warning(event, **fields)
+            _emit("warning", logging.WARNING, event, fields)
 
-    def _structlog(self) -> Any:
-        if self._log is None:
-            import structlog
 
-            self._log = structlog.get_logger("bulkload")
-        return self._log
+def _emit(name: str, level: int, event: str, fields: dict[str, Any]) -> None:
+    # Who has configured structlog has imported it.
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and structlog.is_configured():
+        getattr(structlog.get_logger("bulkload"), name)(event, **fields)
+    elif _logger.isEnabledFor(level):
+        _logger.log(level, "%s", _Line(event, fields), extra={"event": event, "fields": fields})
+
+
+class _Line:
+    """An event in words, for handlers that print any: ``uploaded entry=churn version_id=1215``."""
+
+    def __init__(self, event: str, fields: dict[str, Any]) -> None:
+        self._event = event
+        self._fields = fields
+
+    def __str__(self) -> str:
+        return " ".join((self._event, *(f"{name}={value!r}" for name, value in self._fields.items())))
 
 
 log = EventLog()

@@ -57,6 +57,8 @@ class Plan:
     endpoint: str | None
     entries: int = 0
     actions: Counter[Action] = field(default_factory=Counter)
+    # Where entries stand with which there is nothing to do.
+    settled: Counter[State] = field(default_factory=Counter)
     bytes_to_send: int = 0
     workspaces_to_create: tuple[str, ...] = ()
 
@@ -117,6 +119,8 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
             step = await _step(run, item)
             plan.entries += 1
             plan.actions[step.action] += 1
+            if step.action is Action.NOTHING:
+                plan.settled[item.state] += 1
             if step.action is Action.UPLOAD and item.stat is not None:
                 plan.bytes_to_send += item.stat.size
             tell(step)

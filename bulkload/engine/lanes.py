@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bulkload.core.errors import BulkloadError
+from bulkload.core.routes import converts
 from bulkload.core.states import State
 from bulkload.engine.gates import Stopped
 from bulkload.engine.poller import Poller
@@ -102,7 +103,13 @@ class Lanes:
         upload = Upload(self._run, current, self._lost_at)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
-            if not upload.native and not upload.holds_place:
-                self._run.conversions.hold()
-            self._poller.add(current, upload.version_id, native=upload.native, fresh=upload.answered)
+            self._watch(current, upload, upload.version_id)
         return not upload.postponed
+
+    def _watch(self, item: LedgerEntry, upload: Upload, version_id: int) -> None:
+        if not self._run.settings.wait:
+            return  # nobody will ask about it
+        converting = converts(upload.call)
+        if converting and not upload.holds_place:
+            self._run.conversions.hold()
+        self._poller.add(item, version_id, converting=converting, fresh=upload.answered)

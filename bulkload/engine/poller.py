@@ -4,11 +4,11 @@ import anyio
 
 from bulkload.core.arrival import Arrival, judge_arrival
 from bulkload.core.errors import BulkloadError, RegistryUnavailable
-from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.pacing import timer_seconds
 from bulkload.core.poll_queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
+from bulkload.core.routes import converts
 from bulkload.core.states import REGISTRY_TERMINAL, State
 from bulkload.core.verdicts import CallFailed
 from bulkload.engine.calls import TriedEnough, read
@@ -49,9 +49,9 @@ class Poller:
         # Versions that turned out to be another's.
         self.lost = 0
 
-    def add(self, item: LedgerEntry, version_id: int, *, native: bool, fresh: bool) -> None:
-        """Watch a version. ``native``: it is ready at once; ``fresh``: it was made just now."""
-        self._watch(item, version_id, since=self._run.clock(), converting=not native, fresh=fresh)
+    def add(self, item: LedgerEntry, version_id: int, *, converting: bool, fresh: bool) -> None:
+        """Watch a version. ``converting``: it is not ready at once; ``fresh``: it was made just now."""
+        self._watch(item, version_id, since=self._run.clock(), converting=converting, fresh=fresh)
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
@@ -61,7 +61,7 @@ class Poller:
         ):
             for item in page:
                 if item.version_id is not None:
-                    converting = not FRAMEWORKS[item.entry.conversion.framework].native_route
+                    converting = converts(None)
                     if converting:
                         self._run.conversions.hold()
                     # Waited for since this run began, also where this is not its first look at it.

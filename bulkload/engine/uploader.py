@@ -4,11 +4,10 @@ import anyio
 import msgspec
 
 from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailable
-from bulkload.core.frameworks import FRAMEWORKS
 from bulkload.core.outage import Prospect
 from bulkload.core.records import RegistryVersion
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
-from bulkload.core.settings import Route
+from bulkload.core.routes import NATIVE_CALL, converts, upload_call
 from bulkload.core.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
@@ -21,8 +20,6 @@ from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.store import Store, VersionTaken
 from bulkload.source import SourceChanged
 
-NATIVE_CALL = "models/upload"
-CONVERT_CALL = "models/upload_and_convert"
 OUT_OF_ORDER = "out of order: a later version of this model was published before this one"
 
 
@@ -32,8 +29,8 @@ class Upload:
     def __init__(self, run: Run, item: LedgerEntry, lost_at: float) -> None:
         self.state = item.state
         self.version_id = item.version_id
-        # Whether models/upload took it, which makes it ready at once.
-        self.native = False
+        # What it was sent by; None: not in this run.
+        self.call: str | None = None
         # It is left for the next run: it would not end within --max-duration, or was tried often enough.
         self.postponed = False
         # This run made the version just now, and knows so by the answer.
@@ -72,9 +69,8 @@ class Upload:
             self._spend_retry(self._failure)
 
     async def _attempt(self) -> None:
-        rule = FRAMEWORKS[self._item.entry.conversion.framework]
-        self.native = self._run.route is Route.AUTO and rule.native_route
-        self.holds_place = not self.native and await self._run.conversions.take(self._run.stop)
+        self.call = self._call_now
+        self.holds_place = converts(self.call) and await self._run.conversions.take(self._run.stop)
         try:
             await self._attempt_now()
         finally:
@@ -92,7 +88,7 @@ class Upload:
             except FoundEqual as found:
                 outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
                 await self._move(found.decision.state, outcome)
-                self.version_id = found.decision.version.version_id
+                self.version_id, self.call = found.decision.version.version_id, None
             except WrongDigest as wrong:
                 await self._fail("wrong_digest", str(wrong))
             except SourceChanged:
@@ -153,7 +149,7 @@ class Upload:
         return 0.0
 
     async def _send(self, sending: Sending) -> None:
-        if self._run.stop.asked or (self.native and self._run.route is Route.CONVERT):
+        if self._run.stop.asked or self.call != self._call_now:
             return  # nothing new, or by the other route: that one takes a place first
         if not self._run.window.admits(self._run.clock(), self._size):
             self.postponed = True
@@ -162,7 +158,7 @@ class Upload:
         self._attempts += 1
         began = self._run.clock()
         try:
-            version_id = await sending.send(NATIVE_CALL if self.native else CONVERT_CALL)
+            version_id = await sending.send(self._call_now)
         finally:
             if sending.intended:
                 self.state = State.UPLOADING
@@ -179,6 +175,10 @@ class Upload:
         # A large body's last bytes still lie in buffers when it has been handed over.
         seconds = None if sending.sent_at is None else now - sending.sent_at
         gates.slots.answered(sending.began, seconds, failure, waiting=gates.uploads.crowded)
+
+    @property
+    def _call_now(self) -> str:
+        return upload_call(self._item.entry.conversion.framework, self._run.route)
 
     @property
     def _size(self) -> int:
@@ -209,7 +209,7 @@ class Upload:
         """Write down what a failure means; returns the seconds to back off."""
         self._failure = failure
         verdict = upload_verdict(failure, sealed=sealed)
-        if self.native and failure.status in (404, 405):
+        if self.call == NATIVE_CALL and failure.status in (404, 405):
             self._run.use_convert_route()
             await self._not_accepted(failure)
         elif verdict is Verdict.PERMANENT:

@@ -2,11 +2,10 @@
 
 import shlex
 
-from bulkload.core.frameworks import FRAMEWORKS
+from bulkload.core.routes import upload_call
 from bulkload.core.settings import Connection, Route
 from bulkload.core.visible import visible_json, visible_line
 from bulkload.engine.foreseeing import Step
-from bulkload.engine.uploader import CONVERT_CALL, NATIVE_CALL
 from bulkload.registry.form import upload_metadata
 
 # Signs that stand for themselves in the format of printf and in double quotes.
@@ -20,13 +19,12 @@ def curl_command(step: Step, endpoint: str, route: Route, connection: Connection
     the command itself, curl would take a semicolon in it for its end.
     """
     entry = step.item.entry
-    native = route is Route.AUTO and FRAMEWORKS[entry.conversion.framework].native_route
     words = [
         "curl", "--silent", "--show-error", "--fail-with-body", "--header", "@/dev/fd/3",
         *_connection_words(connection),
         "--form", "metadata=<-;type=application/json",
         "--form", f"file=@{_quoted(entry.source)};type=application/octet-stream",
-        f"{endpoint}/v1/api/{NATIVE_CALL if native else CONVERT_CALL}",
+        f"{endpoint}/v1/api/{upload_call(entry.conversion.framework, route)}",
     ]  # fmt: skip
     metadata = visible_json(upload_metadata(entry, step.item.workspace_id).decode())
     return (

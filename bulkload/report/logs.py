@@ -9,17 +9,20 @@ from bulkload.report.sink import Sink, standard_error
 
 @contextmanager
 def logs(*, verbose: bool) -> Iterator[None]:
-    """Send events to standard error, or nowhere."""
-    if verbose:
-        _set_up()
+    """Send events to standard error, or nowhere, for as long as the block."""
     log.silent = not verbose
     try:
-        yield
+        if verbose:
+            with _by_structlog():
+                yield
+        else:
+            yield
     finally:
         log.silent = False
 
 
-def _set_up() -> None:
+@contextmanager
+def _by_structlog() -> Iterator[None]:
     import structlog
 
     sink = standard_error()
@@ -30,8 +33,11 @@ def _set_up() -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         logger_factory=lambda *_: _Lines(sink),
-        cache_logger_on_first_use=True,
     )
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 class _Lines:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bulkload.core.states import TERMINAL, State
 from bulkload.core.units import show_bytes
 from bulkload.engine.foreseeing import Action, Plan, Step
 
@@ -56,10 +57,14 @@ def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
         Action.SKIP: "already there",
         Action.RECONCILE: "to reconcile",
         Action.POLL: "to poll",
-        Action.NOTHING: "done",
     }
-    counts = ", ".join(f"{plan.actions[action]:,} {word}" for action, word in words.items() if plan.actions[action])
-    lines = [f"{plan.entries:,} {noun}: {counts}"]
+    counts = [f"{plan.actions[action]:,} {word}" for action, word in words.items() if plan.actions[action]]
+    counts += [f"{plan.settled[state]:,} {state}" for state in State if plan.settled[state]]
+    lines = [f"{plan.entries:,} {noun}: {', '.join(counts)}"]
+    if again := plan.settled[State.ERROR]:
+        lines.append(
+            f"{again:,} in error {'stays' if again == 1 else 'stay'} so: --retry-failed publishes new versions"
+        )
     if plan.workspaces_to_create:
         lines.append(f"workspaces to create: {', '.join(plan.workspaces_to_create)}")
     return lines
@@ -72,6 +77,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "endpoint": plan.endpoint,
         "entries": plan.entries,
         "actions": {action.value: plan.actions[action] for action in Action},
+        "settled": {state.value: plan.settled[state] for state in State if state in TERMINAL},
         "bytes_to_send": plan.bytes_to_send,
         "workspaces_to_create": list(plan.workspaces_to_create),
     }

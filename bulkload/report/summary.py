@@ -87,3 +87,9 @@ def resumable(summary: RunSummary) -> bool:
     """Whether running the same command again goes on with something."""
     states = summary.states
     return any(states[s] for s in (State.PLANNED, State.UPLOADING, State.IN_DOUBT, State.UPLOADED))
+
+
+def only_converting(summary: RunSummary) -> bool:
+    """Whether nothing is open but what the registry is converting."""
+    states = summary.states
+    return states[State.UPLOADED] > 0 and not any(states[s] for s in (State.PLANNED, State.UPLOADING, State.IN_DOUBT))
