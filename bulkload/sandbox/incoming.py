@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from bulkload.sandbox.records import StoredFile
-from bulkload.system.private import new_private
+from bulkload.system.private import keep_private
 
 BATCH_BYTES = 2 * 1024 * 1024
 # Left to others on the disk: so much, or so much of it.
@@ -101,7 +101,8 @@ class IncomingFile:
 
     def _work(self, batch: list[Piece]) -> None:
         if self._file is None:
-            self._file = FileIO(self._path, "wb", opener=new_private)
+            self._file = FileIO(self._path, "wb")
+            keep_private(self._file.fileno())
         # Joined: so this thread waits for the interpreter's lock twice a batch, not twice a piece.
         whole = batch[0] if len(batch) == 1 else b"".join(batch)
         self._hash.update(whole)

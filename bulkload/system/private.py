@@ -39,7 +39,7 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     descriptor = _open_own(path, flags | os.O_CREAT)
     try:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:
-            _make_private(descriptor)
+            keep_private(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
@@ -68,8 +68,12 @@ def read_private(path: Path, most: int) -> tuple[bytes, int]:
 def new_private(path: str, flags: int) -> int:
     """An ``opener`` that makes files, or writes them anew, with mode 0600. Raises ``OSError``, ELOOP for a link."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    # The umask can take away from the owner, too.
-    _make_private(descriptor)
+    try:
+        # The umask can take away from the owner, too.
+        keep_private(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -92,7 +96,8 @@ def _is_own(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def _make_private(descriptor: int) -> None:
+def keep_private(descriptor: int) -> None:
+    """Take from others what they may do with an open file. Raises ``OSError``."""
     try:
         os.fchmod(descriptor, FILE_MODE)
     except OSError as error:
