@@ -7,7 +7,7 @@ TOOLS := .venv-tools
 # Nothing is installed that is not in a lock, with the hash of its file.
 LOCKED := install -q --disable-pip-version-check --require-hashes
 
-.PHONY: demo test long attack crash load conformance bench bench-quick check format lint types samples docs simulate lock sbom clean
+.PHONY: demo test long attack crash load conformance browser bench bench-quick check format lint types samples docs simulate lock sbom clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -35,6 +35,10 @@ load: $(STAMP)  ## Rates over 50 seeds, a limit filled, a conversion queue kept 
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed  ## The vendor's SDK, its generated client, curl and requests as witnesses
 	BULKLOAD=$(CURDIR)/$(BIN)/bulkload $(CONFORMANCE)/bin/pytest -q -c tests/conformance/pytest.ini tests/conformance
+
+browser: $(STAMP)  ## The sandbox's page of its API in Chromium, which must be installed (Debian: apt-get install chromium)
+	command -v chromium
+	$(BIN)/pytest -q -rs tests/sandbox/test_docs_page.py
 
 # In turn with curl, openssl, requests and the vendor's SDK, against a server that costs next to nothing.
 DISCARDING_SERVER := benchmarks/build/server

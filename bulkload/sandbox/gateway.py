@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bulkload.sandbox import paths
 from bulkload.sandbox.accounts import TokenError, check_authorization
+from bulkload.sandbox.docs import docs_document, docs_file, docs_page
 from bulkload.sandbox.exchange import (
     ClientGoneError,
     Delivery,
@@ -27,7 +28,6 @@ from bulkload.sandbox.hosts import AllowedHosts
 from bulkload.sandbox.limits import RequestLimits
 from bulkload.sandbox.logins import Logins
 from bulkload.sandbox.metadata import RefusalError
-from bulkload.sandbox.openapi import docs_document, docs_page
 from bulkload.sandbox.registry import Registry
 from bulkload.sandbox.request_log import RequestLog
 from bulkload.sandbox.routes import Routes
@@ -91,6 +91,7 @@ def routing_table(registry: Registry) -> dict[tuple[str, str], tuple[str, Handle
         ("GET", paths.USER): logins.user,
         ("PUT", paths.PASSWORD): logins.reset_password,
     }
+    others |= {("GET", path): docs_file for path in paths.DOCS_FILES}
     table.update({place: ("other", handler) for place, handler in others.items()})
     table["POST", paths.TOKEN] = ("token", logins.token)
     return table
@@ -174,7 +175,7 @@ class Gateway:
         if handler is None:
             return Reply(405 if paths.known_path(request.path)[0] in self._known_paths else 404, b"", "text/plain")
         try:
-            if request.path not in paths.WITHOUT_TOKEN:
+            if request.path not in paths.WITHOUT_TOKEN | paths.DOCS_FILES:
                 now = self._registry.clock.now()
                 check_authorization(exchange.header("Authorization"), self._registry.account, now)
             if (exchange.header("Content-Encoding") or "identity").lower() != "identity":

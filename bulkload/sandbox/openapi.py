@@ -1,15 +1,14 @@
-"""The OpenAPI document of what the sandbox serves, and the page that shows it: `/v1/api/docs`, as on the real one."""
+"""The OpenAPI document of what the sandbox serves: `/v1/api/docs/openapi.json`."""
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import msgspec
 
 from bulkload.sandbox import contract as shapes
 from bulkload.sandbox import paths, routes, workspaces
-from bulkload.sandbox.exchange import JSON, Exchange, Reply
+from bulkload.sandbox.exchange import JSON
 from bulkload.sandbox.graphql import Question
 from bulkload.sandbox.logins import NewPassword
 from bulkload.sandbox.metadata import UploadRequest
@@ -51,6 +50,8 @@ def _form(path: str, summary: str, fields: tuple[str, ...], answered: Any, statu
     return Endpoint("POST", path, summary, _fields(*fields), answered, status, refusals)
 
 
+# `format` is OpenAPI 3.0's word for it, by which Swagger UI still lets one choose a file.
+BYTES = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
 UPLOAD = {
     "multipart/form-data": {
         "schema": {
@@ -58,13 +59,13 @@ UPLOAD = {
             "required": ["metadata", "file"],
             "properties": {
                 "metadata": {"$ref": "#/components/schemas/UploadRequest"},
-                "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+                "file": BYTES,
             },
         },
         "encoding": {"metadata": {"contentType": JSON}},
     }
 }
-STREAM = {"application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+STREAM = {"application/octet-stream": {"schema": BYTES}}
 CREDENTIALS = ("client_id", "client_secret")
 ENDPOINTS = (
     _call("models/upload_and_convert", "Upload a version and convert it", UPLOAD, shapes.InsertAnswer, 507, status=202),
@@ -166,11 +167,11 @@ def openapi_document() -> bytes:
         {
             "openapi": "3.1.0",
             "info": {"title": "bulkload sandbox", "version": "1", "description": "The endpoints of this sandbox."},
-            "security": [{"bearer": []}],
+            "security": [{"bearerAuth": []}],
             "paths": described,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+                "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             },
         }
     )
@@ -184,6 +185,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
 
     answers = ((endpoint.status, endpoint.answered), *endpoint.also)
     operation: dict[str, Any] = {
+        "tags": [_tag(endpoint.path)],
         "summary": endpoint.summary,
         "responses": {
             str(status): {"description": "done" if status < 300 else "refused", **content(kind)}
@@ -200,15 +202,13 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
     return operation | ({"parameters": parameters} if parameters else {})
 
 
+def _tag(path: str) -> str:
+    """Which part of the registry it is."""
+    if not path.startswith(f"{paths.API}/"):
+        return "database" if path == paths.GRAPHQL else "Keycloak"
+    part = path.removeprefix(f"{paths.API}/").partition("/")[0]
+    return part if part in {"models", "workspaces", "users"} else "instance"
+
+
 def _parameter(name: str, place: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
-
-
-async def docs_page(_: Exchange) -> Reply:
-    """GET /v1/api/docs: a page of its own, which loads nothing from elsewhere."""
-    return Reply(200, files("bulkload.sandbox").joinpath("docs.html").read_bytes(), "text/html")
-
-
-async def docs_document(_: Exchange) -> Reply:
-    """GET /v1/api/docs/openapi.json."""
-    return Reply(200, openapi_document())

@@ -14,6 +14,10 @@ USERS = "/auth/admin/realms/master/users"
 USER = f"{USERS}/{{user_id}}"
 PASSWORD = f"{USER}/reset-password"
 
+# What the page of the docs loads.
+DOCS_FILES = frozenset(
+    f"{DOCS}/{name}" for name in ("start.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+)
 WITHOUT_TOKEN = frozenset({f"{API}/config", DOCS, OPENAPI, TOKEN, DEVICE, LOGOUT, DEVICE_PAGE})
 
 
