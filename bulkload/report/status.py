@@ -8,6 +8,7 @@ from bulkload.core.states import TERMINAL, State
 from bulkload.core.summary import CauseCount
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.lock import Holder
+from bulkload.report.tables import one_line
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"last run  {_ending(status.last_run, known=status.running_known)}")
     lines.append(f"entries   {status.entries:,}, {done:,} of them done")
     lines += [f"  {count:>9,} {state}" for state, count in status.states.items() if count]
-    lines += [f"  {f.count:>9,} x {f.cause}, such as {f.example}" for f in status.failures]
+    lines += [f"  {f.count:>9,} x {f.cause}, such as {one_line(f.example)}" for f in status.failures]
     return lines
 
 
