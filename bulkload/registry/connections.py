@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import select
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 import aiohttp
@@ -113,12 +113,14 @@ def is_quiet(transport: asyncio.BaseTransport | None) -> bool:
     connection, a request is lost, or gets an answer that was given before it was asked. The event loop may not have
     heard of it yet, so the socket itself is asked.
     """
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing() or transport.get_write_buffer_size():
+    # Not isinstance: uvloop's transports are of no class of asyncio's.
+    stream = cast("asyncio.Transport | None", transport)
+    if stream is None or stream.is_closing() or stream.get_write_buffer_size():
         return False
     # What was read already, or came in the middle of another answer.
-    if getattr(transport.get_protocol(), "should_close", False):
+    if getattr(stream.get_protocol(), "should_close", False):
         return False
-    connection = transport.get_extra_info("socket")
+    connection = stream.get_extra_info("socket")
     if connection is None:
         return True
     poll = select.poll()

@@ -14,6 +14,13 @@ from tests.registry.test_one_request import CALLS
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """The command line runs on uvloop, whose transports are its own."""
+    return "asyncio", {"use_uvloop": request.param}
+
+
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 WHAT_HAPPENS = {
     "closed": b"",
