@@ -12,7 +12,7 @@ from bulkload.core.errors import ExitCode
 from bulkload.report.sink import give_json, say
 
 if TYPE_CHECKING:
-    from bulkload.core.verification import PublishedVersion
+    from bulkload.core.verification import LedgerWord, Unowned
 
 
 @click.command(short_help="Compare ledger and registry.")
@@ -21,21 +21,30 @@ if TYPE_CHECKING:
 @connection_options
 @option("--json", "as_json", is_flag=True, help="One JSON object a difference, and one with the totals.")
 def command(ledger: Path, as_json: bool, **flags: Any) -> int:
-    """Ask the registry about every version of LEDGER (or of a manifest's ledger) and list what differs.
+    """Compare every entry of LEDGER (or of a manifest's ledger) with the registry and list what differs.
 
-    Present, digest, status, name and workspace are compared. Exit code 3 when anything differs. Changes nothing.
+    Of each version: whether it is there, digest, status, name and workspace; of each entry also its state: one that is
+    failed because its version is gone differs when the version is there. Then versions of the ledger's models that no
+    entry of it has: they count as differences only where an entry that is done was sent with their bytes. Exit code
+    3 when anything differs, 2 when the ledger belongs to another registry. Changes nothing.
     """
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.verifying import verify
+    from bulkload.engine.verifying import Tell, verify
     from bulkload.ledger import LedgerReader
 
-    def tell(published: "PublishedVersion", wrong: list[str]) -> None:
+    def print_difference(word: "LedgerWord", wrong: list[str]) -> None:
         if as_json:
-            give_json({"version": published, "differences": wrong})
+            give_json({"version": word, "differences": wrong})
         else:
-            line = f"line {published.line}: " if published.line is not None else ""
-            say(f"{line}{published.name} version {published.version_id}: {'; '.join(wrong)}")
+            say(f"{_line(word)}{word.name} version {word.version_id}: {'; '.join(wrong)}")
 
+    def print_unowned(unowned: "Unowned") -> None:
+        if as_json:
+            give_json({"unowned": unowned, "differs": unowned.differs})
+        else:
+            say(_unowned_line(unowned))
+
+    tell = Tell(print_difference, print_unowned)
     with LedgerReader(existing_ledger(ledger)) as reader:
         sandbox = reader.path.parent if flags["sandbox"] else None
         with registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access:
@@ -46,7 +55,23 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
                 )
             )  # fmt: skip
     if as_json:
-        give_json({"versions": found.versions, "differing": found.differing})
+        give_json(found)
     else:
-        say(f"{found.versions:,} versions compared, {found.differing:,} differ")
-    return ExitCode.SOME_FAILED if found.differing else ExitCode.OK
+        others = f", {found.unowned:,} in no entry" if found.unowned else ""
+        say(f"{found.versions:,} versions compared, {found.differing:,} differ{others}")
+    return ExitCode.SOME_FAILED if found.differing or found.duplicates else ExitCode.OK
+
+
+def _line(word: "LedgerWord") -> str:
+    return f"line {word.line}: " if word.line is not None else ""
+
+
+def _unowned_line(unowned: "Unowned") -> str:
+    said = f"{unowned.name} version {unowned.version_id} ({unowned.status}) is in no entry of this ledger"
+    word = unowned.entry
+    if word is None:
+        return said
+    whose = f"line {word.line}" if word.line is not None else "an entry no longer in the manifest"
+    holds = f" with version {word.version_id}" if word.version_id is not None else ""
+    remedy = "" if unowned.differs else "; `bulkload run` settles that"
+    return f"{said}; it has the bytes that were sent for {whose}, which is {word.said}{holds}{remedy}"

@@ -91,7 +91,9 @@ class Throttle:
     def failed(self, now: float, began: float, failure: Failure) -> Decision | None:
         """A call failed in a way that passes. Returns the decision about the rate, where it was one too many."""
         self.outage.failed(now, began)
-        if failure.kind is FailureKind.STATUS and (failure.status == 429 or failure.retry_after is not None):
+        # Whoever says so.
+        answered = failure.kind in (FailureKind.STATUS, FailureKind.FOREIGN)
+        if answered and (failure.status == 429 or failure.retry_after is not None):
             decision = self.learnt.refused(now, began, str(failure))
             if decision is not None and decision.before is None and self.learnt.has_taken:
                 # What was sent without a rate fills the registry's second: nothing more would be taken in it.

@@ -33,6 +33,8 @@ class Watch:
     # Seconds since ``since`` at the last poll that found it converting; 0: none.
     asked: float = 0.0
     not_found: int = 0
+    # The listing does not have it either.
+    gone: bool = False
     status: str | None = None
     # Digest of the last answer that showed our version, still converting.
     converting_answer: int | None = None

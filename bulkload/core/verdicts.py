@@ -15,9 +15,12 @@ class FailureKind(StrEnum):
     NO_CONNECTION = "no connection"
     # The connection was lost, or nothing moved for too long.
     CUT = "connection lost"
-    # A whole answer with a status that is no success.
+    # A status that is no success, in a form of the registry's own: its word.
     STATUS = "refused"
-    # A success status without the content that belongs to it.
+    # An answer in another form, with any status: of a gateway, a firewall, a sign-in page. It says nothing about what
+    # was asked, only that there is trouble on the way.
+    FOREIGN = "not the registry's answer"
+    # A success status and JSON, without the content that belongs to it.
     UNREADABLE = "unreadable answer"
     # This machine could not read the file, or lacks something, for a cause that passes. The registry has no part in it.
     LOCAL = "this machine"
@@ -34,11 +37,20 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     # Seconds to wait, from Retry-After in either form.
     retry_after: float | None = None
+    # The answer had no body. Servers answer so for a path that they do not have; many others do, too.
+    empty: bool = False
+    # The registry has answered this call before, and well: it has it.
+    known: bool = False
 
     def __str__(self) -> str:
         """``models/upload: 413 request entity too large``."""
         reason = f"{self.status} {self.message}" if self.status is not None else self.message or self.kind
         return f"{self.call}: {reason}".rstrip()
+
+    @property
+    def refusal(self) -> int | None:
+        """The status with which the registry itself refuses; None where it is not the registry that says so."""
+        return self.status if self.kind is FailureKind.STATUS else None
 
 
 class CallFailed(BulkloadError):
@@ -67,8 +79,13 @@ class Verdict(Enum):
 # Seen word for word: 500 "Internal Server Error: Insufficient memory available for model upload. Try again later ...".
 NO_MEMORY = "insufficient memory"
 
-# 4xx that pass: too many requests, too early. 507 is documented for "no room".
-PASSING_STATUSES = frozenset({425, 429, 507})
+# 4xx that pass, whoever says so: too early, too many requests. 507 is documented for "no room".
+LATER = frozenset({425, 429})
+PASSING_STATUSES = LATER | {507}
+# What a server says of a path that it does not have.
+NO_SUCH_CALL = frozenset({404, 405})
+# A gateway's 413 is its own word: it bounds bodies. None refuses less than this (nginx: 1 MiB unless told otherwise).
+GATEWAYS_BODY_BYTES = 1 << 20
 
 
 # What this process or its machine lacks for now, and what to do about it.
@@ -116,17 +133,19 @@ def local_failure(path: str, error: BaseException) -> Failure | None:
     return Failure(call=path, kind=FailureKind.LOCAL, message=f"{error.strerror or error}; {remedy}")
 
 
-def upload_verdict(failure: Failure, *, sealed: bool) -> Verdict:
-    """Judge a failed upload.
+def upload_verdict(failure: Failure, *, sealed: bool, size: int = 0) -> Verdict:
+    """Judge a failed upload of ``size`` bytes.
 
     ``sealed`` says whether the last piece of the body may have left. The registry stores a version only when the whole
     body has arrived, so an upload that was not sealed cannot have been accepted.
     """
-    status = failure.status if failure.kind is FailureKind.STATUS else None
-    if status is not None:
-        if status == 401:
-            return Verdict.UNAUTHORISED
-        if status in PASSING_STATUSES or (status == 500 and NO_MEMORY in failure.message.lower()):
+    status = _status_of_answer(failure)
+    if status == 401:
+        return Verdict.UNAUTHORISED
+    if status in LATER or (status == 413 and size >= GATEWAYS_BODY_BYTES):
+        return Verdict.NOT_ACCEPTED if status in LATER else Verdict.PERMANENT
+    if _is_registrys_word(failure):
+        if status == 507 or (status == 500 and NO_MEMORY in failure.message.lower()):
             return Verdict.NOT_ACCEPTED
         if _is_permanent(status):
             return Verdict.PERMANENT
@@ -137,20 +156,56 @@ def upload_verdict(failure: Failure, *, sealed: bool) -> Verdict:
 
 def read_verdict(failure: Failure) -> Verdict:
     """Judge a failed call that changes nothing (a read, or one that may be repeated without harm)."""
-    status = failure.status if failure.kind is FailureKind.STATUS else None
+    status = _status_of_answer(failure)
     if status == 401:
         return Verdict.UNAUTHORISED
-    if status is not None and status not in PASSING_STATUSES and _is_permanent(status):
+    # A read of what is gone is answered 404, however often the call has worked.
+    if failure.kind is FailureKind.STATUS and status not in PASSING_STATUSES and _is_permanent(status):
         return Verdict.PERMANENT
     return Verdict.NOT_ACCEPTED
 
 
 def tells_of_trouble(failure: Failure) -> bool:
     """Whether it tells of the registry's load or health, rather than of what was asked or of who answered."""
-    silent = failure.kind in (FailureKind.UNREADABLE, FailureKind.LOCAL)
-    return not silent and read_verdict(failure) is Verdict.NOT_ACCEPTED
+    if failure.kind is FailureKind.UNREADABLE:
+        # A call that never had another answer is another API's; one that had is in trouble.
+        return failure.known
+    return failure.kind is not FailureKind.LOCAL and read_verdict(failure) is Verdict.NOT_ACCEPTED
 
 
-def _is_permanent(status: int) -> bool:
-    """Redirects and the client's faults, but not 408: the registry gave up waiting, whatever had arrived."""
-    return 300 <= status < 500 and status != 408
+def may_mean_no_such_version(failure: Failure) -> bool:
+    """Whether a registry may answer so when it is asked for a version that it does not have: only a listing tells."""
+    status = _status_of_answer(failure)
+    if status is None:
+        return False
+    return status == 500 or (400 <= status < 500 and status not in {401, 403, 408} | LATER)
+
+
+def another_call_may_do(failure: Failure) -> bool:
+    """Whether it is this call that is not answered, so that another one for the same is worth a try at once."""
+    if failure.kind is FailureKind.UNREADABLE:
+        return True
+    status = failure.status
+    foreign = failure.kind is FailureKind.FOREIGN and status is not None and status not in PASSING_STATUSES | {401}
+    return foreign and (_is_permanent(status) or status < 300)  # type: ignore[operator]
+
+
+def may_lack_call(failure: Failure) -> bool:
+    """Whether it may mean that the registry does not have this call: 404 or 405, and no sign that it has."""
+    said = failure.kind is FailureKind.STATUS or (failure.kind is FailureKind.FOREIGN and failure.empty)
+    return said and failure.status in NO_SUCH_CALL and not failure.known
+
+
+def _status_of_answer(failure: Failure) -> int | None:
+    """The status of a whole answer, whoever gave it."""
+    return failure.status if failure.kind in (FailureKind.STATUS, FailureKind.FOREIGN) else None
+
+
+def _is_registrys_word(failure: Failure) -> bool:
+    """Whether the registry says so itself. A call that has worked is there: that it is not can only be trouble."""
+    return failure.kind is FailureKind.STATUS and not (failure.known and failure.status in NO_SUCH_CALL)
+
+
+def _is_permanent(status: int | None) -> bool:
+    """The client's faults, but not 408: the registry gave up waiting, whatever had arrived."""
+    return status is not None and 300 <= status < 500 and status != 408

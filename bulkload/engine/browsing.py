@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,10 +12,11 @@ import msgspec
 from bulkload.core.errors import BulkloadError, ForeignAnswer, NotAuthorised, UsageError
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.retry import RetryBudget
-from bulkload.core.verdicts import CallFailed, Failure
+from bulkload.core.verdicts import CallFailed, another_call_may_do
 from bulkload.core.words import nearest
-from bulkload.engine.calls import repeat
+from bulkload.engine.calls import Judge, never, repeat
 from bulkload.engine.run import Progress
+from bulkload.engine.workspaces import found_or_made
 from bulkload.registry import Registry
 
 T = TypeVar("T")
@@ -106,33 +108,16 @@ class Browser:
 
     async def create_workspace(self, name: str) -> tuple[Workspace, bool]:
         """The workspace of that name, and whether it was made just now. Raises ``UsageError`` for a name refused."""
-
-        async def found() -> Workspace | None:
-            return next((each for each in await self._registry.workspaces() if each.name == name), None)
-
-        async def found_or_made() -> tuple[Workspace, bool]:
-            there = await found()
-            if there is not None:
-                return there, False
-            try:
-                return Workspace(workspace_id=await self._registry.create_workspace(name), name=name), True
-            except CallFailed as failed:
-                # Somebody else was quicker, or it was made and the answer is lost: names are unique, so look again.
-                there = await found()
-                if there is not None:
-                    return there, False
-                if failed.failure.status in NO_SUCH_ID | {409} or _says_taken(failed.failure):
-                    raise UsageError(_name_refused(name, failed.failure)) from None
-                raise
-
-        return await self._ask(found_or_made)
+        return await self._ask(lambda: found_or_made(self._registry, name))
 
     async def _versions_in(self, name: str, workspace_id: int) -> list[RegistryVersion] | None:
         """The versions of one model; None where the registry does not answer such a question."""
         try:
-            found = await self._repeat(lambda: self._registry.list_versions_for_model(name, workspace_id))
+            found = await self._repeat(
+                lambda: self._registry.list_versions_for_model(name, workspace_id), give_way=another_call_may_do
+            )
         except CallFailed as failed:
-            if failed.failure.status == 403:
+            if failed.failure.refusal == HTTPStatus.FORBIDDEN:
                 raise self._refused(failed) from None
             return None
         return [version for version in found if (version.workspace_id, version.name) == (workspace_id, name)]
@@ -183,11 +168,11 @@ class Browser:
         except CallFailed as failed:
             raise self._refused(failed) from None
 
-    async def _repeat(self, operation: Callable[[], Awaitable[T]]) -> T:
-        return await repeat(operation, self._budget, random.random)
+    async def _repeat(self, operation: Callable[[], Awaitable[T]], *, give_way: Judge = never) -> T:
+        return await repeat(operation, self._budget, random.random, give_way=give_way)
 
     def _refused(self, failed: CallFailed) -> BulkloadError:
-        if failed.failure.status == 403:
+        if failed.failure.refusal == HTTPStatus.FORBIDDEN:
             return NotAuthorised(f"{failed}: this account may not do that; use another token")
         return ForeignAnswer(f"{failed}; is {self._registry.endpoint} the address of a Wallaroo registry?")
 
@@ -223,18 +208,3 @@ def _summary(before: ModelSummary | None, version: RegistryVersion, workspace_id
         size=version.size,
         created_at=version.created_at,
     )
-
-
-def _says_taken(failure: Failure) -> bool:
-    """Whether the database complains of a name that is taken, as a 500 with its words would."""
-    words = failure.message.lower()
-    return "duplicate" in words or "already exists" in words
-
-
-def _name_refused(name: str, failure: Failure) -> str:
-    if failure.status == 409 or _says_taken(failure):
-        return (
-            f"the workspace name {name!r} is taken by one that this account does not see, or that is archived"
-            f" ({failure}); choose another one"
-        )
-    return f"the registry refuses the workspace name {name!r} ({failure}); choose another one"

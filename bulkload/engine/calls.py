@@ -14,19 +14,41 @@ from bulkload.engine.gates import Gate
 from bulkload.engine.run import Run
 
 T = TypeVar("T")
+Judge = Callable[[Failure], bool]
+
+
+def never(_: Failure) -> bool:
+    """Of no failure."""
+    return False
+
+
+def always(_: Failure) -> bool:
+    """Of every failure."""
+    return True
+
+
+FOREIGN_WORDS = "this is not the registry's answer, but that of a gateway, a proxy or a sign-in page on the way"
 
 
 class TriedEnough(RegistryUnavailable):
     """A call failed again and again, although this is no outage: it may be left for later."""
 
 
-async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, patient: bool = True) -> T:
+async def read(
+    run: Run,
+    gate: Gate,
+    operation: Callable[[], Awaitable[T]],
+    *,
+    few_tries: Judge = never,
+    give_way: Judge = never,
+) -> T:
     """Make a call when its gate lets it pass, and again while its failure passes.
 
-    ``patient``: an outage is waited out, as long as the settings say; else a few tries are all.
+    An outage is waited out, as long as the settings say; for failures that ``few_tries`` holds of, a few tries are all.
+    Those that ``give_way`` holds of are for the caller to judge at once.
 
-    Raises ``CallFailed`` for a permanent answer, ``NotAuthorised``, ``RegistryUnavailable`` when it did not pass
-    (``TriedEnough`` where others did), and ``Stopped``.
+    Raises ``CallFailed`` for a permanent answer and for what gives way, ``NotAuthorised``, ``RegistryUnavailable`` when
+    it did not pass (``TriedEnough`` where others did), and ``Stopped``.
     """
 
     async def through_gate() -> T:
@@ -34,7 +56,7 @@ async def read(run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, p
         await gate.depart(lambda: missing_token(run, large=False))
         return await gate.observed(operation)
 
-    return await _repeat_within_patience(run, gate, through_gate, patient=patient)
+    return await _repeat_within_patience(run, gate, through_gate, few_tries=few_tries, give_way=give_way)
 
 
 def missing_token(run: Run, *, large: bool) -> Callable[[], Awaitable[None]] | None:
@@ -53,17 +75,22 @@ async def have_token(run: Run, *, large: bool) -> None:
 
 
 async def _repeat_within_patience(
-    run: Run, gate: Gate, operation: Callable[[], Awaitable[T]], *, patient: bool = True
+    run: Run,
+    gate: Gate,
+    operation: Callable[[], Awaitable[T]],
+    *,
+    few_tries: Judge = never,
+    give_way: Judge = never,
 ) -> T:
     def note(failure: Failure) -> None:
         note_retry(run, failure)
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
 
-    def prospect() -> Prospect:
-        return gate.prospect(run.settings.patience) if patient else Prospect.NO_OUTAGE
+    def prospect(failure: Failure) -> Prospect:
+        return Prospect.NO_OUTAGE if few_tries(failure) else gate.prospect(run.settings.patience)
 
-    return await repeat(operation, run.budget, run.random.random, note, prospect)
+    return await repeat(operation, run.budget, run.random.random, note, prospect, give_way)
 
 
 async def repeat(
@@ -71,11 +98,13 @@ async def repeat(
     budget: RetryBudget,
     chance: Callable[[], float],
     on_retry: Callable[[Failure], None] = lambda _: None,
-    prospect: Callable[[], Prospect] = lambda: Prospect.NO_OUTAGE,
+    prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
+    give_way: Judge = never,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
-    ``prospect``: of an outage, in which there is no end to the tries until it lasts too long.
+    ``prospect``: of an outage, in which there is no end to the tries until it lasts too long. ``give_way``: as for
+    ``read``.
     """
     attempt, renewed = 0, False
     while True:
@@ -91,14 +120,14 @@ async def repeat(
                     raise NotAuthorised(not_authorised_message(failure)) from None
                 renewed = True
                 continue
-            if verdict is Verdict.PERMANENT:
+            if verdict is Verdict.PERMANENT or give_way(failure):
                 raise
             seconds = pause_seconds(failure, attempt, chance())
-            outlook = prospect()
+            outlook = prospect(failure)
             may_go_on = may_retry(attempt, budget) or outlook is Prospect.GO_ON
             if outlook is Prospect.GIVE_UP or not may_go_on:
                 ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
-                if failure.kind is FailureKind.UNREADABLE:
+                if failure.kind is FailureKind.UNREADABLE and not failure.known:
                     ending = ForeignAnswer
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure)
@@ -133,6 +162,9 @@ def unavailable_message(failure: Failure) -> str:
     """What to do about a registry that cannot be reached or refuses for now."""
     if failure.kind is FailureKind.UNREADABLE:
         return f"{failure}; is the endpoint the address of a Wallaroo registry?"
+    if failure.kind is FailureKind.FOREIGN and not 300 <= (failure.status or 0) < 400:
+        # A redirect says itself where to.
+        return f"{failure}; {FOREIGN_WORDS}; have it mended there and run again"
     if failure.kind is FailureKind.NO_CONNECTION and failure.status is None:
         # Its message says what to mend.
         return f"{failure}; then run again"

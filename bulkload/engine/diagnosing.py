@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -244,8 +245,8 @@ def _error(failure: Failure) -> BulkloadError:
     verdict = read_verdict(failure)
     if verdict is Verdict.UNAUTHORISED:
         return NotAuthorised(not_authorised_message(failure))
-    if failure.status == 403:
+    if failure.refusal == HTTPStatus.FORBIDDEN:
         return NotAuthorised(f"{failure}: this account may not do that; use another one")
-    if verdict is Verdict.PERMANENT or failure.kind is FailureKind.UNREADABLE:
+    if verdict is Verdict.PERMANENT or failure.kind in (FailureKind.FOREIGN, FailureKind.UNREADABLE):
         return ForeignAnswer(f"{failure}; give the address of a Wallaroo registry as the endpoint")
     return RegistryUnavailable(unavailable_message(failure))

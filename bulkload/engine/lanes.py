@@ -13,6 +13,7 @@ from bulkload.core.errors import BulkloadError
 from bulkload.core.routes import converts
 from bulkload.core.states import State
 from bulkload.engine.gates import Stopped
+from bulkload.engine.native_route import NativeRoute
 from bulkload.engine.poller import Poller
 from bulkload.engine.run import Run
 from bulkload.engine.uploader import Upload
@@ -32,6 +33,7 @@ class Lanes:
         self._run = run
         self._poller = poller
         self._lost_at = lost_at
+        self._route = NativeRoute(run)
         self._most = run.settings.concurrency + WAITING_LANES
         self._count = 0
         # Models with a lane: what the ledger shows as planned may be in a lane's hands.
@@ -100,7 +102,7 @@ class Lanes:
             current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
             return True  # an earlier lane of this model was quicker than the page it was read from
-        upload = Upload(self._run, current, self._lost_at)
+        upload = Upload(self._run, current, self._lost_at, self._route)
         await upload.finish()
         if upload.state is State.UPLOADED and upload.version_id is not None:
             self._watch(current, upload, upload.version_id)

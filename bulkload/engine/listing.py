@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from contextlib import aclosing
 
 from bulkload.core.equality import content_of_entry
-from bulkload.core.errors import ForeignAnswer, RegistryUnavailable
+from bulkload.core.errors import RegistryUnavailable
 from bulkload.core.outage import Prospect
 from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
 from bulkload.core.records import RegistryVersion, SourceStat
 from bulkload.core.states import State
-from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.engine.calls import TriedEnough, read
+from bulkload.core.verdicts import CallFailed, FailureKind, another_call_may_do
+from bulkload.engine.calls import TriedEnough, always, read
 from bulkload.engine.events import log
 from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
@@ -39,7 +39,7 @@ async def _list_or_leave(run: Run, workspace_id: int) -> None:
     gate = run.gates.lists
     while True:
         try:
-            await read(run, gate, lambda: _list_workspace(run, workspace_id), patient=False)
+            await read(run, gate, lambda: _list_workspace(run, workspace_id), few_tries=always)
         except (CallFailed, RegistryUnavailable) as error:
             if not _is_down(error):
                 run.unlisted.add(workspace_id)
@@ -94,8 +94,13 @@ async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -
     """
     workspace_id, name = item.model
     try:
-        found = await read(run, run.gates.lists, lambda: run.registry.list_versions_for_model(name, workspace_id))
-    except (CallFailed, ForeignAnswer):
+        found = await read(
+            run,
+            run.gates.lists,
+            lambda: run.registry.list_versions_for_model(name, workspace_id),
+            give_way=another_call_may_do,
+        )
+    except CallFailed:
         rows = await read(run, run.gates.lists, lambda: run.registry.list_versions(name))
         found = [
             await read(run, run.gates.polls, lambda: run.registry.version(row.version_id))  # noqa: B023

@@ -3,14 +3,14 @@
 import anyio
 
 from bulkload.core.arrival import Arrival, judge_arrival
-from bulkload.core.errors import BulkloadError, RegistryUnavailable
+from bulkload.core.errors import BulkloadError
 from bulkload.core.pacing import timer_seconds
 from bulkload.core.poll_queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
 from bulkload.core.routes import converts
 from bulkload.core.states import REGISTRY_TERMINAL, State
-from bulkload.core.verdicts import CallFailed
+from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
 from bulkload.engine.calls import TriedEnough, read
 from bulkload.engine.events import log
 from bulkload.engine.gates import Stopped
@@ -22,7 +22,7 @@ from bulkload.registry.form import sent_file_name
 
 # Further polls under way at a time, and first ones at the least: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16
-# A version that was just made may not be found yet; after so many times in a row it is gone.
+# A version that was just made may not be found yet; after so many times in a row the listing is asked.
 TIMES_NOT_FOUND = 5
 # The registry writes error_summary a moment after the status.
 SUMMARY_LAG_SECONDS = 1.0
@@ -201,7 +201,7 @@ class Poller:
         """Ask once; True when there is nothing more to ask."""
         version = await self._version(watch)
         if version is None:
-            return await self._not_found(watch)
+            return await self._is_gone(watch)
         watch.not_found = 0
         if _digest(version) == watch.converting_answer:
             return False  # a long wait consists of these: they cost the ledger nothing
@@ -306,30 +306,39 @@ class Poller:
     async def _version(self, watch: Watch) -> RegistryVersion | None:
         """The version as the registry shows it; None where it does not have it, or not yet."""
         try:
-            return await read(self._run, self._run.gates.polls, lambda: self._run.registry.version(watch.version_id))
+            return await read(
+                self._run,
+                self._run.gates.polls,
+                lambda: self._run.registry.version(watch.version_id),
+                few_tries=may_mean_no_such_version,
+            )
         except CallFailed as failed:
-            if failed.failure.status != 404:
+            if not may_mean_no_such_version(failed.failure):
                 raise
-        except RegistryUnavailable as error:
-            if not await self._is_missing(watch, error):
+            watch.not_found += 1
+            # One that was just made may not be found yet.
+            return None if watch.not_found < TIMES_NOT_FOUND else await self._listed(watch)
+        except TriedEnough as error:
+            failed_for = error.__cause__
+            if not isinstance(failed_for, CallFailed) or not may_mean_no_such_version(failed_for.failure):
                 raise
+            return await self._listed(watch)
+
+    async def _listed(self, watch: Watch) -> RegistryVersion | None:
+        """The version as the listing has it, which tells a version that is gone from trouble on the way."""
+        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
+        for version in await versions_now(self._run, item):
+            if version.version_id == watch.version_id:
+                return version
+        # What the poll said was an answer after all, and no outage.
+        self._run.gates.polls.answered(self._run.clock())
+        # Before that, listings may not show it yet.
+        watch.gone = self._run.clock() >= watch.since + self._run.settings.settle
         return None
 
-    async def _is_missing(self, watch: Watch, error: RegistryUnavailable) -> bool:
-        """Whether a 500 that does not pass means that there is no such version: the listing tells it from an outage."""
-        failed = error.__cause__
-        if not isinstance(failed, CallFailed) or failed.failure.status != 500:
-            return False
-        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        missing = all(version.version_id != watch.version_id for version in await versions_now(self._run, item))
-        if missing:
-            # It was an answer after all, and no outage.
-            self._run.gates.polls.answered(self._run.clock())
-        return missing
-
-    async def _not_found(self, watch: Watch) -> bool:
-        watch.not_found += 1
-        if watch.not_found < TIMES_NOT_FOUND:
+    async def _is_gone(self, watch: Watch) -> bool:
+        """Whether a version that was not found is so for good: then its entry is failed."""
+        if not watch.gone:
             return False
         item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
         message = f"the registry no longer has version {watch.version_id}; publish it anew with --retry-failed"

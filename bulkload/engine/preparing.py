@@ -13,14 +13,13 @@ import anyio
 import msgspec
 
 from bulkload.core.equality import entry_key
-from bulkload.core.errors import ForeignAnswer, ManifestError, NotAuthorised, UsageError
+from bulkload.core.errors import ManifestError, UsageError
 from bulkload.core.records import Entry, Problem, SourceStat, Workspace
-from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Settings
-from bulkload.core.verdicts import CallFailed
-from bulkload.engine.calls import repeat
+from bulkload.engine.questions import Questions, is_unreached
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
+from bulkload.engine.workspaces import found_or_made
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.manifest.problems import problem_list
@@ -116,32 +115,31 @@ async def check_online(
     ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
     """
     progress.phase = "asking the registry"
-    budget = RetryBudget()
-
-    async def ask(operation: Any) -> Any:
-        return await repeat(operation, budget, lambda: 0.5)
-
-    try:
-        await ask(registry.token)
-        config = await ask(registry.config)
-        found: list[Workspace] = await ask(registry.workspaces)
-        workspaces = _resolve(settings, staged, found)
-        missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
-        if create:
-            for name in missing:
-                workspaces[name] = await registry.create_workspace(name)
-    except CallFailed as failed:
-        if failed.failure.status == 403:
-            raise NotAuthorised(f"{failed}: this account may not do that; use another token") from None
-        raise ForeignAnswer(f"{failed}; is {registry.endpoint} the address of a Wallaroo registry?") from None
-    sandbox = config.get("sandbox_id")
+    asking = Questions(registry, settings.patience, progress)
+    # Says first whether this is a registry at all.
+    config = await asking.ask(registry.config)
+    # Keycloak may be elsewhere, by another address that may be misspelt.
+    await asking.ask(registry.token, few_tries=is_unreached)
+    found: list[Workspace] = await asking.ask(registry.workspaces)
+    workspaces = _resolve(settings, staged, found)
+    missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
+    if create:
+        for name in missing:
+            workspace, _ = await asking.ask(lambda: found_or_made(registry, name))  # noqa: B023 - awaited at once
+            workspaces[name] = workspace.workspace_id
     default_arch = config.get("default_arch")
     return Instance(
-        identity=f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint,
+        identity=identity_of(registry, config),
         default_arch=default_arch if isinstance(default_arch, str) else None,
         workspaces={written: -n if id_ is None else id_ for n, (written, id_) in enumerate(workspaces.items(), 1)},
         missing=missing,
     )
+
+
+def identity_of(registry: Registry, config: dict[str, Any]) -> str:
+    """Whom a ledger of this registry belongs to: see ``Instance``."""
+    sandbox = config.get("sandbox_id")
+    return f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint
 
 
 def _resolve(settings: Settings, staged: StagedManifest, found: list[Workspace]) -> dict[str | None, int | None]:

@@ -165,8 +165,11 @@ class Run:
         self.last_local_trouble = failure
         log.warning("not_read", reason=str(failure))
 
-    def use_convert_route(self) -> None:
+    def use_convert_route(self, failure: Failure) -> None:
         """``models/upload`` does not exist here."""
-        if self.route is not Route.CONVERT:
-            self.route = Route.CONVERT
-            log.warning("route_changed", route="convert", reason="this registry has no models/upload")
+        self.route = Route.CONVERT
+        log.warning("route_changed", route="convert", reason=str(failure))
+        self.progress.notice(
+            f"this registry has no models/upload ({failure.status}): onnx and tensorflow go by upload_and_convert, too,"
+            " as with --route convert"
+        )

@@ -16,9 +16,9 @@ from bulkload.core.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
-from bulkload.core.verdicts import Failure, local_failure
+from bulkload.core.verdicts import Failure, FailureKind, local_failure
 from bulkload.engine.auditing import audit
-from bulkload.engine.calls import note_retry
+from bulkload.engine.calls import FOREIGN_WORDS, note_retry
 from bulkload.engine.events import log
 from bulkload.engine.gates import Gates
 from bulkload.engine.lanes import Lanes
@@ -247,7 +247,10 @@ async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
 
 def _laid_aside(run: Run, failure: Failure) -> RegistryUnavailable:
     entries = "1 entry was" if run.laid_aside == 1 else f"{run.laid_aside:,} entries were"
-    return RegistryUnavailable(f"{entries} refused again and again while others were not ({failure}); run again")
+    said = f"{entries} refused again and again while others were not ({failure})"
+    if failure.kind is FailureKind.FOREIGN:
+        said = f"{said}; {FOREIGN_WORDS}; have it mended there"
+    return RegistryUnavailable(f"{said}; run again")
 
 
 def _unread(run: Run, failure: Failure) -> LocalTrouble:

@@ -68,7 +68,7 @@ def _with_remedy(error: BulkloadError) -> BulkloadError:
     """A call that was refused for good, as an error that says what to do."""
     if not isinstance(error, CallFailed):
         return error
-    if error.failure.status == HTTPStatus.FORBIDDEN:
+    if error.failure.refusal == HTTPStatus.FORBIDDEN:
         return NotAuthorised(f"{error}: this account may not do that; use another token and run again")
     return RegistryUnavailable(f"{error}; the registry refuses what a run needs: check the endpoint and run again")
 

@@ -13,6 +13,7 @@ from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, 
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
 from bulkload.engine.events import log
 from bulkload.engine.gates import Stopped
+from bulkload.engine.native_route import NativeRoute
 from bulkload.engine.reconciling import reconcile_entry
 from bulkload.engine.run import Run, utc_now
 from bulkload.engine.sending import FoundEqual, Sending, WrongDigest
@@ -26,7 +27,7 @@ OUT_OF_ORDER = "out of order: a later version of this model was published before
 class Upload:
     """One entry on its way. ``state`` is where it stands now, as the ledger has it."""
 
-    def __init__(self, run: Run, item: LedgerEntry, lost_at: float) -> None:
+    def __init__(self, run: Run, item: LedgerEntry, lost_at: float, route: NativeRoute) -> None:
         self.state = item.state
         self.version_id = item.version_id
         # What it was sent by; None: not in this run.
@@ -38,6 +39,7 @@ class Upload:
         # Whether it has a place on the registry's conversion queue.
         self.holds_place = False
         self._run = run
+        self._route = route
         self._item = item
         self._attempts = 0
         self._renewed = False
@@ -208,12 +210,14 @@ class Upload:
     async def _judge(self, failure: Failure, *, sealed: bool) -> float:
         """Write down what a failure means; returns the seconds to back off."""
         self._failure = failure
-        verdict = upload_verdict(failure, sealed=sealed)
-        if self.call == NATIVE_CALL and failure.status in (404, 405):
-            self._run.use_convert_route()
+        verdict = upload_verdict(failure, sealed=sealed, size=self._size)
+        if self.call == NATIVE_CALL and await self._route.is_missing(failure):
             await self._not_accepted(failure)
         elif verdict is Verdict.PERMANENT:
-            await self._fail(f"refused_{failure.status}", failure.message)
+            by_others = (
+                "" if failure.refusal is not None else " (what stands before the registry takes no body so large)"
+            )
+            await self._fail(f"refused_{failure.status}", failure.message + by_others)
         elif verdict is Verdict.IN_DOUBT:
             await self._doubt(str(failure))
             self._pause(failure)

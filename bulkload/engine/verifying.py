@@ -1,4 +1,4 @@
-"""Every version of a ledger against the registry: present, digest, status, name, workspace."""
+"""Every entry of a ledger against the registry: its version, its state; and versions that no entry has."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,19 +7,24 @@ from dataclasses import dataclass
 
 import msgspec
 
+from bulkload.core.errors import UsageError
 from bulkload.core.records import RegistryVersion
-from bulkload.core.retry import RetryBudget
 from bulkload.core.settings import Connection, Credentials
-from bulkload.core.verdicts import CallFailed
-from bulkload.core.verification import PublishedVersion, differences
-from bulkload.engine.calls import repeat
+from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
+from bulkload.core.verification import LedgerWord, Unowned, differences
+from bulkload.engine.calls import TriedEnough
+from bulkload.engine.preparing import identity_of
+from bulkload.engine.questions import Questions
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.registry import Registry
+from bulkload.registry.form import sent_file_name
 
 _encode = msgspec.json.encode
-_decode = msgspec.json.Decoder(RegistryVersion).decode
+_decode_version = msgspec.json.Decoder(RegistryVersion).decode
+_decode_word = msgspec.json.Decoder(LedgerWord).decode
+_decode_ids = msgspec.json.Decoder(frozenset[int]).decode
 
 
 @dataclass(slots=True)
@@ -28,6 +33,19 @@ class Verification:
 
     versions: int = 0
     differing: int = 0
+    # Versions of the ledger's models that no entry of it has; some of them are others', and no difference.
+    unowned: int = 0
+    # Those of them that belie an entry.
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Who hears of what is found."""
+
+    # An entry whose version is not what the ledger says, and in what.
+    difference: Callable[[LedgerWord, list[str]], None]
+    unowned: Callable[[Unowned], None]
 
 
 async def verify(
@@ -38,11 +56,12 @@ async def verify(
     *,
     progress: Progress,
     stop: Stop,
-    tell: Callable[[PublishedVersion, list[str]], None],
+    tell: Tell,
 ) -> Verification:
-    """Compare; ``tell`` hears of every version that differs. Changes nothing.
+    """Compare; ``tell`` hears of everything that differs. Changes nothing.
 
-    Each workspace is listed once. Raises ``RegistryUnavailable``, ``NotAuthorised``, ``CallFailed``, ``LedgerError``.
+    Each workspace is listed once. Raises ``UsageError`` where the ledger belongs to another registry,
+    ``RegistryUnavailable``, ``NotAuthorised``, ``LedgerError``.
     """
     with lone_errors(), _listing() as seen:
         async with Registry(endpoint, credentials, connection) as registry:
@@ -50,29 +69,39 @@ async def verify(
 
 
 async def _verify(
-    reader: LedgerReader,
-    registry: Registry,
-    seen: "_Listing",
-    progress: Progress,
-    tell: Callable[[PublishedVersion, list[str]], None],
+    reader: LedgerReader, registry: Registry, seen: "_Listing", progress: Progress, tell: Tell
 ) -> Verification:
-    budget = RetryBudget()
+    progress.phase = "asking the registry"
+    questions = Questions(registry, 0.0, progress)
+    identity = identity_of(registry, await questions.ask(registry.config))
+    if reader.registry not in (None, identity):
+        raise UsageError(
+            f"this ledger belongs to {reader.registry}, not to {identity}; give the registry that it was published to"
+        )
     progress.phase = "listing"
     for workspace_id in reader.workspaces():
-        await repeat(lambda: _list(registry, workspace_id, seen, progress), budget, lambda: 0.5)  # noqa: B023
+        await questions.ask(lambda: _list(registry, workspace_id, seen, progress))  # noqa: B023 - awaited at once
     progress.phase, progress.done = "comparing", 0
     found = Verification()
-    for published in reader.published():
+    for word, fence in reader.words():
         progress.done += 1
+        seen.claim(word, fence)
+        if word.version_id is None:
+            continue
         found.versions += 1
-        version = seen.version(published.version_id)
+        version = seen.version(word.version_id)
         if version is None:
             # Absent from its workspace: gone, or somewhere else.
-            version = await repeat(lambda: _one(registry, published.version_id), budget, lambda: 0.5)  # noqa: B023
-        wrong = differences(published, version)
+            version = await _found_elsewhere(questions, registry, word.version_id)
+        wrong = differences(word, version)
         if wrong:
             found.differing += 1
-            tell(published, wrong)
+            tell.difference(word, wrong)
+    seen.claim_past(reader.past_versions())
+    for unowned in seen.unowned():
+        found.unowned += 1
+        found.duplicates += unowned.differs
+        tell.unowned(unowned)
     return found
 
 
@@ -82,34 +111,97 @@ async def _list(registry: Registry, workspace_id: int, seen: "_Listing", progres
         progress.done += len(versions)
 
 
-async def _one(registry: Registry, version_id: int) -> RegistryVersion | None:
+async def _found_elsewhere(questions: Questions, registry: Registry, version_id: int) -> RegistryVersion | None:
+    """A version that its workspace's listing does not have; None where no other has it either."""
+
+    async def found() -> RegistryVersion | None:
+        try:
+            return await registry.version(version_id)
+        except CallFailed as failed:
+            if failed.failure.refusal is not None and may_mean_no_such_version(failed.failure):
+                return None
+            raise
+
     try:
-        return await registry.version(version_id)
-    except CallFailed as failed:
-        if failed.failure.status == 404:
+        return await questions.ask(found)
+    except TriedEnough as error:
+        failed = error.__cause__
+        # The listing has said so before.
+        if isinstance(failed, CallFailed) and may_mean_no_such_version(failed.failure):
             return None
         raise
 
 
 class _Listing:
-    """What the registry showed, by version id; on disk beyond a few megabytes."""
+    """What the registry showed, and what the ledger claims of it; on disk beyond a few megabytes."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("PRAGMA journal_mode = OFF")
-        connection.execute("CREATE TABLE seen (version_id INTEGER PRIMARY KEY, version BLOB NOT NULL)")
+        connection.executescript(
+            "PRAGMA journal_mode = OFF;"
+            "CREATE TABLE seen (version_id INTEGER PRIMARY KEY, workspace_id INTEGER, name TEXT, version BLOB);"
+            "CREATE TABLE held (version_id INTEGER PRIMARY KEY);"
+            "CREATE TABLE models (workspace_id INTEGER, name TEXT, PRIMARY KEY (workspace_id, name)) WITHOUT ROWID;"
+            # What was sent, and which versions its model had before.
+            "CREATE TABLE sent (workspace_id INTEGER, name TEXT, sha256 TEXT, word BLOB, fence BLOB);"
+            "CREATE INDEX sent_bytes ON sent (workspace_id, name, sha256);"
+        )
 
     def add(self, versions: list[RegistryVersion]) -> None:
         """Keep some versions."""
         self._connection.executemany(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?)",
-            [(version.version_id, _encode(version)) for version in versions],
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
+            [(version.version_id, version.workspace_id, version.name, _encode(version)) for version in versions],
         )
 
     def version(self, version_id: int) -> RegistryVersion | None:
         """One of them."""
         row = self._connection.execute("SELECT version FROM seen WHERE version_id = ?", (version_id,)).fetchone()
-        return _decode(row[0]) if row else None
+        return _decode_version(row[0]) if row else None
+
+    def claim(self, word: LedgerWord, fence: frozenset[int] | None) -> None:
+        """Note an entry: its model is the ledger's, and so is its version."""
+        model = (word.workspace_id, word.name)
+        self._connection.execute("INSERT OR IGNORE INTO models VALUES (?, ?)", model)
+        if word.version_id is not None:
+            self.claim_past([word.version_id])
+        if fence is not None:
+            values = (*model, word.sha256, _encode(word), _encode(sorted(fence)))
+            self._connection.execute("INSERT INTO sent VALUES (?, ?, ?, ?, ?)", values)
+
+    def claim_past(self, version_ids: "Iterator[int] | list[int]") -> None:
+        """Note versions that entries hold or held."""
+        self._connection.executemany("INSERT OR IGNORE INTO held VALUES (?)", ((id_,) for id_ in version_ids))
+
+    def unowned(self) -> Iterator[Unowned]:
+        """The versions of the ledger's models that no entry holds or held, by their ids."""
+        rows = self._connection.execute(
+            "SELECT version FROM seen JOIN models USING (workspace_id, name)"
+            " WHERE version_id NOT IN (SELECT version_id FROM held) ORDER BY version_id"
+        )
+        for row in rows:
+            version = _decode_version(row[0])
+            yield Unowned(
+                name=version.name,
+                workspace_id=version.workspace_id,
+                version_id=version.version_id,
+                sha256=version.sha256,
+                status=version.status,
+                entry=self._sender(version),
+            )
+
+    def _sender(self, version: RegistryVersion) -> LedgerWord | None:
+        """An entry whose upload may have made this version."""
+        rows = self._connection.execute(
+            "SELECT word, fence FROM sent WHERE workspace_id = ? AND name = ? AND sha256 = ?",
+            (version.workspace_id, version.name, version.sha256),
+        )
+        for encoded, fence in rows:
+            word = _decode_word(encoded)
+            same_file = version.file_name in (None, sent_file_name(word.path))
+            if same_file and version.version_id not in _decode_ids(fence):
+                return word
+        return None
 
 
 @contextmanager

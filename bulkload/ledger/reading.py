@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from bulkload.core.errors import LedgerError
 from bulkload.core.summary import CauseCount
-from bulkload.core.verification import PublishedVersion
+from bulkload.core.verification import LedgerWord
 from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error, open_for_reading
 from bulkload.ledger.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.queries import Queries
@@ -18,6 +20,7 @@ RESULT_COLUMNS = (
     "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
     "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
 )  # fmt: skip
+_decode_ids = msgspec.json.Decoder(frozenset[int]).decode
 _RUN_COLUMNS = ("run_id", "started_at", "finished_at", "exit_code")
 
 
@@ -47,6 +50,11 @@ class LedgerReader:
     def endpoint(self) -> str | None:
         """Where the last run published to."""
         return self._fact("endpoint")
+
+    @property
+    def registry(self) -> str | None:
+        """Whom it belongs to: an address, or a sandbox's own id."""
+        return self._fact("registry")
 
     @property
     def manifest(self) -> str | None:
@@ -112,20 +120,31 @@ class LedgerReader:
             return list(rows)
 
     def workspaces(self) -> list[int]:
-        """The workspaces that hold a version of this ledger."""
+        """The workspaces of this ledger's models."""
         with self._reading():
-            rows = self._connection.execute(
-                "SELECT DISTINCT workspace_id FROM entries WHERE version_id IS NOT NULL ORDER BY 1"
-            ).fetchall()
+            rows = self._connection.execute("SELECT DISTINCT workspace_id FROM entries ORDER BY 1").fetchall()
         return [row[0] for row in rows]
 
-    def published(self) -> Iterator[PublishedVersion]:
-        """Every version that an entry holds now, also of entries no longer in the manifest."""
-        columns = PublishedVersion.__struct_fields__
-        statement = f"SELECT {', '.join(columns)} FROM entries WHERE version_id IS NOT NULL"
+    def words(self) -> Iterator[tuple[LedgerWord, frozenset[int] | None]]:
+        """What is said about every entry, also of those no longer in the manifest.
+
+        And which versions its model had before it was sent; None where it was not.
+        """
+        columns = LedgerWord.__struct_fields__
         with self._reading():
-            for row in self._connection.execute(statement):
-                yield PublishedVersion(**dict(zip(columns, row, strict=True)))
+            for *values, fence in self._connection.execute(f"SELECT {', '.join(columns)}, fence FROM entries"):
+                yield (
+                    LedgerWord(**dict(zip(columns, values, strict=True))),
+                    None if fence is None else _decode_ids(fence),
+                )
+
+    def past_versions(self) -> Iterator[int]:
+        """Versions of publications that newer ones of the same entries replaced."""
+        with self._reading():
+            for row in self._connection.execute(
+                "SELECT version_id FROM past_publications WHERE version_id IS NOT NULL"
+            ):
+                yield row[0]
 
     def _fact(self, key: str) -> str | None:
         with self._reading():

@@ -3,6 +3,7 @@
 import email.utils
 import re
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from bulkload.core.records import Conversion, RegistryVersion, Workspace
 LONGEST_MESSAGE = 500
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
+# Beside ``code``.
+_FORMS_OF_REFUSALS = (("msg",), ("status", "error", "source"))
 _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
 # What SQLite and the registry's own database can hold.
 _LARGEST_INTEGER = 2**63 - 1
@@ -131,12 +134,31 @@ def uploaded_version_id(answer: object) -> int | None:
     return _integer(id_)
 
 
+def is_registrys_refusal(status: int, body: bytes | bytearray) -> bool:
+    """Whether an answer that is no success is in a form of the registry's own, so that it is the registry's word.
+
+    There are two: ``{"msg", "code"}``, and ``{"code", "status", "error", "source"}``; ``code`` is the answer's status.
+    Text, pages, other JSON and empty bodies are what gateways, firewalls and sign-in pages answer. The one empty answer
+    that is documented is 507; redirects are never the API's.
+    """
+    if status < HTTPStatus.BAD_REQUEST:
+        return False
+    if not body:
+        return status == HTTPStatus.INSUFFICIENT_STORAGE
+    answer = _decoded_object(body)
+    if _integer(answer.get("code")) != status:
+        return False
+    return any(all(isinstance(answer.get(key), str) for key in form) for form in _FORMS_OF_REFUSALS)
+
+
+def is_keycloaks_refusal(body: bytes | bytearray) -> bool:
+    """The same for Keycloak: ``{"error", "error_description"}``, of which the second is not always there."""
+    return isinstance(_decoded_object(body).get("error"), str)
+
+
 def error_message(body: bytes) -> str:
     """The words of an error answer: both JSON forms (``msg``; ``error`` with ``status``), a page's title, or text."""
-    try:
-        answer = _object(msgspec.json.decode(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        answer = {}
+    answer = _decoded_object(body)
     for key in ("msg", "error_description", "error", "message"):
         words = answer.get(key)
         if isinstance(words, str) and words:
@@ -207,6 +229,13 @@ def _error_summary(value: object) -> str | None:
     # The literal string "null" stands in real answers.
     text = _text(value)
     return None if text in (None, "", "null") else text
+
+
+def _decoded_object(body: bytes | bytearray) -> dict[str, Any]:
+    try:
+        return _object(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -220,6 +220,8 @@ class _Stored:
         again = f"run `bulkload login --endpoint {endpoint}`"
         if login is None:
             raise NotAuthorised(f"nobody is logged in to {endpoint} any more; {again}")
+        # This login was given out by it.
+        self._keycloak.has_granted = True
         now = time.time()
         token = _stored_token(login, now)
         due = token.renewal_age()

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import ijson
 import msgspec
@@ -11,13 +11,15 @@ import msgspec
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.tokens import claims_of, seconds_left, user_of
-from bulkload.core.verdicts import CallFailed
+from bulkload.core.verdicts import CallFailed, Failure
 from bulkload.registry import answers
 from bulkload.registry.body import UploadBody
 from bulkload.registry.connecting import is_reached
 from bulkload.registry.form import Form
 from bulkload.registry.keycloak import Keycloak
 from bulkload.registry.transport import Transport
+
+T = TypeVar("T")
 
 
 class TokenFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,33 +129,22 @@ class Registry:
     async def config(self) -> dict[str, Any]:
         """``GET config``: ``{"default_arch": "x86"}``. Needs no token."""
         answer = await self._transport.json("other", "GET", "config", None, token=False)
-        if not isinstance(answer, dict):
-            raise self._unreadable("config", answer)
-        return answer
+        return self._understood("config", answer, answer if isinstance(answer, dict) else None)
 
     async def workspaces(self) -> list[Workspace]:
         """The workspaces that this account sees, without archived ones."""
         answer = await self._call("other", "workspaces/list", {})
-        found = answers.workspaces_from(answer)
-        if found is None:
-            raise self._unreadable("workspaces/list", answer)
-        return found
+        return self._understood("workspaces/list", answer, answers.workspaces_from(answer))
 
     async def workspace_roles(self, workspace_id: int) -> dict[str, str]:
         """The users of a workspace, by their ids: ``OWNER`` or ``COLLABORATOR``."""
         answer = await self._call("other", "workspaces/list_users", {"workspace_id": workspace_id})
-        found = answers.workspace_roles(answer)
-        if found is None:
-            raise self._unreadable("workspaces/list_users", answer)
-        return found
+        return self._understood("workspaces/list_users", answer, answers.workspace_roles(answer))
 
     async def create_workspace(self, name: str) -> int:
         """Make a workspace and return its id."""
         answer = await self._call("other", "workspaces/create", {"workspace_name": name})
-        workspace_id = answers.created_workspace_id(answer)
-        if workspace_id is None:
-            raise self._unreadable("workspaces/create", answer)
-        return workspace_id
+        return self._understood("workspaces/create", answer, answers.created_workspace_id(answer))
 
     # Reading models.
 
@@ -161,10 +152,8 @@ class Registry:
         """One version by its id (``get_version_by_id``)."""
         call = "models/get_version_by_id"
         answer = await self._call("poll", call, {"model_version_id": version_id})
-        found = answers.version_from(answer.get("model_version") if isinstance(answer, dict) else None)
-        if found is None:
-            raise self._unreadable(call, answer)
-        return found
+        node = answer.get("model_version") if isinstance(answer, dict) else None
+        return self._understood(call, answer, answers.version_from(node))
 
     async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
         """All versions of a workspace, some at a time, parsed while the answer arrives.
@@ -189,9 +178,10 @@ class Registry:
                 parser.close()
             except (ijson.JSONError, UnicodeDecodeError) as error:
                 reason = str(error).partition("\n")[0]
-                raise self._transport.unreadable(call, reason, response.status) from None
+                raise self._transport.foreign(call, reason, response.status) from None
             if not opening.seen:
                 raise self._transport.unreadable(call, "no list of models", response.status)
+        self._transport.has_worked(call)
 
     async def list_versions(self, name: str) -> list[answers.ListedVersion]:
         """Versions of every model of this name, in all workspaces and of all owners (``list_versions``).
@@ -199,19 +189,13 @@ class Registry:
         Sent with the name alone: the registry matches name OR model id, and another id drags in another model.
         """
         answer = await self._call("list", "models/list_versions", {"model_id": name})
-        found = answers.listed_versions(answer)
-        if found is None:
-            raise self._unreadable("models/list_versions", answer)
-        return found
+        return self._understood("models/list_versions", answer, answers.listed_versions(answer))
 
     async def list_versions_for_model(self, name: str, workspace_id: int) -> list[RegistryVersion]:
         """Versions of one model (``list_versions_for_model``), in either of the two forms that are documented."""
         call = "models/list_versions_for_model"
         answer = await self._call("list", call, {"model_id": name, "workspace_id": workspace_id})
-        found = answers.versions_of_one_model(answer)
-        if found is None:
-            raise self._unreadable(call, answer)
-        return found
+        return self._understood(call, answer, answers.versions_of_one_model(answer))
 
     async def version_config(self, version_id: int) -> dict[str, Any] | None:
         """The newest config row of a version; None when there is none."""
@@ -267,15 +251,32 @@ class Registry:
             await sending.settle()
         version_id = answers.uploaded_version_id(answer)
         # Whatever was stored before the whole file had left is not that file.
-        if version_id is None or sending.unsent:
-            raise self._unreadable(call, answer)
-        return version_id
+        return self._understood(call, answer, None if sending.unsent else version_id)
+
+    def has_answered(self, call: str) -> bool:
+        """Whether a call was answered well: the registry has it."""
+        return self._transport.knows(call)
+
+    async def look_for(self, call: str) -> Failure | None:
+        """Ask a call without anything to do, to see whether the registry has it; what it fails with.
+
+        Of an upload nothing can come of that: a body that is no form has no file.
+        """
+        try:
+            await self._call("other", call, {})
+        except CallFailed as failed:
+            return failed.failure
+        return None
 
     async def _call(self, kind: str, call: str, body: dict[str, Any]) -> Any:
         return await self._transport.json(kind, "POST", call, body)
 
-    def _unreadable(self, call: str, answer: object) -> CallFailed:
-        return self._transport.unreadable(call, msgspec.json.encode(answer).decode())
+    def _understood(self, call: str, answer: object, found: T | None) -> T:
+        """What an answer was understood as. Raises ``CallFailed`` where that is nothing."""
+        if found is None:
+            raise self._transport.unreadable(call, msgspec.json.encode(answer).decode())
+        self._transport.has_worked(call)
+        return found
 
 
 class _ListOpening:

@@ -143,7 +143,7 @@ def loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         kind, words = FailureKind.NO_CONNECTION, _proxy_message(error)
     elif isinstance(error, aiohttp.ClientResponseError):
-        kind = FailureKind.UNREADABLE
+        kind = FailureKind.FOREIGN
         words = HEAD_BOUNDS if _is_too_large(error) else f"not HTTP: {one_line(error.message)}"
     elif "CERTIFICATE_REQUIRED" in words:
         # TLS 1.3 says so only after the handshake; nothing of the request was looked at.

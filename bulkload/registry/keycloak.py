@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.core.errors import BulkloadError, NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.registry.answers import one_line
 from bulkload.registry.endpoint import realm_address
 from bulkload.system.secrets import read_secret_file, secret_line
@@ -63,6 +64,8 @@ class Keycloak:
         """``endpoint``: the registry's, normalised. Raises ``UsageError`` for an ``auth_url`` that cannot be."""
         self.endpoint = endpoint
         self.realm = realm_address(endpoint, credentials.auth_url, insecure_http=insecure_http)
+        # It is there: an answer that is not Keycloak's comes from somebody on the way, and passes.
+        self.has_granted = False
         self._credentials = credentials
         self._post = post
 
@@ -93,9 +96,11 @@ class Keycloak:
     async def _grant(self, form: dict[str, str]) -> Grant:
         answer = await self._ask("token", form)
         try:
-            return msgspec.convert(answer, Grant, strict=False)
+            grant = msgspec.convert(answer, Grant, strict=False)
         except msgspec.ValidationError:
             raise self._foreign("no token") from None
+        self.has_granted = True
+        return grant
 
     async def _ask(self, path: str, form: dict[str, str]) -> Any:
         client, secret = (
@@ -114,7 +119,10 @@ class Keycloak:
             str(found.get("error") or status), str(found.get("error_description") or found.get("msg") or "")
         )
 
-    def _foreign(self, what: str) -> NotAuthorised:
+    def _foreign(self, what: str) -> BulkloadError:
+        if self.has_granted:
+            message = f"answers, but with {what}"
+            return CallFailed(Failure(call=f"log in at {self.realm}", kind=FailureKind.NO_CONNECTION, message=message))
         return NotAuthorised(f"{self.realm} answers, but with {what}; give Keycloak's address with --auth-url")
 
 

@@ -72,6 +72,8 @@ class Transport:
         self._protected: set[str] = set()
         self._hidden: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
         self._date: str | None = None
+        # Calls that were answered as the registry answers them.
+        self._known: set[str] = set()
         self._reading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
         # Its body knows when its time is over.
         self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
@@ -150,7 +152,7 @@ class Transport:
         try:
             return msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise self.unreadable(call, self._words_of(body), response.status) from None
+            raise self.foreign(call, self._words_of(body), response.status) from None
 
     @asynccontextmanager
     async def request(
@@ -241,28 +243,41 @@ class Transport:
                 body = await self._small_body(response)
                 accepted = 200 <= response.status < 300
                 answer = _object(body if accepted else self._shown(body))
-                if answer is not None and (accepted or response.status in KEYCLOAK_REFUSES):
+                refused = response.status in KEYCLOAK_REFUSES and answers.is_keycloaks_refusal(body)
+                if answer is not None and (accepted or refused):
                     return response.status, answer
                 failure = self._refusal(response, call, body)
                 if accepted:
-                    failure = self.unreadable(call, self._words_of(body), response.status).failure
+                    failure = self.foreign(call, self._words_of(body), response.status).failure
         except _FOREIGN as error:
             named = self._named(error, call, self.keycloak.realm, options)
             if not isinstance(named, CallFailed):
                 raise named from None
             failure = named.failure
-        if (
-            failure.kind is FailureKind.STATUS
-            and (failure.status or 0) < 500
-            and failure.status not in PASSING_STATUSES
-        ):
+        # One that has let somebody in is there: whoever answers in its place will pass.
+        elsewhere = failure.status is not None and 300 <= failure.status < 500
+        if elsewhere and failure.status not in PASSING_STATUSES and not self.keycloak.has_granted:
             raise NotAuthorised(f"{failure}: there is no Keycloak; give its address with --auth-url")
         raise CallFailed(msgspec.structs.replace(failure, kind=FailureKind.NO_CONNECTION))
 
-    def unreadable(self, call: str, words: str, status: int | None = None) -> CallFailed:
+    def has_worked(self, call: str) -> None:
+        """A call was answered as the registry answers it: it exists."""
+        self._known.add(call)
+
+    def knows(self, call: str) -> bool:
+        """Whether a call has been answered so."""
+        return call in self._known
+
+    def unreadable(
+        self, call: str, words: str, status: int | None = None, kind: FailureKind = FailureKind.UNREADABLE
+    ) -> CallFailed:
         """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
         message = f"not what a registry answers: {answers.one_line(self._without_secrets(words))}"
-        return CallFailed(Failure(call=call, kind=FailureKind.UNREADABLE, status=status, message=message))
+        return CallFailed(Failure(call=call, kind=kind, status=status, message=message, known=self.knows(call)))
+
+    def foreign(self, call: str, words: str, status: int | None = None) -> CallFailed:
+        """The same for what is no JSON at all."""
+        return self.unreadable(call, words or "nothing", status, FailureKind.FOREIGN)
 
     async def _small_body(self, response: aiohttp.ClientResponse) -> bytearray:
         """An answer that is short where it is right; of another one its beginning, or what came before it broke off."""
@@ -276,11 +291,14 @@ class Transport:
         if 300 <= response.status < 400:
             location = answers.one_line(self._without_secrets(response.headers.get("Location", "nowhere")))
             message = f"redirects to {location}; give that address as the endpoint"
+        is_own = answers.is_registrys_refusal(response.status, body)
         return Failure(
             call=call,
-            kind=FailureKind.STATUS,
+            kind=FailureKind.STATUS if is_own else FailureKind.FOREIGN,
             status=response.status,
             message=message,
+            empty=not body,
+            known=self.knows(call),
             retry_after=answers.retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
         )
 

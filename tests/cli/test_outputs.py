@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def words_of(place: Place, command: str) -> list[str]:
     with LedgerReader(place.folder / "done.json.ledger.db") as reader:
-        version_id = next(reader.published()).version_id
+        version_id = next(reader.words())[0].version_id
     return [str(version_id) if word == "1" else word for word in place.words(command)]
 
 

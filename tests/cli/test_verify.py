@@ -3,6 +3,11 @@
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bulkload.sandbox import read_request_log
 
 ROWS = [{"name": f"m{number}", "content": b"model" + bytes([number])} for number in range(4)]
 
@@ -27,12 +32,84 @@ def test_every_difference_is_listed_and_is_exit_3(bulkload, write_manifest, tmp_
     result = bulkload("verify", "models.jsonl", "--sandbox", "--json")
     assert result.returncode == 3, result.stderr
     *found, totals = map(json.loads, result.stdout.splitlines())
-    assert totals == {"versions": 4, "differing": 4}
+    assert totals == {"versions": 4, "differing": 4, "unowned": 1, "duplicates": 1}
+    *found, unowned = found
+    assert (unowned["unowned"]["name"], unowned["differs"]) == ("m3", True)
     said = {item["version"]["line"]: " ".join(item["differences"]) for item in found}
     assert "sha256" in said[1]
     assert "status is ready, not error" in said[2]
     assert "name is m2" in said[3]
     assert "no version 999999" in said[4]
+
+
+def set_entries(folder: Path, change: str) -> None:
+    """Make the ledger of the sandbox say something else."""
+    with closing(sqlite3.connect(folder / "models.jsonl.sandbox" / "ledger.db")) as ledger, ledger:
+        ledger.execute(f"UPDATE entries SET {change}")
+
+
+STATES = {
+    "failed, as its version is gone": (
+        "state = 'failed', cause = 'version_gone' WHERE name = 'm0'",
+        "the registry has it (ready), the ledger says failed (version_gone)",
+    ),
+    "failed, as its digest is wrong": (
+        "state = 'failed', cause = 'wrong_digest' WHERE name = 'm0'",
+        "it has the bytes that were sent, the ledger says failed (wrong_digest)",
+    ),
+    "error": ("state = 'error', status = 'error' WHERE name = 'm0'", "its status is ready, not error"),
+    "error without the registry's word": ("state = 'error', status = NULL WHERE name = 'm0'", "is ready, not error"),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_every_state_is_compared(case, bulkload, write_manifest, tmp_path):
+    """What the ledger says is not believed: each state is held against the registry's."""
+    change, words = STATES[case]
+    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
+    set_entries(tmp_path, change)
+    result = bulkload("verify", "models.jsonl", "--sandbox")
+    assert result.returncode == 3, result.stderr
+    assert words in result.stdout
+    assert "4 versions compared, 1 differ" in result.stdout
+
+
+def test_a_version_that_both_say_is_gone_is_no_difference(bulkload, write_manifest, tmp_path):
+    """And one that waits for a later run may have moved on meanwhile."""
+    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
+    set_entries(tmp_path, "state = 'failed', cause = 'version_gone', version_id = 999999 WHERE name = 'm0'")
+    set_entries(tmp_path, "state = 'uploaded', status = 'pending_load_native' WHERE name = 'm1'")
+    result = bulkload("verify", "models.jsonl", "--sandbox")
+    assert "4 versions compared, 0 differ, 1 in no entry" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ("state = 'failed', cause = 'refused_403', version_id = NULL", 3, "which is failed (refused_403)"),
+        ("state = 'in_doubt', version_id = NULL", 0, "which is in_doubt; `bulkload run` settles that"),
+        ("fence = NULL, sha256 = NULL, version_id = NULL, state = 'planned'", 0, "in no entry of this ledger"),
+    ],
+)
+def test_a_version_that_nobody_owns_is_listed(change, code, words, bulkload, write_manifest, tmp_path):
+    """It is a difference only where the ledger says of its sender that it is done; others' versions are just told."""
+    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
+    set_entries(tmp_path, f"{change} WHERE name = 'm0'")
+    result = bulkload("verify", "models.jsonl", "--sandbox")
+    assert result.returncode == code, result.stdout
+    assert "m0 version 1215 (ready) is in no entry of this ledger" in result.stdout
+    assert words in result.stdout
+    assert "3 versions compared, 0 differ, 1 in no entry" in result.stdout
+
+
+def test_another_registry_is_exit_2_before_anything_is_listed(bulkload, write_manifest, start_sandbox):
+    """The ledger knows whom it belongs to: two are named, and nothing else is asked."""
+    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
+    other = start_sandbox()
+    result = bulkload("verify", "models.jsonl.sandbox/ledger.db", env=other.environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("sandbox ") >= 2
+    assert [record.path for record in read_request_log(other.data / "requests.jsonl")] == ["/v1/api/config"]
 
 
 def test_a_ledger_of_nothing_is_no_ledger(bulkload):

@@ -132,13 +132,15 @@ async def test_a_version_that_is_not_found_at_first_is_found_later(
 
 async def test_a_version_that_is_gone_is_failed_and_not_sent_again_unasked(sandbox_with, write_manifest, settings_for):
     """The message says how to publish it anew, and that finds the version if it is there after all."""
-    async with sandbox_with("poll:404*5") as sandbox:
+    # No listing shows it, and no poll finds it.
+    async with sandbox_with("poll:404*5", "upload:lag=0.4") as sandbox:
         manifest = write_manifest([{"name": "a", "content": MODEL}])
-        settings = settings_for(manifest, sandbox, poll_interval=INTERVAL)
+        settings = settings_for(manifest, sandbox, poll_interval=INTERVAL, settle=0.0)
         summary = await run(settings)
         assert (summary.exit_code, summary.states["failed"]) == (ExitCode.SOME_FAILED, 1)
         assert "--retry-failed" in rows_of(settings)[0]["message"]
         assert (await run(settings)).requests.upload == 0
+        await anyio.sleep(0.4)
         again = await run(settings_for(manifest, sandbox, poll_interval=INTERVAL, retry_failed=True))
         assert (again.states["skipped"], again.requests.upload, len(sandbox.versions())) == (1, 0, 1)
 

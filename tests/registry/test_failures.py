@@ -53,7 +53,10 @@ async def test_a_refusal_keeps_its_status_and_words(
 ) -> None:
     """Both JSON forms, plain text, HTML, garbage, an array."""
     failure = await failure_of(bench, bench.answer(status, body, kind))
-    assert (failure.kind, failure.status, failure.message) == (FailureKind.STATUS, status, words)
+    assert (failure.status, failure.message) == (status, words)
+    # Nobody but a gateway gives another code than the answer's status.
+    own = b'"code":%d' % status in body
+    assert failure.kind is (FailureKind.STATUS if own else FailureKind.FOREIGN)
     assert failure.call == "models/upload_and_convert"
     assert failure.retry_after is None
 
@@ -62,6 +65,70 @@ async def test_a_refusal_keeps_its_status_and_words(
 async def test_an_empty_refusal_has_the_words_of_its_status(bench: Any, status: int, words: str) -> None:
     """Where the status has any."""
     assert (await failure_of(bench, bench.answer(status))).message == words
+
+
+OWN_FORMS: list[dict[str, Any]] = [
+    {"msg": "Not found: no such version", "code": 404},
+    {"code": 404, "status": "error", "error": "no such version", "source": "platform"},
+    {"msg": "Not found", "code": 404, "trace": "a later release may say more"},
+]
+FOREIGN_FORMS: dict[str, bytes] = {
+    "nothing": b"",
+    "text": b"default backend - 404",
+    "a page": b"<html><title>404 Not Found</title></html>",
+    "a number": b"404",
+    "an array": b'[{"msg":"Not found","code":404}]',
+    "AWS, Kong": b'{"message":"no Route matched with those values"}',
+    "Keycloak": b'{"error":"Realm does not exist"}',
+    "Azure": b'{"error":{"code":"404","message":"Resource not found"}}',
+    "Azure API Management": b'{"statusCode":404,"message":"Resource not found"}',
+    "Kubernetes": b'{"kind":"Status","status":"Failure","message":"not found","reason":"NotFound","code":404}',
+    "Spring": b'{"timestamp":"2026-01-01","status":404,"error":"Not Found","path":"/v1/api"}',
+    "another status": b'{"msg":"Bad request: no","code":400}',
+    "no status": b'{"msg":"Not found"}',
+    "a text for a number": b'{"msg":"Not found","code":"404"}',
+    "no words": b'{"msg":null,"code":404}',
+    "half": b'{"msg":"Not found","code":404',
+    "half of the second": b'{"code":404,"error":"Not found"}',
+}
+
+
+@pytest.mark.parametrize("body", OWN_FORMS)
+async def test_a_refusal_in_the_registrys_form_is_its_word(bench: Any, body: dict[str, Any]) -> None:
+    """Both documented forms, whatever the content type says."""
+    for kind in ("application/json", "text/plain"):
+        assert (await failure_of(bench, bench.answer(404, body, kind))).refusal == 404
+
+
+@pytest.mark.parametrize("form", FOREIGN_FORMS)
+async def test_a_refusal_in_any_other_form_is_not(bench: Any, form: str) -> None:
+    """A gateway, a firewall, a load balancer, a sign-in page: the registry has said nothing."""
+    failure = await failure_of(bench, bench.answer(404, FOREIGN_FORMS[form]))
+    assert (failure.kind, failure.refusal, failure.status) == (FailureKind.FOREIGN, None, 404)
+    assert failure.empty is (form == "nothing")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_never_the_registrys_word(bench: Any, status: int) -> None:
+    """A sign-in page in the registry's clothes."""
+    body = {"msg": "over there", "code": status}
+    assert (await failure_of(bench, bench.answer(status, body, location="/login"))).kind is FailureKind.FOREIGN
+
+
+async def test_no_room_is_documented_without_a_body(bench: Any) -> None:
+    """The one empty answer that is believed."""
+    assert (await failure_of(bench, bench.answer(507))).refusal == 507
+
+
+async def test_a_failure_says_whether_its_call_has_worked(bench: Any) -> None:
+    """What was answered well is there; another call is another matter."""
+    good = bench.answer(200, {"workspaces": []})
+    async with bench.replying(good, bench.answer(404)) as (_, registry):
+        await registry.workspaces()
+        for call, known in ((registry.workspaces, True), (registry.config, False)):
+            with pytest.raises(CallFailed) as raised:
+                await call()
+            assert raised.value.failure.known is known
 
 
 async def test_no_room_is_recognised_by_its_words(bench: Any) -> None:
@@ -136,7 +203,8 @@ async def test_retry_after_is_measured_by_the_answers_own_date(bench: Any, form:
 async def test_a_success_without_an_id_is_in_doubt(bench: Any, body: bytes, status: int) -> None:
     """The vendor's example dies with a KeyError here."""
     failure = await failure_of(bench, bench.answer(status, body if status != 204 else b""))
-    assert (failure.kind, upload_verdict(failure, sealed=True)) == (FailureKind.UNREADABLE, Verdict.IN_DOUBT)
+    assert failure.kind in (FailureKind.UNREADABLE, FailureKind.FOREIGN)
+    assert upload_verdict(failure, sealed=True) is Verdict.IN_DOUBT
 
 
 async def test_the_words_of_a_wrong_success_are_told(bench: Any) -> None:
@@ -207,10 +275,10 @@ async def test_an_answer_that_stops_is_cut(bench: Any) -> None:
     [
         ("503", FailureKind.STATUS, 503),
         ("429=5", FailureKind.STATUS, 429),
-        ("html", FailureKind.STATUS, 502),
-        ("307", FailureKind.STATUS, 307),
+        ("html", FailureKind.FOREIGN, 502),
+        ("307", FailureKind.FOREIGN, 307),
         ("202", FailureKind.UNREADABLE, None),
-        ("garbage", FailureKind.UNREADABLE, 202),
+        ("garbage", FailureKind.FOREIGN, 202),
         ("half", FailureKind.CUT, None),
         ("refuse", FailureKind.CUT, None),
         ("lost-answer", FailureKind.CUT, None),

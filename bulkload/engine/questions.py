@@ -1,0 +1,90 @@
+"""The first questions to a registry: is it one, who am I there, what has it."""
+
+import random
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeVar
+
+import anyio
+
+from bulkload.core.errors import ForeignAnswer, NotAuthorised
+from bulkload.core.outage import Outage, Prospect
+from bulkload.core.retry import RetryBudget
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
+from bulkload.engine.calls import Judge, TriedEnough, never, repeat
+from bulkload.engine.events import log
+from bulkload.engine.run import Progress
+from bulkload.registry import Registry
+
+T = TypeVar("T")
+
+
+class Questions:
+    """Once a registry has answered one of them, trouble is waited out; before, few tries are all.
+
+    So somebody who misspelt an address is told at once, and a gateway in a bad moment ends no run.
+    """
+
+    def __init__(self, registry: Registry, patience: float, progress: Progress) -> None:
+        self._registry = registry
+        self._patience = patience
+        self._progress = progress
+        self._budget = RetryBudget()
+        self._outage = Outage()
+        self._answered = False
+
+    async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Judge = never) -> T:
+        """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
+
+        async def observed() -> T:
+            began = anyio.current_time()
+            try:
+                result = await operation()
+            except CallFailed as failed:
+                if read_verdict(failed.failure) is Verdict.NOT_ACCEPTED:
+                    self._outage.failed(anyio.current_time(), began)
+                raise
+            self._outage.succeeded(began)
+            return result
+
+        try:
+            result = await repeat(
+                observed,
+                self._budget,
+                random.random,
+                self._wait,
+                lambda failure: Prospect.NO_OUTAGE if few_tries(failure) else self._prospect,
+            )
+        except CallFailed as failed:
+            if failed.failure.refusal == HTTPStatus.FORBIDDEN:
+                raise NotAuthorised(f"{failed}: this account may not do that; use another token") from None
+            raise self._no_registry(failed.failure) from None
+        except TriedEnough as error:
+            failed_for = error.__cause__
+            if self._answered or not isinstance(failed_for, CallFailed) or not _is_foreign(failed_for.failure):
+                raise
+            raise self._no_registry(failed_for.failure) from None
+        self._answered = True
+        self._progress.phase = "asking the registry"
+        return result
+
+    @property
+    def _prospect(self) -> Prospect:
+        return self._outage.prospect(anyio.current_time(), self._patience) if self._answered else Prospect.NO_OUTAGE
+
+    def _wait(self, failure: Failure) -> None:
+        log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)
+        self._progress.phase = "waiting for the registry"
+
+    def _no_registry(self, failure: Failure) -> ForeignAnswer:
+        return ForeignAnswer(f"{failure}; is {self._registry.endpoint} the address of a Wallaroo registry?")
+
+
+def is_unreached(failure: Failure) -> bool:
+    """Whether nobody answered at all."""
+    return failure.kind is FailureKind.NO_CONNECTION and failure.status is None
+
+
+def _is_foreign(failure: Failure) -> bool:
+    """Whether it is somebody else's answer, and none that a gateway gives in front of a registry that is away."""
+    return failure.kind is FailureKind.FOREIGN and (failure.status or 0) < HTTPStatus.INTERNAL_SERVER_ERROR
