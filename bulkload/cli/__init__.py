@@ -125,7 +125,7 @@ def show_error(error: Exception, telling: Telling | None = None) -> int:
     context = click.get_current_context(silent=True)
     if telling is None and context is not None:
         telling = context.find_object(Telling)
-    if isinstance(error, ManifestError | LocalTrouble):
+    if isinstance(error, ManifestError):
         from bulkload.report.problems import problem_lines
 
         lines, is_cut = problem_lines(error.problems, each=telling is not None and telling.all_problems)

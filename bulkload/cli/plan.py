@@ -77,6 +77,7 @@ def _offline_settings(flags: dict[str, Any]) -> Any:
         endpoint="",
         ledger=Path(),
         workspace=flags["workspace"],
+        root=flags["root"],
         overrides=parse_overrides(flags["overrides"]),
     )
     return replace(settings, default_workspace=flags["sandbox"])

@@ -45,6 +45,12 @@ _TARGET_OPTIONS = (
     option("--create-workspace", is_flag=True, help="Make workspaces that do not exist."),
     option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="For entries that do not say FIELD."),
     option(
+        "--root",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Read nothing outside this folder for the manifest, links resolved.",
+    ),
+    option(
         "--ledger",
         type=click.Path(dir_okay=False, path_type=Path),
         help="What became of every entry [default: MANIFEST.ledger.db].",
@@ -228,6 +234,7 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
         endpoint=flags["endpoint"] or "",
         ledger=flags["ledger"] or default_ledger(manifest),
         workspace=flags["workspace"],
+        root=flags["root"],
         create_workspace=flags["create_workspace"],
         overrides=parse_overrides(flags["overrides"]),
         on_existing=OnExisting(flags["on_existing"]),

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import anyio
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
 from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
+from bulkload.core.records import Problem
 from bulkload.core.settings import Settings
 from bulkload.core.states import State
 from bulkload.core.summary import RequestCounts, RunSummary
@@ -21,6 +22,7 @@ from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
+from bulkload.report.problems import problem_lines
 from bulkload.report.progress import ProgressView, clear_progress, show_progress
 from bulkload.report.sink import give_json, tell
 from bulkload.report.summary import (
@@ -120,6 +122,11 @@ def _show_notice(words: str) -> None:
     tell(f"warning: {words}")
 
 
+def _show_doubts(doubts: Sequence[Problem]) -> None:
+    for line in problem_lines(doubts, each=False)[0]:
+        _show_notice(line)
+
+
 def _leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -146,7 +153,9 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
 
     Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
     """
-    progress, stop = Progress(on_notice=None if quiet else _show_notice), Stop()
+    progress, stop = Progress(), Stop()
+    if not quiet:
+        progress.on_notice, progress.on_doubts = _show_notice, _show_doubts
     last_resort, signals = LastResort(), current_signals()
 
     async def attended() -> T:

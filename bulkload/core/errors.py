@@ -108,10 +108,6 @@ class LocalTrouble(BulkloadError):
 
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message)
-        self.problems = problems
-
 
 class TooManyFailures(BulkloadError):
     """More entries failed than ``--max-failures`` allows, or ten in a row for one cause: the run takes nothing new."""

@@ -64,6 +64,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """Something about an entry that stops nothing, but that somebody should know."""
+
+    problem: Problem
+
+    def __str__(self) -> str:
+        """One line, as of a problem."""
+        return str(self.problem)
+
+
 # What a ledger's column holds.
 _LARGEST_STORED = (1 << 63) - 1
 

@@ -13,12 +13,13 @@ from bulkload.core.settings import OnExisting, Settings
 from bulkload.core.states import State
 from bulkload.engine.gates import Gates
 from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
-from bulkload.engine.preparing import Instance, check_offline, check_online
+from bulkload.engine.preparing import Instance, StagedManifest, check_offline, check_online
 from bulkload.engine.run import Progress, Run
 from bulkload.engine.runner import begin, follow_files, open_registry, opened_run
 from bulkload.engine.stopping import Stop, within_window
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import LedgerEntry
+from bulkload.manifest.files import Outside
 from bulkload.registry import Registry
 from bulkload.source import SourceChanged, stat_of
 
@@ -61,6 +62,10 @@ class Plan:
     settled: Counter[State] = field(default_factory=Counter)
     bytes_to_send: int = 0
     workspaces_to_create: tuple[str, ...] = ()
+    # What stops nothing, but that somebody should know.
+    warnings: int = 0
+    # Files outside the manifest's own folder, and the first of them.
+    outside: Outside = field(default_factory=Outside)
 
 
 async def foresee(
@@ -80,7 +85,7 @@ async def foresee(
         staged = await stop.or_end(check_offline(settings, progress, stop))
         with closing(staged):
             if offline:
-                return Plan(manifest=settings.manifest, endpoint=None, entries=staged.count)
+                return _described(Plan(manifest=settings.manifest, endpoint=None, entries=staged.count), staged)
             gates = Gates(settings, stop)
             async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
@@ -88,7 +93,12 @@ async def foresee(
                     await begin(run, instance, staged)
                     await follow_files(run)
                     await stop.or_end(list_models(run))
-                    return await stop.or_end(_walk(run, instance, tell))
+                    return _described(await stop.or_end(_walk(run, instance, tell)), staged)
+
+
+def _described(plan: Plan, staged: StagedManifest) -> Plan:
+    """With what the check of the manifest found."""
+    return replace(plan, warnings=len(staged.notices), outside=staged.outside)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ Offline: the whole manifest is read once and its entries are staged on disk, so 
 manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config and workspaces. Neither makes a ledger.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import msgspec
 
 from bulkload.core.equality import entry_key
 from bulkload.core.errors import ManifestError, UsageError
-from bulkload.core.records import Entry, Problem, SourceStat, Workspace
+from bulkload.core.records import Entry, Notice, Problem, SourceStat, Workspace
 from bulkload.core.settings import Settings
 from bulkload.engine.questions import Questions, is_unreached
 from bulkload.engine.run import Progress
@@ -22,9 +23,11 @@ from bulkload.engine.stopping import Stop
 from bulkload.engine.workspaces import found_or_made
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
+from bulkload.manifest.files import Outside
 from bulkload.manifest.problems import problem_list
 from bulkload.registry import Registry
 from bulkload.source import stat_of
+from bulkload.system.spilling import SpilledList
 
 STAGING_BUFFER_BYTES = 1 << 18
 
@@ -42,6 +45,10 @@ class StagedManifest:
     bytes: int = 0
     # As written; None stands for the default workspace.
     workspaces: set[str | None] = field(default_factory=set)
+    # What stops nothing, but that somebody should know.
+    notices: SpilledList[Problem] = field(default_factory=problem_list)
+    # Files outside the manifest's own folder.
+    outside: Outside = field(default_factory=Outside)
 
     def entries(self) -> Iterator[Entry]:
         """The entries, in manifest order."""
@@ -69,14 +76,24 @@ class Instance:
 
 async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
+    if settings.root is not None and not await anyio.Path(settings.root).is_dir():
+        raise UsageError(f"--root {settings.root}: is no folder; name the one that holds the models")
     progress.phase = "checking the manifest"
-    # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that hangs.
-    return await anyio.to_thread.run_sync(_stage, settings, progress, stop, abandon_on_cancel=True)
+    try:
+        # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that hangs.
+        staged = await anyio.to_thread.run_sync(_stage, settings, progress, stop, abandon_on_cancel=True)
+    except ManifestError:
+        progress.tell_doubts()
+        raise
+    progress.tell_doubts()
+    return staged
 
 
 def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
     staged = StagedManifest(manifest=settings.manifest, file=file)
+    root = None if settings.root is None else os.path.realpath(settings.root)
+    progress.doubts = staged.notices
     problems = problem_list()
     try:
         for found in check(
@@ -84,10 +101,14 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
             overrides=settings.overrides,
             workspace=settings.workspace,
             workspace_needed=not settings.default_workspace,
+            root=root,
+            outside=staged.outside,
         ):
             stop.raise_if_asked()
             if isinstance(found, Problem):
                 problems.append(found)
+            elif isinstance(found, Notice):
+                staged.notices.append(found.problem)
             elif not problems:
                 staged.file.write(_encode(found) + b"\n")
                 staged.workspaces.add(found.workspace)

@@ -5,12 +5,13 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bulkload.core.errors import TooManyFailures
 from bulkload.core.polling import PollSchedule
+from bulkload.core.records import Problem
 from bulkload.core.retry import RetryBudget
 from bulkload.core.run_limits import FailureStreak, room_within
 from bulkload.core.settings import Route, Settings
@@ -47,6 +48,14 @@ class Progress:
     # What people are told beside their entries, and who tells them at once.
     notices: list[str] = field(default_factory=list)
     on_notice: Callable[[str], None] | None = None
+    # What the check found that stops nothing, and who tells it.
+    doubts: Sequence[Problem] = ()
+    on_doubts: Callable[[Sequence[Problem]], None] | None = None
+
+    def tell_doubts(self) -> None:
+        """The check has ended: say what it found."""
+        if self.doubts and self.on_doubts is not None:
+            self.on_doubts(self.doubts)
 
     def notice(self, words: str) -> None:
         """Something that stops nothing, but that somebody should know."""

@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 from bulkload.core.equality import offline_keys
 from bulkload.core.errors import ManifestError
-from bulkload.core.records import Entry, Problem
+from bulkload.core.records import Entry, Notice, Problem
 from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
 from bulkload.manifest.entries import EntryChecker
+from bulkload.manifest.files import Files, Outside
 from bulkload.manifest.line_formats import Csv, JsonLines
 from bulkload.manifest.rows import Defaults, Reader
 from bulkload.manifest.yaml_format import Yaml
@@ -37,17 +38,25 @@ READERS: dict[str, type[Reader]] = {
 
 
 def check(
-    manifest: str, *, overrides: Mapping[str, str], workspace: str | None, workspace_needed: bool
-) -> Iterator[Entry | Problem]:
-    """Read ``manifest`` (a path, or ``-`` for JSON lines on standard input) and yield entries and problems.
+    manifest: str,
+    *,
+    overrides: Mapping[str, str],
+    workspace: str | None,
+    workspace_needed: bool,
+    root: str | None = None,
+    outside: Outside | None = None,
+) -> Iterator[Entry | Problem | Notice]:
+    """Read ``manifest`` (a path, or ``-`` for JSON lines on standard input) and yield entries, problems and notices.
 
     ``overrides`` are ``--set`` words, ``workspace`` is for entries that name none; ``workspace_needed`` makes it a
-    problem when there is none at all. Holds neither rows nor entries, whatever the manifest's size.
+    problem when there is none at all. Nothing outside ``root`` (its links resolved) is read for it; ``outside`` counts
+    the files that lie outside the manifest's folder. Holds neither rows nor entries, whatever the manifest's size.
     """
     folder = Path.cwd() if manifest == STANDARD_INPUT else Path.cwd() / Path(manifest).parent
     try:
         with opened_reader(manifest) as (reader, stream):
-            checker = EntryChecker(reader.manifest, folder, overrides, workspace, workspace_needed=workspace_needed)
+            files = Files(folder, root, outside)
+            checker = EntryChecker(reader.manifest, files, overrides, workspace, workspace_needed=workspace_needed)
             yield from _check_rows(checker, reader, stream)
     except ManifestError as error:
         yield from error.problems
@@ -107,7 +116,7 @@ def _wrong_extension(manifest: str) -> tuple[str, str]:
     return f"{shown(suffix)} is no manifest format", did_you_mean(suffix, READERS)
 
 
-def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iterator[Entry | Problem]:
+def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iterator[Entry | Problem | Notice]:
     empty = True
     with closing(_Seen()) as seen:
         for found in reader.read(stream):
@@ -119,6 +128,8 @@ def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iter
                 yield found
                 continue
             checked = checker.check(found)
+            if checker.notices:
+                yield from checker.take_notices()
             if not isinstance(checked, Entry):
                 yield from checked
             elif found.guessed:

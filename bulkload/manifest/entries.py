@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from bulkload.core.bounds import LONGEST_LABEL_CHARACTERS, MOST_LABELS
@@ -23,8 +22,9 @@ from bulkload.core.frameworks import (
     whole_config,
 )
 from bulkload.core.names import wrong_name
-from bulkload.core.records import Conversion, Entry, Problem
+from bulkload.core.records import Conversion, Entry, Notice, Problem
 from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
+from bulkload.core.signatures import Content
 from bulkload.core.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
 from bulkload.manifest.files import Files
 from bulkload.manifest.json_text import NotJson, from_text
@@ -71,14 +71,16 @@ class EntryChecker:
     def __init__(
         self,
         manifest: str,
-        folder: Path,
+        files: Files,
         overrides: Mapping[str, str],
         workspace: str | None,
         *,
         workspace_needed: bool,
     ) -> None:
         self.manifest = manifest
-        self.files = Files(folder)
+        self.files = files
+        # What somebody should know of the rows so far, until it is taken.
+        self.notices: list[Notice] = []
         self.workspace_needed = workspace_needed
         self._workspace = {} if workspace is None else {"workspace": workspace}
         self._overrides = {field: from_text(field, text) for field, text in overrides.items()}
@@ -101,9 +103,17 @@ class EntryChecker:
         own = _given(row.fields)
         check = _RowCheck(self, over(self._shared, own) if self._shared else own)
         entry = check.entry(row.number)
+        for doubt in check.doubts:
+            if (problem := self._problem(row, own, doubt)) is not None:
+                self.notices.append(Notice(problem))
         if not check.findings:
             return entry
         return [problem for finding in check.findings if (problem := self._problem(row, own, finding)) is not None]
+
+    def take_notices(self) -> list[Notice]:
+        """The notices since the last time."""
+        taken, self.notices = self.notices, []
+        return taken
 
     def _problem(self, row: Row, own: Mapping[str, Any], finding: Finding) -> Problem | None:
         field = finding.field.partition(".")[0]
@@ -145,18 +155,24 @@ def over(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 class _RowCheck:
     """The checks of one row. Every finding is kept, none ends the row."""
 
-    __slots__ = ("_checker", "_values", "findings")
+    __slots__ = ("_checker", "_values", "doubts", "findings")
 
     def __init__(self, checker: EntryChecker, values: dict[str, Any]) -> None:
         self._checker = checker
         self._values = values
         self.findings: list[Finding] = []
+        # What stops nothing.
+        self.doubts: list[Finding] = []
 
     def entry(self, number: int) -> Entry:
         """The entry; it means nothing when there are findings."""
         name = self._name()
+        before = len(self.findings)
         path, source = self._path()
+        is_there = path != "" and len(self.findings) == before
         framework = self._framework(path)
+        if is_there:
+            self._look_at(path, source, framework or "")
         return Entry(
             line=number,
             name=name,
@@ -267,11 +283,21 @@ class _RowCheck:
         wrong = files.wrong(path, source)
         if wrong is not None:
             # A file that is there may be called as it likes.
-            wrong = foreign_place(path) or wrong
-            self._find("path", f"{_bare(path)} {wrong[0]}", wrong[1], kind=wrong[0])
+            place = foreign_place(path)
+            self._find_content(path, wrong if place is None else Content(*place))
         elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
             self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
         return path, source
+
+    def _look_at(self, path: str, source: str, framework: str) -> None:
+        """Look whether the file's content can be a model."""
+        found = self._checker.files.content(source, framework)
+        if found is not None:
+            self._find_content(path, found)
+
+    def _find_content(self, path: str, found: Content) -> None:
+        finding = Finding("path", f"{_bare(path)} {found.what}", found.remedy, found.what.partition(' ("')[0])
+        (self.findings if found.certain else self.doubts).append(finding)
 
     # Framework and conversion.
 

@@ -1,23 +1,46 @@
-"""The files that a manifest names: looked at, not read."""
+"""The files that a manifest names: looked at, at both ends, and never loaded."""
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
+from bulkload.core.contents import HEAD_BYTES, look
 from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
+from bulkload.core.signatures import Content
+from bulkload.core.verdicts import local_failure
 from bulkload.core.words import shown
 from bulkload.manifest.missing import Missing
 from bulkload.system.file_names import local_path, path_text
+from bulkload.system.opening import NO_FILE, OutsideRoot, is_below, open_regular
 
 # Schemas of files that are kept, small ones.
 MOST_SCHEMAS = 1_000
 
 
+# Folders of which it is known whether they lie in the manifest's own.
+MOST_FOLDERS = 1_000
+
+
+@dataclass(slots=True)
+class Outside:
+    """Files that lie outside the manifest's own folder."""
+
+    count: int = 0
+    # The first of them.
+    example: str = ""
+
+
 class Files:
     """What one manifest's relative paths mean."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: str | None = None, outside: Outside | None = None) -> None:
+        """``root``: nothing outside it is looked at; its links are resolved."""
         self._folder = path_text(str(folder))
+        self._real_folder = path_text(os.path.realpath(folder))
+        self._root = root
+        self._outside = outside
+        self._inside: dict[str, bool] = {}
         self._missing = Missing()
         self._schemas: dict[str, str | SchemaProblem] = {}
 
@@ -25,30 +48,66 @@ class Files:
         """The absolute path."""
         return os.path.join(self._folder, path)  # noqa: PTH118 - a million times
 
-    def wrong(self, path: str, source: str) -> tuple[str, str] | None:
+    def wrong(self, path: str, source: str) -> Content | None:
         """What keeps a file from being sent, and the remedy; only its stat is looked at."""
+        if self._root is not None and not is_below(source, self._root):
+            return self._out_of_root()
         try:
             found = os.stat(local_path(source))  # noqa: PTH116 - a million times
         except FileNotFoundError:
-            return self._missing.cause(path, source)
+            return Content(*self._missing.cause(path, source))
         except NotADirectoryError:
             what = "names a file with a / after it" if path.endswith("/") else "leads through a file, not a folder"
-            return what, "check the path"
+            return Content(what, "check the path")
         except (OSError, ValueError) as error:
-            return f"cannot be looked at ({getattr(error, 'strerror', None) or error})", "check the path"
-        if not stat.S_ISREG(found.st_mode):
-            is_folder = stat.S_ISDIR(found.st_mode)
-            return ("is a folder", "zip it and name the zip") if is_folder else ("is no regular file", "name a file")
-        if found.st_size == 0:
-            return "is empty", "check where it comes from"
-        return None if os.access(local_path(source), os.R_OK) else ("cannot be read", "check its permissions")
+            return _not_looked_at(source, error, "check the path")
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+            return _no_content(found.st_mode)
+        if self._outside is not None and not self._is_inside(source):
+            self._outside.count += 1
+            self._outside.example = self._outside.example or path
+        return None if os.access(local_path(source), os.R_OK) else Content("cannot be read", "check its permissions")
+
+    def content(self, source: str, framework: str) -> Content | None:
+        """What is wrong with a file's content: its beginning is read, and of some its end. ``framework``: or empty."""
+        try:
+            descriptor, found = open_regular(source, self._root)
+        except OutsideRoot:
+            return self._out_of_root()
+        except (OSError, ValueError) as error:
+            return _not_looked_at(source, error, "check its permissions")
+        try:
+            size = found.st_size
+            # A buffer of the whole bound costs more than a small file.
+            head = os.pread(descriptor, min(HEAD_BYTES, size), 0)
+            return look(framework, source, size, head, lambda place, length: os.pread(descriptor, length, place))
+        except Exception as error:  # noqa: BLE001 - a look that fails is one entry's, and no reason to refuse it
+            return _not_looked_at(source, error, "look at it yourself", certain=False)
+        finally:
+            os.close(descriptor)
+
+    def _out_of_root(self) -> Content:
+        return Content(f"lies outside --root {self._root}", "move it there, or name another --root")
+
+    def _is_inside(self, source: str) -> bool:
+        """Whether a file lies in the manifest's own folder, links resolved."""
+        source = local_path(source)
+        if os.path.islink(source):  # noqa: PTH114
+            return is_below(source, self._real_folder)
+        folder = os.path.dirname(source)  # noqa: PTH120
+        inside = self._inside.get(folder)
+        if inside is None:
+            inside = is_below(folder, self._real_folder)
+            if len(self._inside) < MOST_FOLDERS:
+                self._inside[folder] = inside
+        return inside
 
     def schema(self, path: str) -> str:
         """The schema of an Arrow IPC file, as base64. Raises ``SchemaProblem``."""
         found = self._schemas.get(path)
         if found is None:
             try:
-                found = _schema_of_file(self.source(path), path)
+                found = _schema_of_file(self.source(path), path, self._root)
             except SchemaProblem as problem:
                 found = problem
             if len(self._schemas) < MOST_SCHEMAS:
@@ -58,23 +117,43 @@ class Files:
         return found
 
 
-def _schema_of_file(source: str, path: str) -> str:
+def _no_content(mode: int) -> Content:
+    if stat.S_ISDIR(mode):
+        return Content("is a folder", "zip it and name the zip")
+    if not stat.S_ISREG(mode):
+        return Content(NO_FILE, "name a file")
+    return Content("is empty", "check where it comes from")
+
+
+def _not_looked_at(source: str, error: Exception, remedy: str, *, certain: bool = True) -> Content:
+    """A file that was not seen. Where the cause passes, the upload finds out: it is tried again within bounds."""
+    failure = local_failure(source, error)
+    if failure is not None:
+        return Content(f"cannot be looked at for now ({failure.message})", "it is tried again when it is sent", False)
+    return Content(f"cannot be looked at ({getattr(error, 'strerror', None) or error})", remedy, certain)
+
+
+def _schema_of_file(source: str, path: str, root: str | None) -> str:
     import pyarrow as pa
 
     remedy = "name an Arrow IPC file, or write the columns out"
-    source = local_path(source)
     try:
-        mode = os.stat(source).st_mode  # noqa: PTH116
+        # A pipe would be waited for without end.
+        descriptor, _ = open_regular(source, root)
+    except OutsideRoot:
+        what = f"{shown(path)} lies outside --root {root}"
+        raise SchemaProblem(what, "move it there, or name another --root") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SchemaProblem(f"{shown(path)} cannot be read ({reason})", remedy) from None
-    if not stat.S_ISREG(mode):  # a pipe would be waited for without end
-        raise SchemaProblem(f"{shown(path)} is no regular file", remedy)
-    for opened in (pa.ipc.open_file, pa.ipc.open_stream):
-        try:
-            # Only what describes the columns is read, however much data follows.
-            with pa.OSFile(source, "rb") as file, opened(file) as reader:
-                return to_base64(reader.schema.remove_metadata())
-        except NOT_READABLE:
-            continue
+        words = reason if reason == NO_FILE else f"cannot be read ({reason})"
+        raise SchemaProblem(f"{shown(path)} {words}", remedy) from None
+    with os.fdopen(descriptor, "rb") as opened:
+        for read in (pa.ipc.open_file, pa.ipc.open_stream):
+            try:
+                # Only what describes the columns is read, however much data follows.
+                opened.seek(0)
+                with read(pa.PythonFile(opened, "r")) as reader:
+                    return to_base64(reader.schema.remove_metadata())
+            except NOT_READABLE:
+                continue
     raise SchemaProblem(f"{shown(path)} is no Arrow IPC file", remedy)

@@ -51,7 +51,8 @@ def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
     """The totals in words."""
     noun = "entry" if plan.entries == 1 else "entries"
     if offline:
-        return [f"{plan.entries:,} {noun}, no problem found; nobody was asked"]
+        warned = f", {plan.warnings:,} warning{'' if plan.warnings == 1 else 's'}" if plan.warnings else ""
+        return [f"{plan.entries:,} {noun}, no problem found{warned}; nobody was asked", *_outside_lines(plan)]
     words = {
         Action.UPLOAD: f"to upload ({show_bytes(plan.bytes_to_send)})",
         Action.SKIP: "already there",
@@ -67,7 +68,15 @@ def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
         )
     if plan.workspaces_to_create:
         lines.append(f"workspaces to create: {', '.join(plan.workspaces_to_create)}")
-    return lines
+    return lines + _outside_lines(plan)
+
+
+def _outside_lines(plan: Plan) -> list[str]:
+    if not plan.outside.count:
+        return []
+    files = "1 file lies" if plan.outside.count == 1 else f"{plan.outside.count:,} files lie"
+    example = f", such as {plan.outside.example}" if plan.outside.count > 1 else f": {plan.outside.example}"
+    return [f"{files} outside the manifest's folder{example}; --root DIR refuses what lies outside DIR"]
 
 
 def plan_object(plan: Plan) -> dict[str, Any]:
@@ -80,4 +89,6 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "settled": {state.value: plan.settled[state] for state in State if state in TERMINAL},
         "bytes_to_send": plan.bytes_to_send,
         "workspaces_to_create": list(plan.workspaces_to_create),
+        "warnings": plan.warnings,
+        "outside": plan.outside.count,
     }

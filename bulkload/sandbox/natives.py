@@ -9,15 +9,13 @@ from io import SEEK_CUR, SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
+from bulkload.core import contents, protobuf
+from bulkload.core.contents import HDF5_HEAD_BYTES, HEAD_BYTES
 from bulkload.sandbox.archives import Archive, NotAZipError, open_archive
-from bulkload.sandbox.protobuf import is_saved_model, onnx_fault
 
 SAVED_MODEL = "saved_model.pb"
 SAVED_MODEL_HEAD_BYTES = 64 * 1024
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Where HDF5's superblock says how long the file is, by the version of the superblock.
-HDF5_LENGTH_AT = {0: 40, 1: 44, 2: 28, 3: 28}
-HDF5_HEAD_BYTES = 64
 
 HIGHEST_PROTOCOL = max(info.proto for info in pickletools.opcodes)
 OPCODES = {info.code.encode("latin-1"): info for info in pickletools.opcodes}
@@ -32,6 +30,22 @@ HEADING = frozenset({b"\x80", b"\x95"})  # PROTO and FRAME
 MAX_OPCODES = 1_000_000  # a second or so; what is well formed that far passes
 MAX_LINE_BYTES = 1024 * 1024
 JOBLIB_ARRAY = b"NumpyArrayWrapper"
+
+
+def onnx_fault(path: Path) -> str | None:
+    """What is wrong with an ONNX model, None when nothing is."""
+    with path.open("rb") as file:
+        size = file.seek(0, SEEK_END)
+
+        def read_at(place: int, length: int) -> bytes:
+            file.seek(place)
+            return file.read(length)
+
+        fault = protobuf.onnx_fault(protobuf.Message(read_at, size, most_fields=protobuf.MAX_FIELDS))
+        if fault is not None:
+            return f"The model file is not an ONNX model: {fault}."
+        location = protobuf.external_data(protobuf.Message(read_at, size, most_fields=protobuf.MAX_FIELDS))
+    return None if location is None else f"The model file names weights in another file: {location!r}."
 
 
 def torchscript_fault(path: Path) -> str | None:
@@ -64,7 +78,8 @@ def keras_fault(path: Path) -> str | None:
     with path.open("rb") as file:
         head, size = file.read(HDF5_HEAD_BYTES), file.seek(0, SEEK_END)
     if head.startswith(HDF5_SIGNATURE):
-        return _hdf5_fault(head, size)
+        cut = contents.hdf5_fault(size, head)
+        return None if cut is None else f"The model file is not a Keras model: {cut}."
     try:
         with open_archive(path) as archive:
             if {"config.json", "model.weights.h5"} <= set(archive.names):
@@ -77,6 +92,9 @@ def keras_fault(path: Path) -> str | None:
 def pickle_fault(path: Path) -> str | None:
     """What is wrong with a pickle, None when nothing is: walked to its end, nothing is loaded."""
     with path.open("rb") as file:
+        if (native := contents.native_booster(file.read(HEAD_BYTES))) is not None:
+            return f"The model file {native.what}."
+        file.seek(0)
         size = file.seek(0, SEEK_END)
         file.seek(0)
         reason = _walk_pickle(file, size)
@@ -109,18 +127,10 @@ def _saved_model_fault(archive: Archive) -> str | None:
     folder = found[0].removesuffix(SAVED_MODEL)
     if not any(name.startswith(f"{folder}variables/") for name in names):
         return "The model file is not a SavedModel: it has no variables folder."
-    if not is_saved_model(archive.read(found[0], SAVED_MODEL_HEAD_BYTES), archive.size(found[0])):
+    graph = archive.read(found[0], SAVED_MODEL_HEAD_BYTES)
+    message = protobuf.Message(lambda place, size: graph[place : place + size], archive.size(found[0]))
+    if not protobuf.is_saved_model(message):
         return "The model file is not a SavedModel: saved_model.pb holds no graph."
-    return None
-
-
-def _hdf5_fault(head: bytes, size: int) -> str | None:
-    at = HDF5_LENGTH_AT.get(head[8] if len(head) > 8 else -1)
-    if at is None or len(head) < HDF5_HEAD_BYTES:
-        return "The model file is not a Keras model: its HDF5 superblock cannot be read."
-    stored = int.from_bytes(head[at : at + 8], "little")
-    if size < stored:
-        return f"The model file is not a Keras model: truncated file: eof = {size}, stored_eof = {stored}."
     return None
 
 

@@ -12,6 +12,9 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 
 
+NO_FILE = "is no regular file"
+
+
 class OutsideRoot(OSError):
     """The path does not lead below the root."""
 
@@ -26,7 +29,7 @@ def open_regular(path: str, root: str | None = None) -> tuple[int, os.stat_resul
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", path)
+            raise OSError(errno.EINVAL, NO_FILE, path)
         if found.st_size < 0:
             raise OSError(errno.EINVAL, "has a size below zero, says its file system", path)
     except BaseException:

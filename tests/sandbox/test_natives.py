@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkload.sandbox import natives, protobuf
+from bulkload.core import protobuf
+from bulkload.sandbox import natives
 from bulkload.sandbox.natives import NATIVE_FAULTS
 
 SAVED_MODEL = b"\x08\x01\x12\x02\x12\x00"
