@@ -2,35 +2,6 @@
 
 import os
 import sys
-from typing import NoReturn
-
-from bulkload.system.signals import Signals
-
-
-def main() -> NoReturn:
-    """Run the command line and exit with its code."""
-    # Before anything is imported that takes its time.
-    signals = Signals()
-    signals.take_over()
-    try:
-        _forget_current_folder()
-        from bulkload.cli import run_command_line
-
-        code = run_command_line(sys.argv[1:], signals)
-    except KeyboardInterrupt:
-        signals.say("interrupted")
-        code = signals.exit_code
-    signals.ignore()
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit, also where a thread still waits for a read that nobody can cancel: standard input, a disk that hangs."""
-    threading = sys.modules.get("threading")
-    main_thread = threading.main_thread() if threading else None
-    if threading and any(thread is not main_thread and not thread.daemon for thread in threading.enumerate()):
-        os._exit(code)  # what was said has left
-    sys.exit(code)
 
 
 def _forget_current_folder() -> None:
@@ -49,6 +20,38 @@ def _current_folder() -> str | None:
         return os.getcwd()  # noqa: PTH109
     except OSError:
         return None
+
+
+_forget_current_folder()
+
+from typing import NoReturn  # noqa: E402
+
+from bulkload.system.signals import Signals  # noqa: E402
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    # Before anything is imported that takes its time.
+    signals = Signals()
+    signals.take_over()
+    try:
+        from bulkload.cli import run_command_line
+
+        code = run_command_line(sys.argv[1:], signals)
+    except KeyboardInterrupt:
+        signals.say("interrupted")
+        code = signals.exit_code
+    signals.ignore()
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit, also where a thread still waits for a read that nobody can cancel: standard input, a disk that hangs."""
+    threading = sys.modules.get("threading")
+    main_thread = threading.main_thread() if threading else None
+    if threading and any(thread is not main_thread and not thread.daemon for thread in threading.enumerate()):
+        os._exit(code)  # what was said has left
+    sys.exit(code)
 
 
 if __name__ == "__main__":
