@@ -84,6 +84,7 @@ PERSONAL = {
     "output",
     "password-file",
     "request-log",
+    "root",
     "sandbox-of",
     "token-command",
     "token-file",
