@@ -14,13 +14,14 @@ import anyio
 import msgspec
 
 from bulkload.core.equality import entry_key
-from bulkload.core.errors import ManifestError, UsageError
+from bulkload.core.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.records import Entry, Notice, Problem, SourceStat, Workspace
 from bulkload.core.settings import Settings
 from bulkload.engine.questions import Questions, is_unreached
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.engine.workspaces import found_or_made
+from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.manifest.files import Outside
@@ -136,9 +137,9 @@ async def check_online(
     ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
     """
     progress.phase = "asking the registry"
-    asking = Questions(registry, settings.patience, progress)
-    # Says first whether this is a registry at all.
-    config = await asking.ask(registry.config)
+    published_to = _last_endpoint(settings) == registry.endpoint
+    asking = Questions(registry, settings.patience, progress, published_to=published_to)
+    config = await asking.config()
     # Keycloak may be elsewhere, by another address that may be misspelt.
     await asking.ask(registry.token, few_tries=is_unreached)
     found: list[Workspace] = await asking.ask(registry.workspaces)
@@ -155,6 +156,15 @@ async def check_online(
         workspaces={written: -n if id_ is None else id_ for n, (written, id_) in enumerate(workspaces.items(), 1)},
         missing=missing,
     )
+
+
+def _last_endpoint(settings: Settings) -> str | None:
+    try:
+        with LedgerReader(settings.ledger) as reader:
+            return reader.endpoint
+    except BulkloadError:
+        # There is none, or it is damaged, which whoever opens it for writing says.
+        return None
 
 
 def identity_of(registry: Registry, config: dict[str, Any]) -> str:

@@ -3,14 +3,14 @@
 import random
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
 from bulkload.core.errors import ForeignAnswer, NotAuthorised
 from bulkload.core.outage import Outage, Prospect
 from bulkload.core.retry import RetryBudget
-from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
+from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict, tells_of_trouble
 from bulkload.engine.calls import Judge, TriedEnough, never, repeat
 from bulkload.engine.events import log
 from bulkload.engine.run import Progress
@@ -25,13 +25,22 @@ class Questions:
     So somebody who misspelt an address is told at once, and a gateway in a bad moment ends no run.
     """
 
-    def __init__(self, registry: Registry, patience: float, progress: Progress) -> None:
+    def __init__(self, registry: Registry, patience: float, progress: Progress, *, published_to: bool = False) -> None:
+        """``published_to``: an earlier run has published to this address, so that a registry is there."""
         self._registry = registry
         self._patience = patience
         self._progress = progress
         self._budget = RetryBudget()
         self._outage = Outage()
+        self._published_to = published_to
         self._answered = False
+
+    async def config(self) -> dict[str, Any]:
+        """The first question of all: is this a registry? Raises as ``ask`` does."""
+        config = await self.ask(self._registry.config)
+        # Any JSON is an answer, but not a proof.
+        self._answered = "default_arch" in config
+        return config
 
     async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Judge = never) -> T:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
@@ -53,7 +62,7 @@ class Questions:
                 self._budget,
                 random.random,
                 self._wait,
-                lambda failure: Prospect.NO_OUTAGE if few_tries(failure) else self._prospect,
+                lambda failure: Prospect.NO_OUTAGE if few_tries(failure) else self._prospect(failure),
             )
         except CallFailed as failed:
             if failed.failure.refusal == HTTPStatus.FORBIDDEN:
@@ -61,16 +70,24 @@ class Questions:
             raise self._no_registry(failed.failure) from None
         except TriedEnough as error:
             failed_for = error.__cause__
-            if self._answered or not isinstance(failed_for, CallFailed) or not _is_foreign(failed_for.failure):
+            if (
+                self._answered
+                or self._published_to
+                or not isinstance(failed_for, CallFailed)
+                or not _is_foreign(failed_for.failure)
+            ):
                 raise
             raise self._no_registry(failed_for.failure) from None
         self._answered = True
         self._progress.phase = "asking the registry"
         return result
 
-    @property
-    def _prospect(self) -> Prospect:
-        return self._outage.prospect(anyio.current_time(), self._patience) if self._answered else Prospect.NO_OUTAGE
+    def _prospect(self, failure: Failure) -> Prospect:
+        # Nobody waits for a machine that is off before anything was begun.
+        is_there = self._answered or (self._published_to and failure.status is not None)
+        if not is_there or not tells_of_trouble(failure):
+            return Prospect.NO_OUTAGE
+        return self._outage.prospect(anyio.current_time(), self._patience)
 
     def _wait(self, failure: Failure) -> None:
         log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)

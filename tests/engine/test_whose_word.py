@@ -45,6 +45,7 @@ ANSWERS: dict[str, Callable[[], web.Response]] = {
     "302 to a sign-in page": lambda: web.Response(status=302, headers={"Location": "https://login.example.com/"}),
     "307": lambda: web.Response(status=307, headers={"Location": "/elsewhere"}),
     "200 sign-in page": lambda: web.Response(text="<title>Sign in</title>", content_type="text/html"),
+    "200 of other JSON": lambda: web.json_response({"status": "up"}),
     "400 of other JSON": lambda: web.json_response({"message": "Bad request"}, status=400),
     "404 of other JSON": lambda: web.json_response({"code": 404, "message": "no Route matched"}, status=404),
     "413 of a small body": lambda: web.Response(status=413, text="Request Entity Too Large"),
@@ -274,7 +275,17 @@ async def test_once_a_registry_has_answered_its_gateway_is_waited_for(sandbox, w
         assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)
 
 
-@pytest.mark.parametrize("answer", ["404 in text", "200 sign-in page"])
+async def test_where_an_earlier_run_published_a_registry_is_there(sandbox, write_manifest, settings_before):
+    """So its gateway is waited for from the first question on."""
+    often: dict[str, int] = {}
+    async with sandbox, gateway_before(sandbox.endpoint, first(often, "403 of a firewall")) as gateway:
+        manifest = write_manifest(models(2))
+        assert (await run(settings_before(manifest, gateway, sandbox))).states["ready"] == 2
+        often["config"] = gateway.asked("config") + 5
+        assert (await run(settings_before(manifest, gateway, sandbox))).exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize("answer", ["404 in text", "200 sign-in page", "200 of other JSON"])
 async def test_what_is_no_registry_is_told_soon(answer, sandbox, write_manifest, settings_before, tmp_path):
     """Whoever misspelt the host does not wait for --patience; nothing is made."""
 
@@ -284,7 +295,7 @@ async def test_what_is_no_registry_is_told_soon(answer, sandbox, write_manifest,
     async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
         with anyio.fail_after(20), pytest.raises(ForeignAnswer, match="the address of a Wallaroo registry"):
             await publish(settings_before(write_manifest(models(1)), gateway, sandbox))
-        assert {call for call, _ in gateway.seen} == {"config"}
+        assert {call for call, _ in gateway.seen} <= {"config", "workspaces/list"}
     assert not (tmp_path / "ledger.db").exists()
 
 
