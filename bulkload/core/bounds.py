@@ -19,6 +19,12 @@ MOST_COLUMNS = 1_000
 MOST_LABELS = 64
 LONGEST_LABEL_CHARACTERS = 1 << 10
 
+# Of a model's file the check reads its beginning, and of a zip its end.
+FILE_HEAD_BYTES = 64 << 10
+FILE_END_BYTES = 64 << 10
+# An ONNX model is walked so far for weights that lie elsewhere: tenths of a second at the most.
+MOST_MODEL_FIELDS = 20_000
+
 # JSON of any origin: answers, manifests, files.
 DEEPEST_JSON = 64
 # One version of a listing.

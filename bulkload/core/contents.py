@@ -5,6 +5,7 @@ Certain is what no model of its framework can be; likely is what its framework p
 
 import re
 
+from bulkload.core.bounds import FILE_END_BYTES, FILE_HEAD_BYTES, MOST_MODEL_FIELDS
 from bulkload.core.protobuf import Message, ReadAt, external_data, is_graph, is_saved_model
 from bulkload.core.signatures import (
     Content,
@@ -16,12 +17,6 @@ from bulkload.core.signatures import (
     pointer_or_page,
 )
 from bulkload.core.words import shown
-
-# What is read of a file's beginning, and of a zip's end.
-HEAD_BYTES = 64 << 10
-TAIL_BYTES = (64 << 10) + 22
-# An ONNX model is walked so far for weights that lie elsewhere: tenths of a second at the most.
-MOST_FIELDS = 20_000
 
 _PICKLES = frozenset({"sklearn", "xgboost"})
 # Of these a bare .py may be published.
@@ -52,7 +47,7 @@ _CUT_OFF = "copy or download it again"
 
 
 def look(framework: str, path: str, size: int, head: bytes, read_at: ReadAt) -> Content | None:
-    """What is wrong with a file of ``size`` bytes that begins with ``head`` (``HEAD_BYTES``, or all of it).
+    """What is wrong with a file of ``size`` bytes that begins with ``head`` (``FILE_HEAD_BYTES``, or all of it).
 
     ``path`` or its end: for extensions; ``read_at`` gives further bytes. None: nothing that can be seen.
     """
@@ -139,8 +134,8 @@ def _zip_end(size: int, read_at: ReadAt) -> tuple[int, bytes | None]:
     last = read_at(max(0, size - _ZIP_END_BYTES), _ZIP_END_BYTES)
     if last.startswith(_ZIP_END):
         return size - len(last), last
-    start = max(0, size - TAIL_BYTES)
-    tail = read_at(start, TAIL_BYTES)
+    start = max(0, size - FILE_END_BYTES - _ZIP_END_BYTES)
+    tail = read_at(start, size - start)
     place = tail.rfind(_ZIP_END)
     if place < 0 or place + _ZIP_END_BYTES > len(tail):
         return 0, None
@@ -150,7 +145,7 @@ def _zip_end(size: int, read_at: ReadAt) -> tuple[int, bytes | None]:
 def _zip_names(end: bytes, entries: int, place: int, read_at: ReadAt) -> list[bytes] | None:
     """The names in a zip's directory; None where that is large, or not where it should be."""
     length = int.from_bytes(end[12:16], "little")
-    if not 0 < length <= min(HEAD_BYTES, place):
+    if not 0 < length <= min(FILE_HEAD_BYTES, place):
         return None
     directory, names, at = read_at(place - length, length), list[bytes](), 0
     while directory.startswith(_ZIP_ENTRY, at) and at + _ZIP_ENTRY_BYTES <= len(directory):
@@ -199,7 +194,7 @@ def _onnx(size: int, head: bytes, read_at: ReadAt) -> Content | None:
     # Read whole, it can name another file only with this word in it.
     if size <= len(head) and b"location" not in head:
         return None
-    location = external_data(Message(read_at, size, most_fields=MOST_FIELDS, head=head))
+    location = external_data(Message(read_at, size, most_fields=MOST_MODEL_FIELDS, head=head))
     return None if location is None else external_content(location)
 
 

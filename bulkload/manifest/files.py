@@ -5,7 +5,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from bulkload.core.contents import HEAD_BYTES, look
+from bulkload.core.bounds import FILE_HEAD_BYTES
+from bulkload.core.contents import look
 from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
 from bulkload.core.signatures import Content
 from bulkload.core.verdicts import local_failure
@@ -79,7 +80,7 @@ class Files:
         try:
             size = found.st_size
             # A buffer of the whole bound costs more than a small file.
-            head = os.pread(descriptor, min(HEAD_BYTES, size), 0)
+            head = os.pread(descriptor, min(FILE_HEAD_BYTES, size), 0)
             return look(framework, source, size, head, lambda place, length: os.pread(descriptor, length, place))
         except Exception as error:  # noqa: BLE001 - a look that fails is one entry's, and no reason to refuse it
             return _not_looked_at(source, error, "look at it yourself", certain=False)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bulkload.core import contents, protobuf
-from bulkload.core.contents import HDF5_HEAD_BYTES, HEAD_BYTES
+from bulkload.core.bounds import FILE_HEAD_BYTES
+from bulkload.core.contents import HDF5_HEAD_BYTES
 from bulkload.sandbox.archives import Archive, NotAZipError, open_archive
 
 SAVED_MODEL = "saved_model.pb"
@@ -92,7 +93,7 @@ def keras_fault(path: Path) -> str | None:
 def pickle_fault(path: Path) -> str | None:
     """What is wrong with a pickle, None when nothing is: walked to its end, nothing is loaded."""
     with path.open("rb") as file:
-        if (native := contents.native_booster(file.read(HEAD_BYTES))) is not None:
+        if (native := contents.native_booster(file.read(FILE_HEAD_BYTES))) is not None:
             return f"The model file {native.what}."
         file.seek(0)
         size = file.seek(0, SEEK_END)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.contents import HEAD_BYTES
+from bulkload.core.bounds import FILE_HEAD_BYTES
 from bulkload.core.records import Entry, Notice, Problem
 from bulkload.manifest import check
 
@@ -239,7 +239,7 @@ def onnx_model(*tensors: bytes, nodes: int = 1) -> bytes:
     [
         onnx_model(tensor(location=b"model.onnx.data")),
         onnx_model(tensor(data=bytes(100)), tensor(location=b"model.onnx.data"), tensor(location=b"model.onnx.data")),
-        onnx_model(tensor(data=bytes(3 * HEAD_BYTES)), tensor(location=b"model.onnx.data")),
+        onnx_model(tensor(data=bytes(3 * FILE_HEAD_BYTES)), tensor(location=b"model.onnx.data")),
         onnx_model(tensor(location=b"model.onnx.data"), nodes=8_000),
         b"00000001" + onnx_model(tensor(location=b"model.onnx.data")),
     ],
@@ -255,7 +255,7 @@ def test_onnx_whose_weights_lie_elsewhere_is_half_a_model(content: bytes, judged
     "content",
     [
         onnx_model(tensor(data=b"location" * 10)),
-        onnx_model(tensor(data=bytes(3 * HEAD_BYTES)), part(8, b"location")),
+        onnx_model(tensor(data=bytes(3 * FILE_HEAD_BYTES)), part(8, b"location")),
         onnx_model(part(13, part(1, b"location") + part(2, b"x")) + varint(14 << 3) + b"\x00" + part(9, b"data")),
         onnx_model(part(8, b"external_data location")),
     ],
