@@ -53,7 +53,7 @@ SECRET_COMMAND_SECONDS = 60.0
 
 # Requests to the sandbox. Headers: aiohttp's own bounds (8,190 bytes a line, 128 lines).
 LARGEST_REQUEST_BYTES = 4 << 20
-LARGEST_METADATA_BYTES = 16 << 20
+LARGEST_METADATA_BYTES = 4 << 20
 LARGEST_FORM_BYTES = 64 << 10
 # Each costs up to 240 bytes of memory, whatever its length.
 MOST_JSON_VALUES = 200_000

@@ -4,6 +4,7 @@ import logging
 import socket
 import struct
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
@@ -184,6 +185,7 @@ class Gateway:
         except TokenError as error:
             return Reply(401, str(error).encode(), "text/plain")
         except RefusalError as refusal:
+            forget(refusal)
             return error_reply(refusal.status, refusal.message)
         except (InterruptedExchangeError, ClientGoneError):
             raise
@@ -226,6 +228,13 @@ class Gateway:
             if left <= 0:
                 return
             await self._registry.wait(min(left, DISCONNECTION_CHECK_SECONDS))
+
+
+def forget(error: BaseException | None) -> None:
+    """Let go of what an error's frames hold: bodies, often in a circle that is found only by a rare collection."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def spoiled(fault: Fault, reply: Reply) -> tuple[Delivery, Reply | None]:
