@@ -10,7 +10,7 @@ from pathlib import Path
 from bulkload.core.errors import LedgerError
 from bulkload.ledger import unwritable
 from bulkload.ledger.unwritable import is_writable
-from bulkload.system.private import make_private
+from bulkload.system.private import is_private, make_private
 
 SCHEMA_VERSION = 1
 # Schema version -> the statements that bring a ledger of the version before it there. None yet.
@@ -61,10 +61,16 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """The ledger, and what SQLite keeps beside it, are this user's alone. Raises ``OSError``.
+    """The ledger, and what SQLite keeps beside it, are this user's alone. Raises ``OSError`` and SQLITE_ERRORS.
 
     SQLite gives new files beside the ledger the mode of the ledger; what an earlier version left may be readable.
     """
+    if path.exists() and not is_private(path):
+        # A file that is no ledger keeps its mode. Closed before the mode is changed, which opens and closes the file.
+        address = f"{path.as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                check_schema_version(connection, path)
     make_private(path)
     for suffix in ("-wal", "-shm"):
         beside = path.with_name(path.name + suffix)

@@ -51,12 +51,17 @@ def make_private(path: Path) -> None:
 
     One that is right already is not opened: whoever closes a database's file gives up this process's locks on it.
     """
+    if not is_private(path):
+        os.close(open_private(path))
+
+
+def is_private(path: Path) -> bool:
+    """Whether a path is a regular file of this user, and nobody else's. Raises ``OSError``."""
     try:
         found = path.lstat()
     except FileNotFoundError:
-        found = None
-    if found is None or not _is_own(found) or stat.S_IMODE(found.st_mode) != FILE_MODE:
-        os.close(open_private(path))
+        return False
+    return _is_own(found) and stat.S_IMODE(found.st_mode) == FILE_MODE
 
 
 def read_private(path: Path, most: int) -> tuple[bytes, int]:

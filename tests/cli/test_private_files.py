@@ -84,6 +84,23 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(how, bulkload, write_ma
     assert (tmp_path / "precious").read_text() == "kept"
 
 
+@pytest.mark.parametrize("how", ["link", "name"])
+@pytest.mark.parametrize("content", [b"kept", b"SQLite format 3\0" + b"x" * 100])
+def test_a_file_that_is_no_ledger_keeps_its_mode(how, content, bulkload, write_manifest, tmp_path):
+    """Wherever a name leads: neither what it holds nor who may read it is changed."""
+    manifest = write_manifest(ROWS)
+    precious = tmp_path / ("precious" if how == "link" else "ledger.db")
+    precious.write_bytes(content)
+    precious.chmod(0o644)
+    if how == "link":
+        (tmp_path / "ledger.db").symlink_to(precious)
+    result = bulkload("run", manifest, "--sandbox", "--ledger", "ledger.db")
+    assert result.returncode == 1
+    assert "ledger.db: " in result.stderr
+    assert precious.read_bytes() == content
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o644
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 @pytest.mark.parametrize("suffix", ["", "-wal", ".lock"])
 def test_the_file_of_another_user_is_not_used(suffix, bulkload, write_manifest, tmp_path):
