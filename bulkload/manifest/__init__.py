@@ -1,6 +1,6 @@
 """From a manifest to checked entries."""
 
 from bulkload.manifest.checking import check
-from bulkload.manifest.entries import parse_overrides
+from bulkload.manifest.overriding import parse_overrides
 
 __all__ = ["check", "parse_overrides"]

@@ -18,7 +18,8 @@ from bulkload.core.errors import ManifestError, UsageError
 from bulkload.core.records import Problem
 from bulkload.core.words import UNPRINTABLE, scalar_text
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
-from bulkload.manifest.entries import MOST_FINDINGS_A_FIELD, over
+from bulkload.manifest.entries import MOST_FINDINGS_A_FIELD
+from bulkload.manifest.overriding import over
 from bulkload.manifest.problems import problem_list
 from bulkload.manifest.rows import FIELDS, Defaults, Row
 from bulkload.manifest.values import unsendable

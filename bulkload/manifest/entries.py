@@ -2,13 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from itertools import islice
 from typing import Any
 
 from bulkload.core.bounds import LONGEST_LABEL_CHARACTERS, MOST_LABELS
-from bulkload.core.errors import UsageError
 from bulkload.core.frameworks import (
     FRAMEWORK_OF_EXTENSION,
     FRAMEWORKS,
@@ -27,9 +26,10 @@ from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
 from bulkload.core.signatures import Content
 from bulkload.core.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
 from bulkload.manifest.files import Files
-from bulkload.manifest.json_text import NotJson, from_text
+from bulkload.manifest.json_text import from_text
+from bulkload.manifest.overriding import given, over
 from bulkload.manifest.places import foreign_place
-from bulkload.manifest.rows import FIELDS, Row, Unreadable
+from bulkload.manifest.rows import Row, Unreadable
 from bulkload.manifest.values import label_text, unsendable, written
 
 LONGEST_FIELD = 200
@@ -41,28 +41,7 @@ LONGEST_ID = 18
 # A wrong value may be wrong a million times.
 MOST_FINDINGS_A_FIELD = 10
 
-_NOT_SET = ("name", "path")
 _CONVERSION_FIELDS = ("python_version", "requirements", "arch", "accel", "framework_config")
-
-
-def parse_overrides(words: Sequence[str]) -> dict[str, str]:
-    """``--set field=value`` words as a mapping. Raises ``UsageError``."""
-    found: dict[str, str] = {}
-    for word in words:
-        field, sign, value = word.partition("=")
-        if not sign:
-            raise UsageError(f"--set {word}: write it as --set FIELD=VALUE")
-        if field not in FIELDS or field in _NOT_SET:
-            known = [name for name in FIELDS if name not in _NOT_SET]
-            raise UsageError(f"--set {field}: is no field that can be set; {did_you_mean(field, known)}")
-        if not value:
-            raise UsageError(f"--set {field}: is empty; write it as --set {field}=VALUE, or leave it out")
-        try:
-            from_text(field, value)
-        except NotJson as error:
-            raise UsageError(f"--set {field}: is no JSON: {error}") from None
-        found[field] = value
-    return found
 
 
 class EntryChecker:
@@ -94,13 +73,13 @@ class EntryChecker:
         self._origins: dict[str, str] = {}
         sources = (("--workspace", self._workspace), ("defaults", defaults), ("--set", self._overrides))
         for origin, fields in sources:
-            given = _given(fields)
-            self._shared = over(self._shared, given)
-            self._origins.update(dict.fromkeys(given, origin))
+            own = given(fields)
+            self._shared = over(self._shared, own)
+            self._origins.update(dict.fromkeys(own, origin))
 
     def check(self, row: Row) -> Entry | list[Problem]:
         """The entry, or every problem of the row that was not told before."""
-        own = _given(row.fields)
+        own = given(row.fields)
         check = _RowCheck(self, over(self._shared, own) if self._shared else own)
         entry = check.entry(row.number)
         for doubt in check.doubts:
@@ -135,21 +114,6 @@ class EntryChecker:
             remedy=finding.remedy,
             kind=finding.kind,
         )
-
-
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Null and empty text are fields not given."""
-    return {field: value for field, value in fields.items() if value is not None and value != ""}
-
-
-def over(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """``own`` before ``shared``; workspace and workspace_id are one thing, so that either replaces both."""
-    merged = shared | own
-    if "workspace" in own or "workspace_id" in own:
-        for field in ("workspace", "workspace_id"):
-            if field not in own:
-                merged.pop(field, None)
-    return merged
 
 
 class _RowCheck:

@@ -296,3 +296,24 @@ async def test_the_faults_of_a_real_registry(
         assert raised.value.failure.retry_after == (5.0 if fault == "429=5" else None)
         await bench.upload(registry, workspace_id=sandbox.workspace_id)
         assert len(sandbox.requests()) == 2
+
+
+async def test_a_want_of_descriptors_is_not_the_registrys(bench: Any) -> None:
+    """Nothing more can be opened: what to raise, and not that host and port should be checked."""
+    import resource
+
+    async def play(connection: Any) -> None:
+        await connection.request()
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with bench.before(play) as (_, registry):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            with anyio.fail_after(20), pytest.raises(CallFailed) as raised:
+                await registry.version(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    failure = raised.value.failure
+    assert failure.kind is FailureKind.NO_CONNECTION
+    assert "ulimit -n" in failure.message
+    assert "check host and port" not in failure.message
