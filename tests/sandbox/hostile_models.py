@@ -98,7 +98,7 @@ def crafted_zips() -> Iterator[bytes]:
 def crafted_bombs() -> Iterator[bytes]:
     for name in ("saved_model.pb", "main.py", "requirements.txt", "m/data.pkl"):
         yield bomb(name)
-    yield bomb("main.py", zipfile.ZIP_BZIP2)
+    yield bomb("main.py", zipfile.ZIP_BZIP2, 60)
     yield bomb("requirements.txt", zipfile.ZIP_LZMA, 60)
     yield zip_of({f"{n}.py": b"x = 1\n" for n in range(20_000)})
 
