@@ -15,7 +15,7 @@ import aiofiles.os
 import anyio
 
 from bulkload.core.records import SourceStat
-from bulkload.source.small_files import SmallFiles
+from bulkload.source.small_files import SmallFiles, as_exception
 from bulkload.system.file_names import local_path
 from bulkload.system.opening import open_regular
 
@@ -188,7 +188,14 @@ class LocalFile:
             # There is no thread for it. Should another one come upon it later, there is nothing to do any more.
             self._failure = error
             raise
-        self._hop.add_done_callback(lambda _: self._news.set())
+        self._hop.add_done_callback(self._hop_ended)
+
+    def _hop_ended(self, hop: "asyncio.Future[None]") -> None:
+        """Whatever ended it: who waits for a piece is told."""
+        error = asyncio.CancelledError() if hop.cancelled() else hop.exception()
+        if error is not None:
+            self._failure = self._failure or as_exception(error)
+        self._news.set()
 
     async def _do(self, work: Callable[[], None]) -> None:
         await self._until_done()

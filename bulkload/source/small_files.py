@@ -73,12 +73,15 @@ class SmallFiles(Generic[T]):
 
 def _tell_all(futures: "list[asyncio.Future[T]]", error: BaseException) -> None:
     for future in futures:
-        if future.done():
-            continue
-        if isinstance(error, Exception):
-            future.set_exception(error)
-        else:
-            future.cancel()
+        if not future.done():
+            future.set_exception(as_exception(error))
+
+
+def as_exception(error: BaseException) -> Exception:
+    """What ended a hop, for those that wait for it: they were neither cancelled themselves nor told to exit."""
+    if isinstance(error, Exception):
+        return error
+    return RuntimeError(f"the thread that read it was given up ({type(error).__name__})")
 
 
 def _read_each(
