@@ -16,6 +16,12 @@ MOST_TOML_VALUES = 250_000
 # Entries of {name: {...}}; a list may have any number.
 MOST_NAMED_ENTRIES = 100_000
 MOST_COLUMNS = 1_000
+# Arrow and Parquet: what is small in the file may be large in memory.
+LARGEST_BATCH_BYTES = 64 << 20
+LARGEST_FOOTER_BYTES = 1 << 20
+MOST_NESTED_VALUES = 8_000_000
+# A schema of a model or a manifest, as it is built.
+LARGEST_SCHEMA_BYTES = 32 << 20
 MOST_LABELS = 64
 LONGEST_LABEL_CHARACTERS = 1 << 10
 

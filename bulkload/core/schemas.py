@@ -11,9 +11,11 @@ tutorials: ``float32[32][3]`` is a list of 3 lists of 32. On the wire a schema i
 
 import base64
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from bulkload.core.flatbuffers import framed, look_at_schema, message_of
 from bulkload.core.words import UNPRINTABLE, nearest, shown
 
 if TYPE_CHECKING:
@@ -38,10 +40,34 @@ _REFUSED = {
 
 DEEPEST = 32
 LONGEST_TYPE = 20_000
-# A manifest has few schemas, and most of its rows have the same ones. Each may be large, so that not many are kept.
+# A manifest has few schemas, and most of its rows have the same ones. Large ones are not kept: there may be many.
 _KEPT = 256
+_LARGEST_KEPT = 1 << 14
 _TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(.))")
 _UNIT = re.compile(r"\s*\[\s*(s|ms|us|ns)\s*(?:,\s*tz\s*=\s*([A-Za-z0-9_+\-:/]+)\s*)?\]")
+
+
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+
+def _small_ones_kept(function: Callable[[Key], Answer]) -> Callable[[Key], Answer]:
+    """The answers to the last small questions: as ``lru_cache``, but of a known size."""
+    kept = lru_cache(maxsize=_KEPT)(function)
+
+    @wraps(function)
+    def answer(key: Key) -> Answer:
+        return kept(key) if _weight(key) <= _LARGEST_KEPT else function(key)
+
+    return answer
+
+
+def _weight(key: object) -> int:
+    if isinstance(key, str):
+        return len(key)
+    if isinstance(key, tuple):
+        return sum(map(_weight, key)) if len(key) <= _LARGEST_KEPT else _LARGEST_KEPT + 1
+    return 0
 
 
 class SchemaProblem(ValueError):
@@ -52,7 +78,7 @@ class SchemaProblem(ValueError):
         self.remedy = remedy
 
 
-@lru_cache(maxsize=_KEPT)
+@_small_ones_kept
 def parse_type(text: str) -> "pa.DataType":
     """A type of the schema language. Raises ``SchemaProblem``."""
     if len(text) > LONGEST_TYPE:
@@ -206,7 +232,7 @@ def _columns(value: object) -> list[tuple[str, str]]:
     return columns
 
 
-@lru_cache(maxsize=_KEPT)
+@_small_ones_kept
 def encode_columns(columns: tuple[tuple[str, str], ...]) -> str:
     """Columns of (name, type) as base64. Raises ``SchemaProblem`` with the column's number and name."""
     import pyarrow as pa
@@ -225,7 +251,7 @@ def to_base64(schema: "pa.Schema") -> str:
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
-@lru_cache(maxsize=_KEPT)
+@_small_ones_kept
 def decode(text: str) -> "pa.Schema":
     """The schema in the API's base64 text. Raises ``SchemaProblem``."""
     import pyarrow as pa
@@ -236,12 +262,21 @@ def decode(text: str) -> "pa.Schema":
     except ValueError:
         raise SchemaProblem(f"{shown(text)} is neither columns nor base64", remedy) from None
     try:
+        metadata = framed(data)
+        message = message_of(metadata)
+    except ValueError:
+        raise SchemaProblem("the base64 text holds no Arrow schema", remedy) from None
+    try:
+        look_at_schema(message.header)
+    except ValueError as error:
+        raise SchemaProblem(f"the schema in the base64 text is too large: {error}", remedy) from None
+    try:
         return pa.ipc.open_stream(data).schema
     except NOT_READABLE:
         raise SchemaProblem("the base64 text holds no Arrow schema", remedy) from None
 
 
-@lru_cache(maxsize=_KEPT)
+@_small_ones_kept
 def canonical(text: str | None) -> str:
     """A text that is equal exactly when the decoded schemas are: pyarrow versions serialize differently.
 
@@ -285,7 +320,7 @@ def _type_text(kind: "pa.DataType") -> str:
     return f"{str(kind).partition('<')[0]}<{', '.join(map(_item_text, inner))}>{size}"
 
 
-@lru_cache(maxsize=_KEPT)
+@_small_ones_kept
 def look_at(text: str) -> tuple[SchemaProblem | None, int]:
     """What the registry would not take, and the number of columns. Raises ``SchemaProblem``."""
     schema = decode(text)

@@ -3,7 +3,9 @@
 import os
 import stat
 from dataclasses import dataclass
+from io import IOBase
 from pathlib import Path
+from typing import cast
 
 from bulkload.core.bounds import FILE_HEAD_BYTES
 from bulkload.core.contents import look
@@ -11,12 +13,14 @@ from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
 from bulkload.core.signatures import Content
 from bulkload.core.verdicts import local_failure
 from bulkload.core.words import shown
+from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.missing import Missing
 from bulkload.system.file_names import local_path, path_text
 from bulkload.system.opening import NO_FILE, OutsideRoot, is_below, open_regular
 
 # Schemas of files that are kept, small ones.
 MOST_SCHEMAS = 1_000
+LARGEST_SCHEMA = 1 << 14
 
 
 # Folders of which it is known whether they lie in the manifest's own.
@@ -111,7 +115,7 @@ class Files:
                 found = _schema_of_file(self.source(path), path, self._root)
             except SchemaProblem as problem:
                 found = problem
-            if len(self._schemas) < MOST_SCHEMAS:
+            if len(self._schemas) < MOST_SCHEMAS and (isinstance(found, SchemaProblem) or len(found) < LARGEST_SCHEMA):
                 self._schemas[path] = found
         if isinstance(found, SchemaProblem):
             raise found
@@ -149,12 +153,12 @@ def _schema_of_file(source: str, path: str, root: str | None) -> str:
         words = reason if reason == NO_FILE else f"cannot be read ({reason})"
         raise SchemaProblem(f"{shown(path)} {words}", remedy) from None
     with os.fdopen(descriptor, "rb") as opened:
-        for read in (pa.ipc.open_file, pa.ipc.open_stream):
-            try:
-                # Only what describes the columns is read, however much data follows.
-                opened.seek(0)
-                with read(pa.PythonFile(opened, "r")) as reader:
-                    return to_base64(reader.schema.remove_metadata())
-            except NOT_READABLE:
-                continue
+        try:
+            # Only what describes the columns is read, however much data follows.
+            stream = pa.PythonFile(cast("IOBase", ArrowStream(opened, schema_only=True)), mode="r")
+            return to_base64(pa.ipc.open_stream(stream).schema.remove_metadata())
+        except TooLarge as error:
+            raise SchemaProblem(f"{shown(path)}: {error}", remedy) from None
+        except NOT_READABLE:
+            pass
     raise SchemaProblem(f"{shown(path)} is no Arrow IPC file", remedy)

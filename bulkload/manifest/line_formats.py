@@ -107,7 +107,10 @@ class Csv(Reader):
                 number = reader.line_num + 1
         except csv.Error as error:
             remedy = "check the quotes: a quote inside a cell is written twice; end lines with a line feed"
-            yield self.problem(f"line {number}", f"is no CSV: {error}", remedy)
+            what = f"is no CSV: {error}"
+            if "field limit" in str(error):
+                what = f"a cell is longer than {LONGEST_CELL_CHARACTERS >> 20} MiB"
+            yield self.problem(f"line {number}", what, remedy)
         except _LineTooLong:
             yield self.problem(f"line {number}", TOO_LONG, "write one row a line")
 

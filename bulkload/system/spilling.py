@@ -26,6 +26,7 @@ class SpilledList(Sequence[T], Generic[T]):
         self._marks = array("Q")
         self._count = 0
         self._end = 0
+        self._was_read = False
 
     def append(self, item: T) -> None:
         """Add one. Raises ``OSError`` where the disk is full."""
@@ -39,7 +40,9 @@ class SpilledList(Sequence[T], Generic[T]):
                 self._marks.append(self._end)
             # ASCII: half a character survives as well.
             line = json.dumps(self._pack(item)).encode() + b"\n"
-            self._file.seek(self._end)
+            if self._was_read:
+                self._file.seek(self._end)
+                self._was_read = False
             self._file.write(line)
             self._end += len(line)
         self._count += 1
@@ -74,6 +77,7 @@ class SpilledList(Sequence[T], Generic[T]):
         at = self._marks[mark]
         while at < self._end:
             self._file.seek(at)
+            self._was_read = True
             line = self._file.readline()
             at += len(line)
             if further:

@@ -56,6 +56,16 @@ def test_an_unknown_column_hides_nothing(name, text, bulkload, tmp_path):
     assert "is missing" not in result.stderr  # `nmae` is read as the name that it was meant to be
 
 
+def test_a_parquet_manifest_with_an_unknown_column_shows_all_else(bulkload, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"nmae": ["A"], "path": ["gone.onnx"], "tag": ["x"]}), tmp_path / "m.parquet")
+    result = bulkload("plan", "m.parquet", "--offline", "--sandbox")
+    for words in ('"nmae"', '"tag"', '"A" is no model name', "gone.onnx does not exist"):
+        assert words in result.stderr
+
+
 def test_a_program_gets_all_of_them(tmp_path):
     manifest = tmp_path / "m.jsonl"
     manifest.write_text('{"name": "A"}\n' * ROWS)
