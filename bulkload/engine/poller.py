@@ -10,7 +10,7 @@ from bulkload.core.polling import FEW_LEFT, conversion_kind
 from bulkload.core.records import RegistryVersion
 from bulkload.core.routes import converts
 from bulkload.core.states import REGISTRY_TERMINAL, State
-from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
+from bulkload.core.verdicts import CallFailed, another_call_may_do, may_lack_call, may_mean_no_such_version
 from bulkload.engine.calls import TriedEnough, read
 from bulkload.engine.events import log
 from bulkload.engine.gates import Stopped
@@ -281,17 +281,23 @@ class Poller:
             await anyio.sleep(SUMMARY_LAG_SECONDS)
             try:
                 version = await read(
-                    self._run, self._run.gates.polls, lambda: self._run.registry.version(version.version_id)
+                    self._run,
+                    self._run.gates.polls,
+                    lambda: self._run.registry.version(version.version_id),
+                    few_tries=may_mean_no_such_version,
                 )
-            except CallFailed:
+            except (CallFailed, TriedEnough):
                 log.info("no_error_summary", version_id=version.version_id)
         try:
             lines = await read(
                 self._run,
                 self._run.gates.polls,
                 lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
+                # Older registries do not have them.
+                few_tries=another_call_may_do,
+                give_way=may_lack_call,
             )
-        except CallFailed as failed:
+        except (CallFailed, TriedEnough) as failed:
             lines = [f"(the logs could not be fetched: {failed})"]
         return Outcome(
             status=version.status,

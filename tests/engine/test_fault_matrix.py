@@ -121,12 +121,8 @@ UPLOAD_FAULTS: dict[str, tuple[str, str]] = {
     "307=/elsewhere": ("lost", "lost"),
     "403=body:Access denied": ("lost", "lost"),
     "404=body:": ("lost", "lost"),
-    '422=body:{"message": "no"}': ("lost", "lost"),
-    "429=body:slower": ("not accepted", "not accepted"),
     # A gateway bounds bodies, but none so small.
     "413=body:too large": ("lost", "permanent"),
-    "507=body:": ("not accepted", "not accepted"),
-    "507=body:no space": ("lost", "lost"),
     "400": ("permanent", "permanent"),
     "401": ("unauthorised", "unauthorised"),
     "403": ("permanent", "permanent"),

@@ -159,6 +159,19 @@ async def test_a_gateway_that_bounds_bodies_is_believed_about_large_ones(sandbox
         assert (await run(settings)).states["ready"] == 2
 
 
+@pytest.mark.parametrize("answer", ["404 without a body", "404 in text"])
+async def test_a_registry_without_logs_is_no_outage(answer, sandbox, write_manifest, settings_before):
+    """The verdict counts, and says what is missing."""
+    often = {"models/get_upload_logs": 999}
+    rows = models(1, **CONVERTED)
+    rows[0]["content"] = b"no pickle"
+    async with sandbox, gateway_before(sandbox.endpoint, first(often, answer)) as gateway:
+        settings = settings_before(write_manifest(rows), gateway, sandbox)
+        summary = await run(settings)
+        assert (summary.exit_code, summary.states["error"]) == (ExitCode.SOME_FAILED, 1)
+        assert "could not be fetched" in rows_of(settings)[0]["logs"]
+
+
 # Versions that are not found.
 
 
