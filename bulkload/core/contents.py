@@ -6,7 +6,7 @@ Certain is what no model of its framework can be; likely is what its framework p
 import re
 
 from bulkload.core.bounds import FILE_END_BYTES, FILE_HEAD_BYTES, MOST_MODEL_FIELDS
-from bulkload.core.protobuf import Message, ReadAt, external_data, is_graph, is_saved_model
+from bulkload.core.protobuf import Message, ReadAt, external_data, is_graph, is_saved_model, missing_bytes
 from bulkload.core.signatures import (
     Content,
     any_text,
@@ -39,6 +39,9 @@ _LZMA = b"\x5d\x00\x00"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 # A word with its length before it, as its older binary format has it.
 _BOOSTER = re.compile(rb"\x06\x00{7}gbtree|\x08\x00{7}gblinear|\x04\x00{7}dart")
+
+# A model has few fields besides its graph. Fewer bytes may be missing of what only looks like one.
+_FEW_FIELDS, _LEAST_MISSING_BYTES = 64, 64
 
 _UNPACK = "unpack it; where a folder is meant, make a zip of it"
 _PICKLE_THE_MODEL = "publish the pickled model: pickle.dump(model, file)"
@@ -191,6 +194,9 @@ def _pickle(framework: str, size: int, head: bytes, read_at: ReadAt) -> Content 
 
 
 def _onnx(size: int, head: bytes, read_at: ReadAt) -> Content | None:
+    missing = missing_bytes(Message(read_at, size, most_fields=_FEW_FIELDS, head=head))
+    if missing >= _LEAST_MISSING_BYTES:
+        return Content(f"is an ONNX model that was cut off: {missing:,} bytes of its graph are missing", _CUT_OFF)
     # Read whole, it can name another file only with this word in it.
     if size <= len(head) and b"location" not in head:
         return None

@@ -5,7 +5,7 @@ protobuf parser does: a real ONNX model begins with the eight characters `000000
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Bytes from a place on, fewer where they end: what is read comes in as an argument.
 ReadAt = Callable[[int, int], bytes]
@@ -32,12 +32,20 @@ class WireError(ValueError):
     """The bytes are no protocol buffer."""
 
 
+class Truncated(WireError):
+    """A field says that it is longer than what holds it."""
+
+    def __init__(self, number: int, missing: int) -> None:
+        super().__init__("it is truncated")
+        self.number = number
+        self.missing = missing
+
+
 class TooManyFields(WireError):
     """More fields than are looked at: nothing is known of the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its number, its wire type, where its content is, and a number's value."""
 
     number: int
@@ -83,7 +91,7 @@ class Message:
             else:
                 raise WireError(f"wire type {kind}")
             if position > end:
-                raise WireError("it is truncated")
+                raise Truncated(number, position - end)
             yield Field(number, kind, content, position, value)
 
     def last(self, start: int, end: int, wanted: Mapping[int, int]) -> dict[int, Field]:
@@ -92,6 +100,9 @@ class Message:
 
     def _varint(self, position: int) -> tuple[int, int]:
         """A number and where it ends."""
+        offset = position - self._window_start
+        if 0 <= offset < len(self._window) and (byte := self._window[offset]) < 0x80:
+            return byte, position + 1  # nearly all are such
         value = 0
         found = self._at(position, MAX_VARINT_BYTES)
         for index in range(MAX_VARINT_BYTES):
@@ -125,6 +136,19 @@ def onnx_fault(message: Message) -> str | None:
     except WireError as error:
         return str(error)
     return None
+
+
+def missing_bytes(message: Message) -> int:
+    """How many bytes of an ONNX model's graph are not there; 0 where none are missing, or it may be something else."""
+    has_version = False
+    try:
+        for field in message.walk():
+            has_version = has_version or (field.number == IR_VERSION and field.kind == VARINT)
+    except Truncated as cut:
+        return cut.missing if cut.number == GRAPH and has_version else 0
+    except WireError:
+        return 0
+    return 0
 
 
 def external_data(message: Message) -> str | None:

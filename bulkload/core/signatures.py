@@ -57,8 +57,8 @@ _PAGES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"<(\?xml|Error>|[A-Za-z]+Result|html:)"), "an XML document"),
     (re.compile(rb"<[A-Za-z!?][^>]{0,1000}>"), "a document with tags (HTML or XML)"),
 )
-# As object stores say what is wrong.
-_ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
+# What object stores say that is wrong, and what a page is about.
+_TITLE = re.compile(rb"<Code>\w{1,60}(?=</Code>)|<title>[^<]{1,200}(?=</title>)", re.IGNORECASE)
 _REFUSAL = re.compile(
     rb"(error:?\s+)?(\d{3}:?\s+)?(not found|forbidden|unauthori[sz]ed|access (denied|to )|bad (gateway|request)"
     rb"|internal server error|service unavailable|gateway time-?out|too many requests|moved permanently|entry not found"
@@ -86,6 +86,9 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1\x00\x00", "is an Arrow file", _NAME_IT),
     (b"\x93NUMPY", "is a NumPy array", _NAME_IT),
     (b"GGUF", "is a GGUF model, which no framework takes as a bare file", "zip the model's folder"),
+    (b"\x00\x00\x00\x01Bud1", "is what macOS keeps of a folder (.DS_Store)", _NAME_IT),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a document of Windows (OLE)", _NAME_IT),
+    (b"L\x00\x00\x00\x01\x14\x02\x00", "is a shortcut of Windows", "name the file that it leads to"),
     (b"CBM1", "is CatBoost's own format", "publish it as custom, with code that loads it"),
     (b"7z\xbc\xaf\x27\x1c", "is a 7z archive", "unpack it; where a folder is meant, make a zip of it"),
     (b"Rar!\x1a\x07", "is a RAR archive", "unpack it; where a folder is meant, make a zip of it"),
@@ -116,10 +119,10 @@ def pointer_or_page(head: bytes) -> Content | None:
             return Content(what, remedy)
     for pattern, what in _PAGES:
         if pattern.match(text):
-            code = _ERROR_CODE.search(text)
-            return Content(f"is {what}, not a model{_quoted(code[1] if code else text)}", _DOWNLOAD)
-    if len(text) < TEXT_BYTES and _REFUSAL.match(text):
-        return Content(f"holds a refusal, not a model{_quoted(text)}", _DOWNLOAD)
+            return Content(f"is {what}, not a model{_quoted(_TITLE.search(text))}", _DOWNLOAD)
+    refusal = _REFUSAL.match(text) if len(text) < TEXT_BYTES else None
+    if refusal is not None:
+        return Content(f"holds a refusal, not a model{_quoted(refusal)}", _DOWNLOAD)
     return None
 
 
@@ -127,9 +130,9 @@ def any_text(head: bytes) -> Content | None:
     """A text of several lines, or JSON: for frameworks of which no file is a text."""
     text = head[:TEXT_BYTES].removeprefix(_BOM).lstrip()
     if text[:1] in (b"{", b"[") and text[1:].lstrip()[:1] in (b'"', b"{", b"[", b"]", b"}"):
-        return Content(f"is JSON, not a model{_quoted(text)}", _DOWNLOAD)
+        return Content("is JSON, not a model", _DOWNLOAD)
     if text.count(b"\n") >= _FEW_LINES:
-        return Content(f"is a text, not a model{_quoted(text)}", _NAME_IT)
+        return Content("is a text, not a model", _NAME_IT)
     return None
 
 
@@ -165,7 +168,10 @@ def compression(head: bytes) -> str | None:
     return "lz4" if head.startswith(b"\x04\x22\x4d\x18") else None
 
 
-def _quoted(text: bytes) -> str:
-    """The beginning of a text, for a message."""
-    words = " ".join(text[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").replace('"', "'").split())
+def _quoted(found: re.Match[bytes] | None) -> str:
+    """Words of a page or a refusal, for a message. Of other texts nothing is shown: they may be anybody's secrets."""
+    if found is None:
+        return ""
+    text = found[0].rpartition(b">")[2].decode("utf-8", "replace")
+    words = " ".join(text.replace('"', "'").split())
     return f' ("{printable(words[:_SHOWN_CHARACTERS])}{"..." if len(words) > _SHOWN_CHARACTERS else ""}")'

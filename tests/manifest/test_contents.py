@@ -67,6 +67,33 @@ def tarred() -> bytes:
     return stream.getvalue()
 
 
+def part(number: int, content: bytes) -> bytes:
+    """A length-delimited protobuf field."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def tensor(*, location: bytes | None = None, data: bytes = b"") -> bytes:
+    found = varint(2 << 3) + b"\x01" + part(8, b"weight")
+    if location is not None:
+        found += part(13, part(1, b"location") + part(2, location)) + part(13, part(1, b"offset") + part(2, b"0"))
+        return found + varint(14 << 3) + b"\x01"
+    return found + part(9, data)
+
+
+def onnx_model(*tensors: bytes, nodes: int = 1) -> bytes:
+    graph = part(1, part(1, b"x") + part(2, b"y") + part(4, b"Relu")) * nodes + part(2, b"graph")
+    graph += b"".join(part(5, one) for one in tensors) + part(12, part(1, b"y"))
+    return b"\x08\x08" + part(2, b"pytorch") + part(7, graph) + part(8, b"\x10\x11")
+
+
 # What is no model at all
 
 
@@ -133,6 +160,22 @@ def test_texts_are_no_models_where_no_model_is_a_text(
     assert f"is {what}, not a model" in problem
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\nhunter2\n",
+        b"root:$6$hunter2:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n",
+        b'{"type": "service_account", "private_key": "hunter2"}',
+        b"<settings><password>hunter2</password></settings>",
+        b"aws_secret_access_key = hunter2\n\n",
+    ],
+)
+def test_no_message_shows_what_a_file_holds(content: bytes, judged: Callable[..., Found]) -> None:
+    """A manifest may name a file that is none of its writer's business."""
+    ((problem,), _) = judged("onnx", content)
+    assert "hunter2" not in problem
+
+
 # What is another kind of model, or half of one
 
 
@@ -141,6 +184,8 @@ def test_texts_are_no_models_where_no_model_is_a_text(
     [
         ("onnx", "m.onnx", zipped({"m.onnx": ONNX}), "is a zip", "unpack it"),
         ("sklearn", "m.pkl", zipped({"m.pkl": b"N."}), "is a zip", "unpack it"),
+        ("onnx", "m.onnx", onnx_model(tensor(data=bytes(9000)))[:-500], "cut off", "again"),
+        ("onnx", "m.onnx", onnx_model(tensor(data=bytes(900_000)))[:200_000], "graph are missing", "again"),
         ("onnx", "m.onnx", b"\x1f\x8b\x08\x00" + bytes(20), "compressed (gzip)", "unpack it"),
         ("custom", "m.zip", b"\x1f\x8b\x08\x00" + bytes(20), "compressed (gzip)", "unpack it"),
         ("onnx", "m.onnx", pickle.dumps({"a": [1, 2, 3]}, 4), "is a pickle", "sklearn"),
@@ -205,33 +250,6 @@ def test_what_is_probably_refused_is_a_warning_and_stops_nothing(
 
 
 # Weights elsewhere
-
-
-def part(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*found, number])
-
-
-def tensor(*, location: bytes | None = None, data: bytes = b"") -> bytes:
-    found = varint(2 << 3) + b"\x01" + part(8, b"weight")
-    if location is not None:
-        found += part(13, part(1, b"location") + part(2, location)) + part(13, part(1, b"offset") + part(2, b"0"))
-        return found + varint(14 << 3) + b"\x01"
-    return found + part(9, data)
-
-
-def onnx_model(*tensors: bytes, nodes: int = 1) -> bytes:
-    graph = part(1, part(1, b"x") + part(2, b"y") + part(4, b"Relu")) * nodes + part(2, b"graph")
-    graph += b"".join(part(5, one) for one in tensors) + part(12, part(1, b"y"))
-    return b"\x08\x08" + part(2, b"pytorch") + part(7, graph) + part(8, b"\x10\x11")
 
 
 @pytest.mark.parametrize(
