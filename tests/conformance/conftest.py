@@ -70,7 +70,7 @@ def sandbox(surroundings: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "--data",
         str(data),
         "--time-scale",
-        "0.02",
+        "0.05",
         "--converters",
         "64",
     ]
