@@ -17,7 +17,7 @@ from bulkload.core.equality import entry_key
 from bulkload.core.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.records import Entry, Notice, Problem, SourceStat, Workspace
 from bulkload.core.settings import Settings
-from bulkload.engine.questions import Questions, is_unreached
+from bulkload.engine.questions import Questions
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
 from bulkload.engine.workspaces import found_or_made
@@ -140,8 +140,7 @@ async def check_online(
     published_to = _last_endpoint(settings) == registry.endpoint
     asking = Questions(registry, settings.patience, progress, published_to=published_to)
     config = await asking.config()
-    # Keycloak may be elsewhere, by another address that may be misspelt.
-    await asking.ask(registry.token, few_tries=is_unreached)
+    await asking.token()
     found: list[Workspace] = await asking.ask(registry.workspaces)
     workspaces = _resolve(settings, staged, found)
     missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))

@@ -6,15 +6,25 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
+import msgspec
 
 from bulkload.core.errors import ForeignAnswer, NotAuthorised
 from bulkload.core.outage import Outage, Prospect
 from bulkload.core.retry import RetryBudget
-from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict, tells_of_trouble
+from bulkload.core.verdicts import (
+    PASSING_STATUSES,
+    CallFailed,
+    Failure,
+    FailureKind,
+    Verdict,
+    read_verdict,
+    tells_of_trouble,
+)
 from bulkload.engine.calls import Judge, TriedEnough, never, repeat
 from bulkload.engine.events import log
 from bulkload.engine.run import Progress
 from bulkload.registry import Registry
+from bulkload.registry.keycloak import KeycloakMissing
 
 T = TypeVar("T")
 
@@ -41,6 +51,23 @@ class Questions:
         # Any JSON is an answer, but not a proof.
         self._answered = "default_arch" in config
         return config
+
+    async def token(self) -> None:
+        """Get in. Raises as ``ask`` does; Keycloak may be elsewhere, by another address that may be misspelt."""
+
+        async def token() -> None:
+            try:
+                await self._registry.token()
+            except KeycloakMissing as missing:
+                raise CallFailed(msgspec.structs.replace(missing.failure, kind=FailureKind.NO_CONNECTION)) from missing
+
+        try:
+            await self.ask(token, few_tries=_is_no_server_in_trouble)
+        except TriedEnough as error:
+            missing = error.__cause__ and error.__cause__.__cause__
+            if isinstance(missing, KeycloakMissing):
+                raise missing from None
+            raise
 
     async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Judge = never) -> T:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
@@ -97,9 +124,11 @@ class Questions:
         return ForeignAnswer(f"{failure}; is {self._registry.endpoint} the address of a Wallaroo registry?")
 
 
-def is_unreached(failure: Failure) -> bool:
-    """Whether nobody answered at all."""
-    return failure.kind is FailureKind.NO_CONNECTION and failure.status is None
+def _is_no_server_in_trouble(failure: Failure) -> bool:
+    """Whether nobody answered at all, or without a word of being busy or away."""
+    return failure.status is None or (
+        failure.status < HTTPStatus.INTERNAL_SERVER_ERROR and failure.status not in PASSING_STATUSES
+    )
 
 
 def _is_foreign(failure: Failure) -> bool:

@@ -11,7 +11,7 @@ from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.core.settings import Credentials
 from bulkload.core.tokens import Token, life_of, user_of
 from bulkload.core.verdicts import CallFailed
-from bulkload.registry.keycloak import Grant, GrantRefused, Keycloak, secret_of
+from bulkload.registry.keycloak import Grant, GrantRefused, Keycloak, KeycloakMissing, secret_of
 from bulkload.registry.logins import Login, LoginStore, sdk_cached_token
 from bulkload.system.secrets import read_secret_file, secret_line, secret_of_command
 
@@ -100,6 +100,9 @@ class TokenSource:
             self._due = self._due_for_large = now + max(SHORTEST_PAUSE_SECONDS, (self._expires - now) / 2)
             self._ahead = 0.0
             return
+        except KeycloakMissing:
+            # Nobody has refused anything.
+            raise
         except NotAuthorised as error:
             self._end = str(error)
             raise

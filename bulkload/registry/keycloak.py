@@ -57,6 +57,14 @@ class GrantRefused(Exception):
         self.error = error
 
 
+class KeycloakMissing(NotAuthorised):
+    """What answers at Keycloak's address is no Keycloak: it is elsewhere, or somebody answers in its place for now."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure}: there is no Keycloak; give its address with --auth-url")
+        self.failure = failure
+
+
 class Keycloak:
     """One realm, by one client. Besides what is said, all raise ``GrantRefused`` and ``CallFailed``."""
 

@@ -16,7 +16,7 @@ from aiohttp import hdrs
 
 from bulkload import __version__
 from bulkload.core.bounds import LARGEST_HEAD_BYTES, MOST_HEAD_LINES
-from bulkload.core.errors import BulkloadError, NotAuthorised, UsageError
+from bulkload.core.errors import BulkloadError, UsageError
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
@@ -25,7 +25,7 @@ from bulkload.registry.body import JsonBody, UploadBody
 from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_context
 from bulkload.registry.connections import Connector
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text
-from bulkload.registry.keycloak import Keycloak
+from bulkload.registry.keycloak import Keycloak, KeycloakMissing
 
 # An error answer, or one of Keycloak's, is read up to here, and for so long: its status has arrived, and that counts.
 LARGEST_SMALL_BODY = 65_536
@@ -226,7 +226,7 @@ class Transport:
         """Ask Keycloak: the status and the answer of what it accepts or refuses.
 
         All else is ``CallFailed`` of the kind that says that nothing was sent: no request goes out without a token.
-        Raises ``NotAuthorised`` where there is no Keycloak.
+        Raises ``KeycloakMissing``.
         """
         self.refuse_clear_text(self.keycloak.realm)
         options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
@@ -257,7 +257,7 @@ class Transport:
         # One that has let somebody in is there: whoever answers in its place will pass.
         elsewhere = failure.status is not None and 300 <= failure.status < 500
         if elsewhere and failure.status not in PASSING_STATUSES and not self.keycloak.has_granted:
-            raise NotAuthorised(f"{failure}: there is no Keycloak; give its address with --auth-url")
+            raise KeycloakMissing(failure)
         raise CallFailed(msgspec.structs.replace(failure, kind=FailureKind.NO_CONNECTION))
 
     def has_worked(self, call: str) -> None:

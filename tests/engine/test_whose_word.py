@@ -288,6 +288,16 @@ async def test_once_a_registry_has_answered_its_gateway_is_waited_for(sandbox, w
         assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)
 
 
+@pytest.mark.parametrize("answer", ["302 to a sign-in page", "403 of a firewall", "404 without a body"])
+async def test_a_gateway_in_keycloaks_place_passes(answer, sandbox, write_manifest, settings_before):
+    """Before anybody was let in, too: it has refused nobody."""
+    often = {"/auth/realms/master/protocol/openid-connect/token": 2}
+    async with sandbox, gateway_before(sandbox.endpoint, first(often, answer)) as gateway:
+        user = Credentials(username=sandbox.username, password=sandbox.password)
+        settings = settings_before(write_manifest(models(1)), gateway, sandbox, credentials=user)
+        assert (await run(settings)).exit_code == ExitCode.OK
+
+
 async def test_where_an_earlier_run_published_a_registry_is_there(sandbox, write_manifest, settings_before):
     """So its gateway is waited for from the first question on."""
     often: dict[str, int] = {}
