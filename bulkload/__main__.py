@@ -31,17 +31,19 @@ from bulkload.system.signals import Signals  # noqa: E402
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    # Before anything is imported that takes its time.
     signals = Signals()
-    signals.take_over()
     try:
+        # Before anything is imported that takes its time.
+        signals.take_over()
         from bulkload.cli import run_command_line
 
         code = run_command_line(sys.argv[1:], signals)
+        signals.ignore()
     except KeyboardInterrupt:
+        # The first signal, outside the command. A second one would have ended it here.
+        signals.ignore()
         signals.say("interrupted")
         code = signals.exit_code
-    signals.ignore()
     _leave(code)
 
 

@@ -47,7 +47,7 @@ def entries() -> list[dict[str, Any]]:
     schema = {"x": "float32"}
     for number in range(ENTRIES):
         # A whole pickle, and then what is not looked at.
-        content = b"N." + bytes([number]) * (3_000_000 if number % 6 == 0 else 100)
+        content = b"N." + bytes([0x80 + number]) * (3_000_000 if number % 6 == 0 else 100)
         row: dict[str, Any] = {"name": f"m{number % 16}", "version": str(number), "content": content}
         if number % 4 == 1:
             row |= {"framework": "xgboost", "input_schema": schema, "output_schema": schema}
