@@ -1,7 +1,7 @@
 """One request on its way through the sandbox: its body as it arrives, and the way its answer will go."""
 
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
@@ -68,6 +68,11 @@ def late(reason: str) -> RefusalError:
     return RefusalError(408, f"Request Timeout: {reason}")
 
 
+def too_large(most_bytes: int) -> RefusalError:
+    """400: more than anybody needs."""
+    return bad_request(f"the body has more than {most_bytes:,} bytes")
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with what the sandbox knows of it. `version_id` is noted for the request log.
@@ -103,7 +108,9 @@ class Exchange:
     def header(self, name: str) -> str | None:
         """A header's value as text: bytes that are no UTF-8, which aiohttp keeps as surrogates, are replaced."""
         value = self.request.headers.get(name)
-        return None if value is None else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if value is None or value.isascii():
+            return value
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     @property
     def host(self) -> str:
@@ -132,16 +139,15 @@ class Exchange:
 
     async def body(self, most_bytes: int = LARGEST_REQUEST_BYTES) -> bytes:
         """The whole body of a small request. Raises RefusalError when it is too large or late, else as `pieces`."""
-        collected = bytearray()
-        too_large = bad_request(f"the body has more than {most_bytes:,} bytes")
         if (self.request.content_length or 0) > most_bytes:
-            raise too_large
+            raise too_large(most_bytes)
+        collected = bytearray()
         try:
-            with anyio.fail_after(self.body_seconds):
+            with self._patience(self.body_seconds):
                 async for piece in self.pieces():
                     collected += piece
                     if len(collected) > most_bytes:
-                        raise too_large
+                        raise too_large(most_bytes)
         except TimeoutError:
             raise late(f"the body was not there after {self.body_seconds:g} s") from None
         return bytes(collected)
@@ -154,12 +160,9 @@ class Exchange:
             raise bad_request(str(error)) from None
 
     async def _piece(self) -> bytes:
-        content = self.request.content
-        # A scope for each piece would cost more than the piece, where it is here already.
-        waiting = not content.is_eof()
         try:
-            with anyio.fail_after(self.pause_seconds) if waiting else nullcontext():
-                return await content.readany()
+            with self._patience(self.pause_seconds):
+                return await self.request.content.readany()
         except TimeoutError:
             raise late(f"nothing of the body came for {self.pause_seconds:g} s") from None
         except web.RequestPayloadError as error:
@@ -167,6 +170,10 @@ class Exchange:
         except (ConnectionError, RuntimeError) as error:
             # aiohttp says RuntimeError when the connection was gone before the read began.
             raise ClientGoneError from error
+
+    def _patience(self, seconds: float) -> AbstractContextManager[object]:
+        """A bound on waiting for the body; none where all of it is here: that would cost more than the reading."""
+        return nullcontext() if self.request.content.is_eof() else anyio.fail_after(seconds)
 
     async def _give_leave(self) -> None:
         """100 Continue for whoever asked before sending a body: aiohttp's low-level server leaves that to its handler.

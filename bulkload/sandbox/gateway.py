@@ -41,6 +41,7 @@ DISCONNECTION_CHECK_SECONDS = 0.05
 DEFAULT_HTML_STATUS = 502
 BODY = "body:"
 NO_CONTENT = 204
+OPEN_PATHS = paths.WITHOUT_TOKEN | paths.DOCS_FILES
 LARGE_ANSWER_BYTES = 256 * 1024
 GARBAGE = b'{"insert_models":{"ret\x00\xff'
 INSUFFICIENT_MEMORY = (
@@ -176,7 +177,7 @@ class Gateway:
         if handler is None:
             return Reply(405 if paths.known_path(request.path)[0] in self._known_paths else 404, b"", "text/plain")
         try:
-            if request.path not in paths.WITHOUT_TOKEN | paths.DOCS_FILES:
+            if request.path not in OPEN_PATHS:
                 now = self._registry.clock.now()
                 check_authorization(exchange.header("Authorization"), self._registry.account, now)
             if (exchange.header("Content-Encoding") or "identity").lower() != "identity":

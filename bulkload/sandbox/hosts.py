@@ -8,6 +8,7 @@ its host; addresses and `localhost` cannot be bent that way. Pure.
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 HOST_PATTERN = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]?#\\]+)(?::[0-9]{0,5})?")
 NAME_PATTERN = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?", re.IGNORECASE)
@@ -23,9 +24,13 @@ class AllowedHosts:
     def __init__(self, listening: str, names: Iterable[str]) -> None:
         self._local_only = is_loopback(listening) is True
         self._names = {"localhost", "127.0.0.1", "[::1]", *map(_plain, names)}
+        self._remembered = lru_cache(maxsize=64)(self._allows)  # clients name the same one again and again
 
     def allows(self, host: str) -> bool:
         """Whether a request may be answered that names this host, as in its `Host` header."""
+        return self._remembered(host)
+
+    def _allows(self, host: str) -> bool:
         match = HOST_PATTERN.fullmatch(host)
         if match is None:
             return False

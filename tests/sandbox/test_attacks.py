@@ -6,10 +6,15 @@ A small part by default; all by `make attack`.
 import asyncio
 import contextlib
 import json
+import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bulkload.sandbox.gateway import routing_table
@@ -200,3 +205,46 @@ async def test_bombs_cost_neither_memory_nor_time(start_sandbox: Any, rounds: in
     assert (await attacker.ask("POST", "/v1/api/models/list", b"{}"))[0] == 200
     await attacker.close()
     assert peak_mebibytes(sandbox.process.pid) < 200
+
+
+@pytest.fixture
+def small_disk_sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What a sandbox says of itself that keeps its data on a disk of 32 MiB, in a mount namespace of its own."""
+    unshare = [shutil.which("unshare") or "unshare", "--mount", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("mount namespaces are not allowed here")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    sandbox = [
+        sys.executable,
+        "-m",
+        "bulkload",
+        "sandbox",
+        "--json",
+        "--until-stdin-closes",
+        "--data",
+        str(disk / "data"),
+    ]
+    command = [*unshare, "sh", "-c", f'mount -t tmpfs -o size=32m tmpfs "{disk}" && exec "$@"', "sh", *sandbox]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.communicate(timeout=20)
+
+
+async def test_a_body_without_an_end_leaves_room_on_the_disk(small_disk_sandbox: dict[str, str]) -> None:
+    """507 before it is full, nothing of it stays, and the next model finds its place."""
+    sandbox = small_disk_sandbox
+    path = f"{sandbox['endpoint']}/v1/api/models/upload_stream"
+    query = {"name": "m", "filename": "f", "workspace_id": "108"}
+
+    async def body() -> Any:
+        while True:
+            yield bytes(1 << 20)
+
+    headers = {"Authorization": f"Bearer {sandbox['token']}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.post(path, params=query, data=body()) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (507, 507)
+        async with session.post(path, params=query, data=bytes(900_000)) as answer:
+            assert answer.status == 200
