@@ -33,6 +33,8 @@ MOST_MODEL_FIELDS = 20_000
 
 # JSON of any origin: answers, manifests, files.
 DEEPEST_JSON = 64
+# A number; the longest that a float needs has 309 digits.
+LONGEST_NUMBER_CHARACTERS = 400
 # One version of a listing.
 LARGEST_ITEM_BYTES = 1 << 20
 # A text in an answer, such as an error summary, that is kept or shown.
@@ -42,7 +44,20 @@ LONGEST_MESSAGE_CHARACTERS = 500
 MOST_LOG_LINES = 200
 
 # Answers of a registry, of Keycloak, and of whoever stands before them.
-LARGEST_ANSWER_BYTES = 64 << 20
+LARGEST_ANSWER_BYTES = 16 << 20
+# Each costs up to 200 bytes of memory, whatever its length.
+MOST_ANSWER_VALUES = 500_000
+# A call that reads, from its beginning to the end of its answer. For an upload, and for a listing, see below.
+ANSWER_SECONDS = 60.0
+# A workspace, listed whole: as it is parsed while it arrives, it may be large and take long, but not for ever.
+LARGEST_LISTING_BYTES = 4 << 30
+LISTING_SECONDS = 3600.0
+# After its first minute.
+SLOWEST_LISTING_BYTES_PER_SECOND = 16 << 10
+# An error answer is read so far.
+ERROR_ANSWER_SECONDS = 10.0
+# A login.
+KEYCLOAK_SECONDS = 10.0
 # An error answer, or one of Keycloak's.
 LARGEST_SMALL_ANSWER_BYTES = 64 << 10
 LARGEST_HEAD_BYTES = 64 << 10

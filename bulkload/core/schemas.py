@@ -271,9 +271,13 @@ def decode(text: str) -> "pa.Schema":
     except ValueError as error:
         raise SchemaProblem(f"the schema in the base64 text is too large: {error}", remedy) from None
     try:
-        return pa.ipc.open_stream(data).schema
-    except NOT_READABLE:
+        schema = pa.ipc.open_stream(data).schema
+        # Names are decoded when they are read, and not all bytes are names.
+        for field in schema:
+            _field_text(field)
+    except (*NOT_READABLE, RecursionError):
         raise SchemaProblem("the base64 text holds no Arrow schema", remedy) from None
+    return schema
 
 
 @_small_ones_kept
@@ -288,7 +292,9 @@ def canonical(text: str | None) -> str:
         schema = decode(text)
     except SchemaProblem:
         return text
-    return "; ".join(map(_field_text, schema))
+    written = "; ".join(map(_field_text, schema))
+    # pyarrow's sign for bytes that are no text, of which there are many.
+    return text if "\ufffd" in written else written
 
 
 def _field_text(field: "pa.Field[Any]") -> str:

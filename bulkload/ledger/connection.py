@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from bulkload.core.errors import LedgerError
 from bulkload.ledger import unwritable
@@ -19,12 +20,36 @@ MIGRATIONS: dict[int, str] = {}
 # How long a statement waits for another connection's lock: a person's SQLite client may hold one for a moment.
 BUSY_SECONDS = 10.0
 
-# What the module raises. SQLite's message about a damaged file quotes it, and may be no text.
+# What the module raises. SQLite's message about a damaged file quotes it, and may be no text: then it is the second,
+# where nothing but SQLite is asked.
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 # Up to here a ledger is checked whole whenever it is opened for writing, which takes a quarter of a second at most. A
 # larger one is when its last run was killed: a million entries (900 MB) take four seconds.
 ALWAYS_CHECKED_BYTES = 64 << 20
+
+
+class GarbledError(sqlite3.DatabaseError):
+    """SQLite's message was no text."""
+
+
+class _Connection(sqlite3.Connection):
+    """Raises the module's own errors and no others.
+
+    Among its statements others decode texts, of schemas for one; what they raise is not SQLite's word.
+    """
+
+    def execute(self, *words: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*words)
+        except UnicodeDecodeError as error:
+            raise GarbledError(str(error)) from None
+
+    def executemany(self, *words: Any) -> sqlite3.Cursor:
+        try:
+            return super().executemany(*words)
+        except UnicodeDecodeError as error:
+            raise GarbledError(str(error)) from None
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -39,7 +64,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     with contextlib.ExitStack() as undo:
         try:
             _make_private(path.resolve())
-            connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, factory=_Connection)
             undo.callback(connection.close)
             is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             version = SCHEMA_VERSION if is_empty else check_schema_version(connection, path)
@@ -108,7 +133,7 @@ def ledger_error(path: Path, error: Exception, otherwise: str) -> LedgerError:
     """One of SQLITE_ERRORS in this ledger: what to do where the file is damaged, else ``otherwise``."""
     # The module's own errors have no code.
     is_corrupt = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
-    if is_corrupt or isinstance(error, UnicodeDecodeError):
+    if is_corrupt or isinstance(error, GarbledError | UnicodeDecodeError):
         return damaged(path, str(error))
     return LedgerError(f"{path}: {otherwise}")
 

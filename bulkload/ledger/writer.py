@@ -9,6 +9,7 @@ callers go on: durable when the call returns, and cheap when many call at once. 
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error
+from bulkload.ledger.connection import ledger_error
 from bulkload.ledger.store import Store
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ def _resolve(outcomes: list[Outcome]) -> None:
 
 def _named(error: Exception, store: Store) -> Exception:
     """SQLite's own words (a full disk, a damaged file) as a ledger error; anything else as it is."""
-    if isinstance(error, SQLITE_ERRORS):
+    if isinstance(error, sqlite3.Error):
         remedy = f"the ledger cannot be written: {error}; free space or mend the disk, then run again"
         return ledger_error(store.path, error, remedy)
     return error

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
+from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS, LONGEST_TEXT_CHARACTERS
 from bulkload.core.records import Conversion, RegistryVersion, Workspace
-
-# An error page of a proxy can be long; a message is for reading.
-LONGEST_MESSAGE = 500
+from bulkload.registry.redaction import NO_SECRETS, Secrets
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
 # Beside ``code``.
@@ -21,7 +20,7 @@ _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
 _LARGEST_INTEGER = 2**63 - 1
 
 
-def version_from(node: object) -> RegistryVersion | None:
+def version_from(node: object, secrets: Secrets = NO_SECRETS) -> RegistryVersion | None:
     """One ``{"model_version": {...}, "config": {...}}``, as ``get_version_by_id`` and ``models/list`` hold it.
 
     None where it has no id or name: not a version.
@@ -31,7 +30,11 @@ def version_from(node: object) -> RegistryVersion | None:
     version = node.get("model_version")
     if not isinstance(version, dict):
         return None
-    version_id, name = _integer(version.get("id")), _text(version.get("name"))
+
+    def text(value: object) -> str | None:
+        return _name(value, secrets)
+
+    version_id, name = _integer(version.get("id")), text(version.get("name"))
     if version_id is None or name is None:
         return None
     file_info = _object(version.get("file_info"))
@@ -40,21 +43,22 @@ def version_from(node: object) -> RegistryVersion | None:
         version_id=version_id,
         name=name,
         workspace_id=_integer(version.get("workspace_id")) or 0,
-        visibility=_text(version.get("visibility")) or "private",
-        conversion=_conversion(version.get("conversion")),
-        input_schema=_text(config.get("input_schema")),
-        output_schema=_text(config.get("output_schema")),
-        status=_text(version.get("status")),
-        sha256=_text(file_info.get("sha")),
+        visibility=text(version.get("visibility")) or "private",
+        conversion=_conversion(version.get("conversion"), secrets),
+        # These are compared, and of any length.
+        input_schema=_whole(config.get("input_schema"), secrets),
+        output_schema=_whole(config.get("output_schema"), secrets),
+        status=text(version.get("status")),
+        sha256=text(file_info.get("sha")),
         size=_integer(file_info.get("size")),
-        file_name=_text(file_info.get("file_name")),
-        uuid=_text(file_info.get("version")),
-        error_summary=_error_summary(version.get("error_summary")),
-        created_at=_text(version.get("created_at")),
+        file_name=text(file_info.get("file_name")),
+        uuid=text(file_info.get("version")),
+        error_summary=_error_summary(version.get("error_summary"), secrets),
+        created_at=text(version.get("created_at")),
     )
 
 
-def versions_of_one_model(answer: object) -> list[RegistryVersion] | None:
+def versions_of_one_model(answer: object, secrets: Secrets = NO_SECRETS) -> list[RegistryVersion] | None:
     """Both documented forms of ``list_versions_for_model``: ``{"models": [...]}`` and ``{"model_versions": [...]}``.
 
     None where it is neither, or names a model without saying which versions it has (the flat form of 2023): no word
@@ -68,7 +72,7 @@ def versions_of_one_model(answer: object) -> list[RegistryVersion] | None:
     for nodes in lists:
         if not isinstance(nodes, list):
             return None
-        versions += [version for node in nodes if (version := version_from(node)) is not None]
+        versions += [version for node in nodes if (version := version_from(node, secrets)) is not None]
     return versions
 
 
@@ -81,20 +85,24 @@ class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
     file_name: str | None
 
 
-def listed_versions(answer: object) -> list[ListedVersion] | None:
+def listed_versions(answer: object, secrets: Secrets = NO_SECRETS) -> list[ListedVersion] | None:
     """The bare array of ``models/list_versions``; None where it is none."""
     if not isinstance(answer, list):
         return None
     return [
         ListedVersion(
-            version_id=version_id, name=name, sha256=_text(row.get("sha")), file_name=_text(row.get("file_name"))
+            version_id=version_id,
+            name=name,
+            sha256=_name(row.get("sha"), secrets),
+            file_name=_name(row.get("file_name"), secrets),
         )
         for row in map(_object, answer)
-        if (version_id := _integer(row.get("id"))) is not None and (name := _text(row.get("model_id"))) is not None
+        if (version_id := _integer(row.get("id"))) is not None
+        and (name := _name(row.get("model_id"), secrets)) is not None
     ]
 
 
-def workspaces_from(answer: object) -> list[Workspace] | None:
+def workspaces_from(answer: object, secrets: Secrets = NO_SECRETS) -> list[Workspace] | None:
     """``{"workspaces": [...]}`` without the archived ones; None where it is none."""
     rows = _object(answer).get("workspaces")
     if not isinstance(rows, list):
@@ -103,7 +111,7 @@ def workspaces_from(answer: object) -> list[Workspace] | None:
         Workspace(workspace_id=workspace_id, name=name)
         for row in map(_object, rows)
         if (workspace_id := _integer(row.get("id"))) is not None
-        and (name := _text(row.get("name"))) is not None
+        and (name := _name(row.get("name"), secrets)) is not None
         and row.get("archived") is not True
     ]
 
@@ -156,23 +164,50 @@ def is_keycloaks_refusal(body: bytes | bytearray) -> bool:
     return isinstance(_decoded_object(body).get("error"), str)
 
 
-def error_message(body: bytes) -> str:
+def error_message(body: bytes | bytearray, secrets: Secrets = NO_SECRETS) -> str:
     """The words of an error answer: both JSON forms (``msg``; ``error`` with ``status``), a page's title, or text."""
     answer = _decoded_object(body)
     for key in ("msg", "error_description", "error", "message"):
         words = answer.get(key)
         if isinstance(words, str) and words:
-            return one_line(words)
+            return one_line(secrets.words(words))
     if body.lstrip()[:1] == b"<":
         title = _TITLE.search(body)
-        return one_line(f"an HTML page: {title[1].decode(errors='replace')}" if title else "an HTML page")
-    return one_line(body.decode("utf-8", errors="replace"))
+        words = f"an HTML page: {title[1].decode(errors='replace')}" if title else "an HTML page"
+    else:
+        words = body.decode("utf-8", errors="replace")
+    # Before they are cut, lest half of a secret stays.
+    return one_line(secrets.words(words))
+
+
+def shown_texts(answer: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
+    """A refusal's texts as they may be shown; ``error`` is a code, which is compared."""
+    return {
+        key: (_name if key == "error" else _words)(value, secrets) if isinstance(value, str) else value
+        for key, value in answer.items()
+    }
+
+
+def without_secrets(value: Any, secrets: Secrets) -> Any:
+    """A JSON value as it may be kept and shown, with the texts in it as names."""
+    if isinstance(value, str):
+        return _name(value, secrets)
+    if isinstance(value, list):
+        return [without_secrets(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {secrets.name(key): without_secrets(item, secrets) for key, item in value.items()}
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        # What no encoder takes.
+        return str(value)
+    return value
 
 
 def one_line(words: str) -> str:
     """Foreign words as they may stand in a message: one line, of readable length, without control characters."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in words[: 4 * LONGEST_MESSAGE]).split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    line = " ".join(
+        "".join(sign if sign.isprintable() else " " for sign in words[: 4 * LONGEST_MESSAGE_CHARACTERS]).split()
+    )
+    return line if len(line) <= LONGEST_MESSAGE_CHARACTERS else line[: LONGEST_MESSAGE_CHARACTERS - 1] + "…"
 
 
 def retry_after_seconds(header: str | None, answered_at: str | None) -> float | None:
@@ -207,27 +242,27 @@ def registry_time(text: str | None) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
-def _conversion(node: object) -> Conversion | None:
+def _conversion(node: object, secrets: Secrets) -> Conversion | None:
     values = _object(node)
-    framework = _text(values.get("framework"))
+    framework = _name(values.get("framework"), secrets)
     if framework is None:
         return None
     requirements = values.get("requirements")
-    accel = values.get("accel")
-    config = values.get("framework_config")
+    accel = without_secrets(values.get("accel"), secrets)
+    config = without_secrets(values.get("framework_config"), secrets)
     return Conversion(
         framework=framework,
-        python_version=_text(values.get("python_version")) or "3.8",
-        requirements=tuple(map(str, requirements)) if isinstance(requirements, list) else (),
-        arch=_text(values.get("arch")),
+        python_version=_name(values.get("python_version"), secrets) or "3.8",
+        requirements=tuple(secrets.name(str(each)) for each in requirements) if isinstance(requirements, list) else (),
+        arch=_name(values.get("arch"), secrets),
         accel=accel if isinstance(accel, str | dict) else None,
         framework_config=config if isinstance(config, dict) else None,
     )
 
 
-def _error_summary(value: object) -> str | None:
+def _error_summary(value: object, secrets: Secrets) -> str | None:
     # The literal string "null" stands in real answers.
-    text = _text(value)
+    text = _words(value, secrets)
     return None if text in (None, "", "null") else text
 
 
@@ -244,6 +279,20 @@ def _object(value: object) -> dict[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _words(value: object, secrets: Secrets) -> str | None:
+    """A text for people."""
+    return secrets.words(value)[:LONGEST_TEXT_CHARACTERS] if isinstance(value, str) else None
+
+
+def _name(value: object, secrets: Secrets) -> str | None:
+    """A text that is compared as well as shown."""
+    return secrets.name(value)[:LONGEST_TEXT_CHARACTERS] if isinstance(value, str) else None
+
+
+def _whole(value: object, secrets: Secrets) -> str | None:
+    return secrets.name(value) if isinstance(value, str) else None
 
 
 def _integer(value: object) -> int | None:

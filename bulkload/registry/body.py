@@ -82,6 +82,8 @@ class UploadBody(aiohttp.Payload, Unsent):
         super().__init__(content)
         # Why this side broke the upload off: what the iterator raised, or that nothing moved.
         self.broken_by: Exception | None = None
+        # Its answer was not whole in time.
+        self.unanswered: CallFailed | None = None
         # Bytes that were announced and have not been handed to the transport.
         self.unsent = length
         # It comes in pieces: what is sent before a refusal is lost time.
@@ -175,19 +177,20 @@ class UploadBody(aiohttp.Payload, Unsent):
             raise self.broken_by
 
     def _stalled(self) -> None:
-        self._cut(f"nothing moved for {self._progress_timeout:g} s")
+        self._broken(_cut(self._call, f"nothing moved for {self._progress_timeout:g} s"))
 
     def _unanswered(self) -> None:
-        self._cut(f"no whole answer within {self._answer_timeout:g} s")
+        self.unanswered = _cut(self._call, f"no whole answer within {self._answer_timeout:g} s")
         if self._transport is not None:
             self._transport.abort()
-
-    def _cut(self, words: str) -> None:
-        self._broken(CallFailed(Failure(call=self._call, kind=FailureKind.CUT, message=words)))
 
     def _broken(self, error: Exception) -> Exception:
         self.broken_by = error
         return error
+
+
+def _cut(call: str, words: str) -> CallFailed:
+    return CallFailed(Failure(call=call, kind=FailureKind.CUT, message=words))
 
 
 class _Watch:

@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-import ijson
 import msgspec
 
+from bulkload.core.bounds import ANSWER_SECONDS, LONGEST_TEXT_CHARACTERS
+from bulkload.core.json_bounds import BeyondBounds
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.tokens import claims_of, seconds_left, user_of
@@ -17,6 +18,8 @@ from bulkload.registry.body import UploadBody
 from bulkload.registry.connecting import is_reached
 from bulkload.registry.form import Form
 from bulkload.registry.keycloak import Keycloak
+from bulkload.registry.listing import NO_LISTING, ListingParser, Pace
+from bulkload.registry.redaction import Secrets
 from bulkload.registry.transport import Transport
 
 T = TypeVar("T")
@@ -42,24 +45,28 @@ class Registry:
         answer_timeout: float = 1200.0,
         connect_timeout: float = 10.0,
         progress_timeout: float = 60.0,
+        read_timeout: float = ANSWER_SECONDS,
         before_login: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Nothing is sent yet. All three timeouts are seconds.
+        """Nothing is sent yet. All timeouts are seconds.
 
-        ``answer_timeout``: longest wait for an upload's answer after its last byte. ``progress_timeout``: a body under
-        way, or an answer to a read, that does not move for so long is cut. ``before_login``: awaited before each
+        ``answer_timeout``: longest wait for an upload's whole answer after its last byte. ``progress_timeout``: a body
+        under way, or an answer to a read, that does not move for so long is cut. ``read_timeout``: longest time for a
+        read from its beginning to its end, and for the beginning of a listing. ``before_login``: awaited before each
         request to Keycloak, which other calls make when they need a token. Raises ``UsageError`` for an endpoint that
         is no http(s) address.
         """
         self._connect_timeout = connect_timeout
         self._progress_timeout = progress_timeout
         self._answer_timeout = answer_timeout
+        self._read_timeout = read_timeout
         self._transport = Transport(
             endpoint,
             credentials,
             connection or Connection(),
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
+            read_timeout=read_timeout,
             before_login=before_login,
         )
 
@@ -124,17 +131,22 @@ class Registry:
         """The proxy on the way to the registry; it may hold a password."""
         return self._transport.proxy
 
+    @property
+    def _secrets(self) -> Secrets:
+        return self._transport.secrets
+
     # The instance.
 
     async def config(self) -> dict[str, Any]:
         """``GET config``: ``{"default_arch": "x86"}``. Needs no token."""
         answer = await self._transport.json("other", "GET", "config", None, token=False)
-        return self._understood("config", answer, answer if isinstance(answer, dict) else None)
+        known = answers.without_secrets(answer, self._secrets) if isinstance(answer, dict) else None
+        return self._understood("config", answer, known)
 
     async def workspaces(self) -> list[Workspace]:
         """The workspaces that this account sees, without archived ones."""
         answer = await self._call("other", "workspaces/list", {})
-        return self._understood("workspaces/list", answer, answers.workspaces_from(answer))
+        return self._understood("workspaces/list", answer, answers.workspaces_from(answer, self._secrets))
 
     async def workspace_roles(self, workspace_id: int) -> dict[str, str]:
         """The users of a workspace, by their ids: ``OWNER`` or ``COLLABORATOR``."""
@@ -153,7 +165,7 @@ class Registry:
         call = "models/get_version_by_id"
         answer = await self._call("poll", call, {"model_version_id": version_id})
         node = answer.get("model_version") if isinstance(answer, dict) else None
-        return self._understood(call, answer, answers.version_from(node))
+        return self._understood(call, answer, answers.version_from(node, self._secrets))
 
     async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
         """All versions of a workspace, some at a time, parsed while the answer arrives.
@@ -163,25 +175,29 @@ class Registry:
         """
         call = "models/list"
         body = {"workspace_id": workspace_id, "workspace_name": None}
-        async with self._transport.request("list", "POST", call, body) as response:
-            nodes = ijson.sendable_list()
-            parser = ijson.items_coro(nodes, "models.item.model_versions.item", use_float=True)
-            opening = _ListOpening()
+        parser, pace = ListingParser(self._transport.secrets), Pace(self._read_timeout)
+        async with self._transport.stream("list", call, body) as response:
+            while piece := await pace.next_piece(response.content):
+                if pace.trouble is not None:
+                    raise self._transport.cut(call, pace.trouble)
+                try:
+                    versions = parser.feed(piece)
+                except NO_LISTING as error:
+                    raise self._no_listing(call, error, response.status) from None
+                if versions:
+                    yield versions
             try:
-                async for chunk in response.content.iter_any():
-                    opening.feed(chunk)
-                    parser.send(chunk)
-                    versions = [found for node in nodes if (found := answers.version_from(node)) is not None]
-                    nodes.clear()
-                    if versions:
-                        yield versions
                 parser.close()
-            except (ijson.JSONError, UnicodeDecodeError) as error:
-                reason = str(error).partition("\n")[0]
-                raise self._transport.foreign(call, reason, response.status) from None
-            if not opening.seen:
+            except NO_LISTING as error:
+                raise self._no_listing(call, error, response.status) from None
+            if not parser.is_list:
                 raise self._transport.unreadable(call, "no list of models", response.status)
         self._transport.has_worked(call)
+
+    def _no_listing(self, call: str, error: Exception, status: int) -> CallFailed:
+        if isinstance(error, BeyondBounds):
+            return self._transport.unreadable(call, str(error), status)
+        return self._transport.foreign(call, str(error).partition("\n")[0], status)
 
     async def list_versions(self, name: str) -> list[answers.ListedVersion]:
         """Versions of every model of this name, in all workspaces and of all owners (``list_versions``).
@@ -189,26 +205,29 @@ class Registry:
         Sent with the name alone: the registry matches name OR model id, and another id drags in another model.
         """
         answer = await self._call("list", "models/list_versions", {"model_id": name})
-        return self._understood("models/list_versions", answer, answers.listed_versions(answer))
+        return self._understood("models/list_versions", answer, answers.listed_versions(answer, self._secrets))
 
     async def list_versions_for_model(self, name: str, workspace_id: int) -> list[RegistryVersion]:
         """Versions of one model (``list_versions_for_model``), in either of the two forms that are documented."""
         call = "models/list_versions_for_model"
         answer = await self._call("list", call, {"model_id": name, "workspace_id": workspace_id})
-        return self._understood(call, answer, answers.versions_of_one_model(answer))
+        return self._understood(call, answer, answers.versions_of_one_model(answer, self._secrets))
 
     async def version_config(self, version_id: int) -> dict[str, Any] | None:
         """The newest config row of a version; None when there is none."""
         # The request's key is called model_id and means the version's id.
         answer = await self._call("other", "models/get_config_by_id", {"model_id": version_id})
         config = answer.get("model_config") if isinstance(answer, dict) else None
-        return config if isinstance(config, dict) else None
+        return answers.without_secrets(config, self._secrets) if isinstance(config, dict) else None
 
     async def upload_logs(self, version_id: int, lines: int | None = None) -> list[str]:
         """The conversion's log lines, the newest ``lines`` of them; often empty."""
         answer = await self._call("other", "models/get_upload_logs", {"model_version_id": version_id, "lines": lines})
         logs = answer.get("logs") if isinstance(answer, dict) else None
-        return [line for line in logs if isinstance(line, str)] if isinstance(logs, list) else []
+        texts = [line for line in logs if isinstance(line, str)] if isinstance(logs, list) else []
+        # Whatever was asked for: some registries answer with all there is. The newest stand at the end.
+        newest = texts if lines is None else texts[-lines:]
+        return [self._secrets.words(line)[:LONGEST_TEXT_CHARACTERS] for line in newest]
 
     # Uploading.
 
@@ -243,9 +262,12 @@ class Registry:
         )
         try:
             answer = await self._transport.json("upload", "POST", call, sending, headers=headers)
-        except CallFailed:
+        except CallFailed as failed:
             if sending.broken_by is not None:
                 raise sending.broken_by from None
+            # A status that has arrived counts, also where the rest has not.
+            if sending.unanswered is not None and failed.failure.status is None:
+                raise sending.unanswered from None
             raise
         finally:
             await sending.settle()
@@ -277,19 +299,3 @@ class Registry:
             raise self._transport.unreadable(call, msgspec.json.encode(answer).decode())
         self._transport.has_worked(call)
         return found
-
-
-class _ListOpening:
-    """Looks for the start of the list in ``{"models": [...]}``, which the parser of its items does not tell."""
-
-    def __init__(self) -> None:
-        self.seen = False
-        self._events = ijson.sendable_list()
-        self._parser = ijson.parse_coro(self._events)
-
-    def feed(self, chunk: bytes) -> None:
-        if self.seen:
-            return
-        self._parser.send(chunk)
-        self.seen = any(event[:2] == ("models", "start_array") for event in self._events)
-        self._events.clear()

@@ -137,7 +137,7 @@ def loss(call: str, error: Exception, timeout: aiohttp.ClientTimeout) -> Failure
     if isinstance(error, NothingSent):
         kind = FailureKind.NO_CONNECTION
     elif isinstance(error, HeadTooLarge):
-        kind = FailureKind.UNREADABLE
+        kind = FailureKind.FOREIGN
     elif isinstance(error, aiohttp.ClientConnectorError):
         kind, words = FailureKind.NO_CONNECTION, _connection_message(error)
     elif isinstance(error, aiohttp.ClientHttpProxyError):

@@ -1,13 +1,12 @@
 """One request, one answer, one typed error: HTTP as the registry speaks it, on aiohttp. Nothing is tried twice."""
 
 from base64 import b64encode
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import quote_plus
 
 import aiohttp
 import anyio
@@ -15,8 +14,17 @@ import msgspec
 from aiohttp import hdrs
 
 from bulkload import __version__
-from bulkload.core.bounds import LARGEST_HEAD_BYTES, MOST_HEAD_LINES
+from bulkload.core.bounds import (
+    ANSWER_SECONDS,
+    ERROR_ANSWER_SECONDS,
+    KEYCLOAK_SECONDS,
+    LARGEST_ANSWER_BYTES,
+    LARGEST_HEAD_BYTES,
+    LARGEST_SMALL_ANSWER_BYTES,
+    MOST_HEAD_LINES,
+)
 from bulkload.core.errors import BulkloadError, UsageError
+from bulkload.core.json_bounds import BeyondBounds, check_json
 from bulkload.core.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
@@ -26,19 +34,12 @@ from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_con
 from bulkload.registry.connections import Connector
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text
 from bulkload.registry.keycloak import Keycloak, KeycloakMissing
+from bulkload.registry.redaction import Secrets
 
-# An error answer, or one of Keycloak's, is read up to here, and for so long: its status has arrived, and that counts.
-LARGEST_SMALL_BODY = 65_536
-SMALL_BODY_SECONDS = 10.0
-# A log in is quick, and others wait for it.
-KEYCLOAK_SECONDS = 10.0
 # With a reason in its own form; other statuses are somebody else's.
 KEYCLOAK_REFUSES = frozenset({400, 401, 403})
 # What must not be shown of what Keycloak is sent.
 SECRET_FIELDS = ("password", "refresh_token", "device_code")
-SECRETS_REMEMBERED = 32
-# An answer that is read whole is a version, a page of logs, the versions of one name: far below this.
-LARGEST_ANSWER = 64 << 20
 
 # Time-outs are OSErrors.
 _LOST = (aiohttp.ClientError, OSError)
@@ -57,11 +58,14 @@ class Transport:
         *,
         connect_timeout: float,
         progress_timeout: float,
+        read_timeout: float = ANSWER_SECONDS,
         before_login: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
         self.keycloak = Keycloak(self.endpoint, credentials, self._post_form, insecure_http=connection.insecure_http)
         self.tokens = TokenSource(credentials, self.keycloak)
+        self.secrets = Secrets(self.tokens.words)
+        self.secrets.hide(credentials.token or "", credentials.password or "", credentials.client_secret or "")
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
         self._before_login = before_login
@@ -70,14 +74,18 @@ class Transport:
         self._proxies: dict[str, str | None] = {}
         # Addresses that secrets may go to.
         self._protected: set[str] = set()
-        self._hidden: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
         self._date: str | None = None
         # Calls that were answered as the registry answers them.
         self._known: set[str] = set()
-        self._reading = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
+        self._read_timeout = read_timeout
+        self._reading = aiohttp.ClientTimeout(total=read_timeout, connect=connect_timeout, sock_read=progress_timeout)
+        # What is parsed while it arrives may take longer: whoever reads it looks at its pace.
+        self._streaming = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
         # Its body knows when its time is over.
         self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
-        self._asking_keycloak = aiohttp.ClientTimeout(total=KEYCLOAK_SECONDS, connect=connect_timeout)
+        self._asking_keycloak = aiohttp.ClientTimeout(
+            total=min(KEYCLOAK_SECONDS, read_timeout), connect=connect_timeout
+        )
         self._session: aiohttp.ClientSession | None = None
         self._stack = AsyncExitStack()
 
@@ -143,16 +151,31 @@ class Transport:
 
     async def _decoded(self, response: aiohttp.ClientResponse, call: str) -> Any:
         length = response.content_length
-        if length is not None and length <= LARGEST_ANSWER and hdrs.CONTENT_ENCODING not in response.headers:
+        if length is not None and length <= LARGEST_ANSWER_BYTES and hdrs.CONTENT_ENCODING not in response.headers:
             body: bytes | bytearray = await response.read()
         else:
-            body = await _read_up_to(response, LARGEST_ANSWER, bytearray())
-        if len(body) > LARGEST_ANSWER:
-            raise self.unreadable(call, f"an answer of more than {LARGEST_ANSWER} bytes", response.status)
+            body = await _read_up_to(response, LARGEST_ANSWER_BYTES, bytearray())
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise self.unreadable(call, f"more than {LARGEST_ANSWER_BYTES:,} bytes", response.status)
         try:
+            check_json(body)
             return msgspec.json.decode(body)
+        except BeyondBounds as beyond:
+            raise self.unreadable(call, str(beyond), response.status) from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise self.foreign(call, self._words_of(body), response.status) from None
+
+    @asynccontextmanager
+    async def stream(self, kind: str, call: str, body: dict[str, Any]) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Ask for what is read as it arrives; only its beginning has a time here."""
+        async with AsyncExitStack() as stack:
+            request = self.request(kind, "POST", call, body, timeout=self._streaming)
+            try:
+                with anyio.fail_after(self._read_timeout):
+                    response = await stack.enter_async_context(request)
+            except TimeoutError:
+                raise self.cut(call, f"no answer within {self._read_timeout:g} s") from None
+            yield response
 
     @asynccontextmanager
     async def request(
@@ -164,6 +187,7 @@ class Transport:
         *,
         token: bool = True,
         headers: dict[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - aiohttp's
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Send one request; the answer is a success. Foreign exceptions end here, as ``CallFailed``."""
         headers = dict(headers or {})
@@ -182,7 +206,7 @@ class Transport:
         options: dict[str, Any] = {
             "data": sent,
             "headers": headers,
-            "timeout": self._uploading if isinstance(body, UploadBody) else self._reading,
+            "timeout": timeout or (self._uploading if isinstance(body, UploadBody) else self._reading),
             "expect100": asks_leave,
             "middlewares": (self._leave if asks_leave else _send_once if sent is None else sent.send,),
         }
@@ -216,11 +240,10 @@ class Transport:
         """One of _FOREIGN in our own words."""
         if isinstance(error, aiohttp.InvalidURL | UnicodeError):
             return UsageError(f"{address} is not an address that can be asked: {error}")
-        failure = loss(call, error, options["timeout"])
         # All other words are our own.
         if isinstance(error, aiohttp.ClientResponseError):
-            failure = msgspec.structs.replace(failure, message=self._without_secrets(failure.message))
-        return CallFailed(failure)
+            error.message = self.secrets.words(error.message)
+        return CallFailed(loss(call, error, options["timeout"]))
 
     async def _post_form(self, url: str, form: dict[str, str], basic: tuple[str, str] | None) -> tuple[int, Any]:
         """Ask Keycloak: the status and the answer of what it accepts or refuses.
@@ -230,11 +253,11 @@ class Transport:
         """
         self.refuse_clear_text(self.keycloak.realm)
         options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
-        self._hide(*(form[key] for key in SECRET_FIELDS if key in form))
+        self.secrets.hide(*(form[key] for key in SECRET_FIELDS if key in form))
         if basic is not None:
             words = b64encode(":".join(basic).encode()).decode()
             options["headers"] = {"Authorization": f"Basic {words}"}
-            self._hide(basic[1], words)
+            self.secrets.hide(basic[1], words)
         call = f"log in at {self.keycloak.realm}"
         if self._before_login is not None:
             await self._before_login()
@@ -242,10 +265,10 @@ class Transport:
             async with self._begun("auth", "POST", url, self.keycloak.realm, options) as response:
                 body = await self._small_body(response)
                 accepted = 200 <= response.status < 300
-                answer = _object(body if accepted else self._shown(body))
+                answer = _object(body)
                 refused = response.status in KEYCLOAK_REFUSES and answers.is_keycloaks_refusal(body)
                 if answer is not None and (accepted or refused):
-                    return response.status, answer
+                    return response.status, answer if accepted else answers.shown_texts(answer, self.secrets)
                 failure = self._refusal(response, call, body)
                 if accepted:
                     failure = self.foreign(call, self._words_of(body), response.status).failure
@@ -272,8 +295,12 @@ class Transport:
         self, call: str, words: str, status: int | None = None, kind: FailureKind = FailureKind.UNREADABLE
     ) -> CallFailed:
         """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
-        message = f"not what a registry answers: {answers.one_line(self._without_secrets(words))}"
+        message = f"not what a registry answers: {answers.one_line(self.secrets.words(words))}"
         return CallFailed(Failure(call=call, kind=kind, status=status, message=message, known=self.knows(call)))
+
+    def cut(self, call: str, words: str) -> CallFailed:
+        """An answer that takes too long, or too much."""
+        return CallFailed(Failure(call=call, kind=FailureKind.CUT, message=words, known=self.knows(call)))
 
     def foreign(self, call: str, words: str, status: int | None = None) -> CallFailed:
         """The same for what is no JSON at all."""
@@ -282,14 +309,15 @@ class Transport:
     async def _small_body(self, response: aiohttp.ClientResponse) -> bytearray:
         """An answer that is short where it is right; of another one its beginning, or what came before it broke off."""
         body = bytearray()
-        with anyio.move_on_after(SMALL_BODY_SECONDS), suppress(*_LOST):
-            await _read_up_to(response, LARGEST_SMALL_BODY, body)
+        with anyio.move_on_after(ERROR_ANSWER_SECONDS), suppress(*_LOST):
+            await _read_up_to(response, LARGEST_SMALL_ANSWER_BYTES, body)
+        del body[LARGEST_SMALL_ANSWER_BYTES:]
         return body
 
     def _refusal(self, response: aiohttp.ClientResponse, call: str, body: bytearray) -> Failure:
         message = self._words_of(body) or _phrase(response.status)
         if 300 <= response.status < 400:
-            location = answers.one_line(self._without_secrets(response.headers.get("Location", "nowhere")))
+            location = answers.one_line(self.secrets.words(response.headers.get("Location", "nowhere")))
             message = f"redirects to {location}; give that address as the endpoint"
         is_own = answers.is_registrys_refusal(response.status, body)
         return Failure(
@@ -303,26 +331,7 @@ class Transport:
         )
 
     def _words_of(self, body: bytes | bytearray) -> str:
-        return answers.error_message(self._shown(body))
-
-    def _shown(self, body: bytes | bytearray) -> bytes:
-        return self._without_secrets(body[:LARGEST_SMALL_BODY].decode("latin-1")).encode("latin-1")
-
-    def _hide(self, *secrets: str) -> None:
-        for secret in secrets:
-            # As it is, and as it stands in a form.
-            for form in (secret.encode().decode("latin-1"), quote_plus(secret)):
-                if form and form not in self._hidden:
-                    self._hidden.append(form)
-
-    def _without_secrets(self, words: str) -> str:
-        """What others say, without our secrets: some gateways show a refused request's headers in their answer.
-
-        Before it is cut to a readable length, lest half of a token stay.
-        """
-        for secret in (*self.tokens.words, *self._hidden):
-            words = words.replace(secret, "(a secret)")
-        return words
+        return answers.error_message(body[:LARGEST_SMALL_ANSWER_BYTES], self.secrets)
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -371,3 +371,21 @@ async def test_every_move_of_many_callers_is_kept(path: Path, make_planned: Call
                 callers.start_soon(work)
         counts = await writer.call(lambda store: store.counts())
     assert counts["uploaded"] == count
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"), ValueError("x"), KeyError("x")]
+)
+@pytest.mark.anyio
+async def test_an_error_of_others_is_no_damage(tmp_path: Path, error: Exception) -> None:
+    """What an operation decodes besides may be garbled: only what SQLite says is about the ledger."""
+
+    def decode(_: Store) -> None:
+        raise error
+
+    async with writing(lambda: Store(tmp_path / "ledger.db")) as writer:
+        with pytest.raises(type(error)) as raised:
+            await writer.call(decode)
+        assert raised.value is error
+        assert await writer.call(remember(1)) == 1
+    assert remembered(tmp_path / "ledger.db") == {1}

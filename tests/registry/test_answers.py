@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS
 from bulkload.core.records import Conversion, Workspace
 from bulkload.registry import answers
 
@@ -207,7 +208,7 @@ def test_an_error_is_told_in_one_readable_line(body: bytes, words: str) -> None:
 def test_no_error_body_raises(body: bytes) -> None:
     """And none is longer than a person reads, or unfit for a database."""
     words = answers.error_message(body)
-    assert len(words) <= answers.LONGEST_MESSAGE
+    assert len(words) <= LONGEST_MESSAGE_CHARACTERS
     words.encode()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bulkload.core.bounds import LARGEST_ANSWER_BYTES
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict, upload_verdict
 
 pytestmark = pytest.mark.anyio
@@ -145,12 +146,10 @@ async def test_an_error_body_in_many_pieces_is_read_whole(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("hang", [False, True])
-async def test_a_refusal_that_breaks_off_is_still_a_refusal(
-    bench: Any, hang: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_refusal_that_breaks_off_is_still_a_refusal(bench: Any, hang: bool) -> None:
     """Its status has arrived, and it is what counts; nobody waits long for the rest."""
-    monkeypatch.setattr("bulkload.registry.transport.SMALL_BODY_SECONDS", 0.1)
-    failure = await failure_of(bench, bench.answer(413, b"too large, sa", length=500), hang=hang)
+    whole = bench.answer(413, b"too large, sa", length=500)
+    failure = await failure_of(bench, whole, hang=hang, answer_timeout=0.3)
     assert (failure.status, failure.message) == (413, "too large, sa")
 
 
@@ -167,12 +166,11 @@ async def test_a_refusal_of_any_size_takes_little_memory(bench: Any) -> None:
     assert peak < 5_000_000
 
 
-async def test_an_endless_success_is_unreadable(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_success_is_unreadable(bench: Any) -> None:
     """An answer that is read whole has a largest size."""
-    monkeypatch.setattr("bulkload.registry.transport.LARGEST_ANSWER", 1000)
-    failure = await failure_of(bench, bench.answer(200, {**bench.inserted(), "more": "x" * 1000}))
+    failure = await failure_of(bench, bench.answer(200, {**bench.inserted(), "more": "x" * LARGEST_ANSWER_BYTES}))
     assert failure.kind is FailureKind.UNREADABLE
-    assert "more than 1000 bytes" in failure.message
+    assert "more than 16,777,216 bytes" in failure.message
 
 
 @pytest.mark.parametrize("form", ["5", "date"])

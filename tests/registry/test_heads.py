@@ -41,7 +41,7 @@ async def test_a_head_beyond_all_measure_is_refused_in_clear_words(
     async with bench.replying(bench.answer(202, bench.inserted(5), **headers)) as (_, registry):
         with anyio.fail_after(10), pytest.raises(CallFailed, match=r"head of more than 65,536 bytes") as raised:
             await (registry.config() if call == "config" else bench.upload(registry))
-        assert raised.value.failure.kind is FailureKind.UNREADABLE
+        assert raised.value.failure.kind is FailureKind.FOREIGN
         assert "ask the operator" in str(raised.value)
 
 
@@ -59,7 +59,7 @@ async def test_a_head_without_end_is_not_read_to_its_end(bench: Any, piece: byte
     async with bench.before(play) as (_, registry):
         with anyio.fail_after(10), pytest.raises(CallFailed, match="more than") as raised:
             await registry.config()
-        assert raised.value.failure.kind is FailureKind.UNREADABLE
+        assert raised.value.failure.kind is FailureKind.FOREIGN
 
 
 async def test_some_interim_answers_are_passed_over(bench: Any) -> None:

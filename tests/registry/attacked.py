@@ -1,0 +1,70 @@
+"""One call to a registry, in a process of its own: prints what came of it, and what memory that took."""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bulkload.core.errors import BulkloadError
+from bulkload.core.settings import Credentials
+from bulkload.registry import Registry
+from bulkload.registry.form import upload_form
+
+PASSWORD = "a-secret-password=/+"
+TOKEN = "eyJhbGciOi-a-secret-token-of-some-length=/+"
+
+
+async def _listed(registry: Registry) -> str:
+    found = 0
+    async for versions in registry.list_workspace(1):
+        found += len(versions)
+        _ = repr(versions)
+    return f"{found} versions"
+
+
+async def _upload(registry: Registry) -> int:
+    form = upload_form(b"{}", "m.onnx")
+    return await registry.upload("models/upload", form, 5, form.head + b"bytes" + form.tail)
+
+
+async def _logged_in(endpoint: str) -> str:
+    async with Registry(endpoint, Credentials(username="me", password=PASSWORD), read_timeout=30.0) as registry:
+        return repr(await registry.workspaces())
+
+
+CALLS: dict[str, Callable[[Registry], Any]] = {
+    "config": lambda registry: registry.config(),
+    "workspaces": lambda registry: registry.workspaces(),
+    "users": lambda registry: registry.workspace_roles(1),
+    "create": lambda registry: registry.create_workspace("w"),
+    "version": lambda registry: registry.version(5),
+    "list": _listed,
+    "list versions": lambda registry: registry.list_versions("m"),
+    "list versions of a model": lambda registry: registry.list_versions_for_model("m", 1),
+    "version's config": lambda registry: registry.version_config(5),
+    "logs": lambda registry: registry.upload_logs(5, 200),
+    "upload": _upload,
+}
+
+
+async def attacked(call: str, endpoint: str) -> tuple[str, str]:
+    """How a call ended, and with which words."""
+    try:
+        if call == "log in":
+            return "answered", await _logged_in(endpoint)
+        async with Registry(endpoint, Credentials(token=TOKEN), read_timeout=30.0, answer_timeout=30.0) as registry:
+            return "answered", repr(await CALLS[call](registry))
+    except BulkloadError as error:
+        return type(error).__name__, str(error)
+
+
+if __name__ == "__main__":
+    ending, words = asyncio.run(attacked(sys.argv[1], sys.argv[2]))
+    # Not getrusage: its maximum begins with that of the process which started this one.
+    used = int(re.findall(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[0])
+    sys.stdout.write(
+        json.dumps({"ending": ending, "length": len(words), "words": words[:4_000], "mebibytes": used // 1024})
+    )

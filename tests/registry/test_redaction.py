@@ -1,0 +1,86 @@
+"""Secrets in what others say: found however they are written, before anything is cut, kept or shown."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from bulkload.registry.redaction import HIDDEN, WITHHELD, Secrets
+
+TOKEN = "eyJhbGciOi+JSUz/I1NiJ9.eyJzdWIi=OiJ1c2Vy.c2lnbmF0dXJl=="
+PASSWORD = "correct horse+battery"
+
+
+def escaped(words: str, form: str = "\\u{:04x}") -> str:
+    """Each sign as an escape."""
+    return "".join(form.format(ord(sign)) for sign in words)
+
+
+DISGUISES = {
+    "as it is": TOKEN,
+    "JSON escapes for some signs": TOKEN.replace("=", "\\u003d").replace("/", "\\/"),
+    "JSON escapes for all": escaped(TOKEN),
+    "in capitals": escaped(TOKEN, "\\u{:04X}"),
+    "bytes of Python": escaped(TOKEN, "\\x{:02x}"),
+    "percent": quote(TOKEN, safe=""),
+    "percent in small letters": escaped(TOKEN, "%{:02x}"),
+    "percent for all": escaped(TOKEN, "%{:02X}"),
+    "entities": escaped(TOKEN, "&#{};"),
+    "entities in hexadecimal": escaped(TOKEN, "&#x{:x};"),
+    "escaped twice": json.dumps(escaped(TOKEN)),
+    "percent twice": quote(quote(TOKEN, safe=""), safe=""),
+    "split by a NUL": "\0".join(TOKEN),
+    "split by an escaped NUL": "\\u0000".join(TOKEN),
+    "split by colours": "\x1b".join(TOKEN),
+    "split by signs of no width": "\u200b".join(TOKEN),
+    "in lines": "\n".join(TOKEN[start : start + 10] for start in range(0, len(TOKEN), 10)),
+    "in lines of a dump": "\\n".join(TOKEN[start : start + 10] for start in range(0, len(TOKEN), 10)),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize(
+    "around", ["{}", "refused: Bearer {} is no good", '{{"headers":["authorization: Bearer {}"]}}']
+)
+def test_a_secret_is_not_shown(disguise: str, around: str) -> None:
+    """Taken out where it stands, or with the words that hide it."""
+    shown = Secrets([TOKEN]).words(around.format(DISGUISES[disguise]))
+    assert HIDDEN in shown or shown == WITHHELD
+    assert "eyJhbGciOi" not in "".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "Not a valid ZIP file.",
+        "a\\b %zz &amp; \\u12 ü\0\x1b[31m",
+        "the token eyJhbGciOi is no good",
+        TOKEN[:-1],
+        "é" * 200,
+    ],
+)
+def test_other_words_stay(words: str) -> None:
+    """Nothing is taken out of what holds no secret."""
+    secrets = Secrets([TOKEN])
+    secrets.hide(PASSWORD)
+    assert secrets.words(words) == secrets.name(words) == words
+
+
+def test_other_secrets_are_hidden_too() -> None:
+    """Passwords, refresh tokens, what was sent to Keycloak; also as they stand in a form."""
+    secrets = Secrets()
+    secrets.hide(PASSWORD, "")
+    assert secrets.words(f"user=me&password={PASSWORD}") == f"user=me&password={HIDDEN}"
+    assert secrets.words("password=correct+horse%2Bbattery") == f"password={HIDDEN}"
+    assert secrets.words("password=correct horse\\u002bbattery") == WITHHELD
+
+
+def test_a_name_keeps_what_only_looks_like_a_short_secret() -> None:
+    """Names, states and digests are compared: a password that is part of a file's name changes nothing."""
+    secrets = Secrets()
+    secrets.hide("ready", "model")
+    assert secrets.name("model.onnx") == "model.onnx"
+    assert secrets.name("ready") == "ready"
+    assert secrets.words("no model") == f"no {HIDDEN}"
+    assert Secrets([TOKEN]).name(f"{TOKEN}.onnx") == f"{HIDDEN}.onnx"
