@@ -160,7 +160,7 @@ SAID: dict[str, Callable[[str], str]] = {
     "escaped": lambda secret: "".join(f"\\u{ord(sign):04x}" for sign in secret),
     "half escaped": lambda secret: secret.replace("=", "\\u003d").replace("/", "\\/"),
     "percent": lambda secret: "".join(f"%{ord(sign):02X}" for sign in secret),
-    "split": lambda secret: "\\u0000".join(secret),
+    "split": "\\u0000".join,
     "behind much else": lambda secret: "x" * 10_000 + secret,
 }
 
