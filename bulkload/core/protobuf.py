@@ -20,6 +20,8 @@ WINDOW_BYTES = 512
 # Fields of onnx.ModelProto, onnx.GraphProto, onnx.TensorProto, tensorflow.SavedModel and tensorflow.NodeDef.
 IR_VERSION, GRAPH, OPSET_IMPORT = 1, 7, 8
 GRAPH_INITIALIZER, GRAPH_OUTPUT = 5, 12
+# ONNX is at 13. A graph begins with nodes, or its name, or other lists; and no file is larger than this.
+LATEST_IR_VERSION, GRAPH_BEGINNINGS, LARGEST_MODEL_BYTES = 50, b"\x0a\x12\x2a\x52\x5a\x62\x6a", 1 << 40
 TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION, EXTERNAL = 13, 14, 1
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 META_GRAPHS = 2
@@ -35,9 +37,11 @@ class WireError(ValueError):
 class Truncated(WireError):
     """A field says that it is longer than what holds it."""
 
-    def __init__(self, number: int, missing: int) -> None:
+    def __init__(self, number: int, content: int, missing: int) -> None:
         super().__init__("it is truncated")
         self.number = number
+        # Where its content begins, and how much of that is not there.
+        self.content = content
         self.missing = missing
 
 
@@ -91,7 +95,7 @@ class Message:
             else:
                 raise WireError(f"wire type {kind}")
             if position > end:
-                raise Truncated(number, position - end)
+                raise Truncated(number, content, position - end)
             yield Field(number, kind, content, position, value)
 
     def last(self, start: int, end: int, wanted: Mapping[int, int]) -> dict[int, Field]:
@@ -140,12 +144,16 @@ def onnx_fault(message: Message) -> str | None:
 
 def missing_bytes(message: Message) -> int:
     """How many bytes of an ONNX model's graph are not there; 0 where none are missing, or it may be something else."""
-    has_version = False
+    version = 0
     try:
         for field in message.walk():
-            has_version = has_version or (field.number == IR_VERSION and field.kind == VARINT)
+            if field.number == IR_VERSION and field.kind == VARINT:
+                version = field.value
     except Truncated as cut:
-        return cut.missing if cut.number == GRAPH and has_version else 0
+        # Random bytes may look like a field that is too long: so much of an ONNX model's beginning they are not.
+        begins = message.bytes_at(cut.content, cut.content + 1)
+        is_model = 0 < version <= LATEST_IR_VERSION and begins != b"" and begins in GRAPH_BEGINNINGS
+        return cut.missing if cut.number == GRAPH and is_model and cut.missing < LARGEST_MODEL_BYTES else 0
     except WireError:
         return 0
     return 0
