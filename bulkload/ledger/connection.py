@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -97,10 +98,27 @@ def _make_private(path: Path) -> None:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 check_schema_version(connection, path)
     make_private(path)
-    for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if os.path.lexists(beside):
-            make_private(beside)
+    for beside in _refuse_strangers(path):
+        make_private(beside)
+
+
+def _refuse_strangers(path: Path) -> list[Path]:
+    """What SQLite keeps beside a ledger: of its owner or of this user. Raises ``LedgerError`` and ``OSError``.
+
+    SQLite would take what it holds for the ledger's, and, for root, take the file over with those who have it open.
+    """
+    own = {os.geteuid(), path.stat().st_uid}
+    found = []
+    for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")):
+        # Whoever closes the ledger last removes them.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG((seen := beside.lstat()).st_mode) or seen.st_uid not in own:
+                raise LedgerError(
+                    f"{beside}: belongs to another user, who could change the ledger by it; remove it when no run is"
+                    " under way, or name another ledger"
+                )
+            found.append(beside)
+    return found
 
 
 def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Connection, Callable[[], bool]]:
@@ -114,6 +132,7 @@ def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Co
     try:
         with found.open("rb"):
             pass
+        _refuse_strangers(found)
         if is_writable(found):
             connection = sqlite3.connect(f"{found.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
             undo.callback(connection.close)

@@ -102,15 +102,16 @@ def test_a_file_that_is_no_ledger_keeps_its_mode(how, content, bulkload, write_m
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
-@pytest.mark.parametrize("suffix", ["", "-wal", ".lock"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
 def test_the_file_of_another_user_is_not_used(suffix, bulkload, write_manifest, tmp_path):
     """Who owns it can read it and change it."""
     manifest = write_manifest(ROWS)
     words = ("run", manifest, "--sandbox", "--ledger", "ledger.db")
-    if suffix == "-wal":
+    if suffix in ("-wal", "-shm"):
         assert bulkload(*words).returncode == 0
     (tmp_path / f"ledger.db{suffix}").touch()
     os.chown(tmp_path / f"ledger.db{suffix}", 12345, 12345)
     result = bulkload(*words)
     assert result.returncode in (1, 2)
     assert "belongs to another user" in result.stderr
+    assert (tmp_path / f"ledger.db{suffix}").stat().st_uid == 12345
