@@ -372,7 +372,7 @@ async def test_a_small_body_that_does_not_come_to_an_end_is_not_waited_for(start
 
 async def test_an_upload_that_rests_is_not_waited_for(start: Any) -> None:
     """408, and nothing of it is left; one that goes on may take its time."""
-    async with start(pause_seconds=0.4, body_seconds=0.1) as caller:
+    async with start(pause_seconds=1.5, body_seconds=0.1) as caller:
 
         async def body(pause: float) -> Any:
             for _ in range(10):
