@@ -21,7 +21,7 @@ from bulkload.cli.options import (
     sandbox_folder,
 )
 from bulkload.cli.telling import problems_option
-from bulkload.core.errors import UsageError
+from bulkload.core.errors import BulkloadError, UsageError
 from bulkload.core.polling import PollInterval
 from bulkload.core.run_limits import parse_failure_limit
 from bulkload.core.settings import OnExisting, Route, Settings
@@ -99,7 +99,7 @@ _PACE_OPTIONS = (
         "--max-duration",
         callback=parsed(parse_duration),
         metavar="TIME",
-        help="Begin nothing that would not end within this time, such as 2h; exit 10.",
+        help="Begin nothing that would not end within this time from the start of the command, such as 2h; exit 10.",
     ),
     option(
         "--bandwidth", callback=parsed(parse_bandwidth), metavar="RATE", help="All uploads together, such as 50MB/s."
@@ -180,11 +180,17 @@ def command(ctx: click.Context, /, **flags: Any) -> int:
 
     Run the same command again to resume: what is published stays published, once.
     """
-    from bulkload.cli.running import run_job
+    from bulkload.cli.running import give_early_summary, run_job
     from bulkload.engine.runner import publish
 
     with ExitStack() as stack:
-        settings = settings_from(ctx, flags, stack)
+        try:
+            settings = settings_from(ctx, flags, stack)
+        except (BulkloadError, KeyboardInterrupt) as error:
+            if flags["as_json"]:
+                ledger = flags["ledger"] or default_ledger(flags["manifest"])
+                give_early_summary(flags["manifest"], flags["endpoint"] or "", ledger, error)
+            raise
         return run_job(
             publish,
             settings,

@@ -183,6 +183,13 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
     return result
 
 
+def give_early_summary(manifest: str, endpoint: str, ledger: Path, error: BaseException) -> None:
+    """The line of ``--json`` for a command that ends before it has settings to run with."""
+    reason = error if isinstance(error, Exception) else interrupted_by(current_signals())
+    with suppress(OutputLost):
+        give_json(_early_summary(Settings(manifest=manifest, endpoint=endpoint, ledger=ledger), reason))
+
+
 def _early_summary(settings: Settings, error: Exception) -> RunSummary:
     """The summary of a run that ended before its ledger knew of it: what the ledger says, where there is one."""
     states = {state.value: 0 for state in State}

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -446,3 +447,23 @@ def test_a_signal_after_the_end_of_the_window(case, begin):
     case.let_go()
     case.assert_ended(run, 143, begun=True)
     case.assert_resumes()
+
+
+def test_a_command_that_cannot_begin_has_its_summary(bulkload, write_manifest):
+    """No registry, no ledger: exit 2, and a program that reads the summary is told so."""
+    manifest = write_manifest(ROWS)
+    result = bulkload("run", manifest, "--json")
+    assert result.returncode == 2
+    summary = json.loads(result.stdout)
+    assert (summary["exit_code"], summary["run_id"], summary["entries"]) == (2, "", 0)
+    assert summary["ledger"] == f"{manifest}.ledger.db"
+
+
+def test_a_signal_while_a_secret_is_fetched_has_its_summary(case, begin):
+    """Whoever prints the token takes long."""
+    case.registry()
+    case.sandbox = replace(case.sandbox, token="")
+    run = begin("--token-command", "sleep 600")
+    run.until_it_is("asking the registry")
+    run.process.send_signal(signal.SIGINT)
+    case.assert_ended(run, 130, begun=False)
