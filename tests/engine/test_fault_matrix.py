@@ -48,6 +48,9 @@ CUT_BYTES = 24 << 20
 
 # How often a fault happens -> how often the sandbox is told to make it happen.
 TIMES = {"once": 1, "twice": 2, "always": 99}
+# What happens once, and always, is tried by `make test`; what happens twice as well by `make check`.
+MARKS = {"once": (), "twice": pytest.mark.long, "always": ()}
+any_times = pytest.mark.parametrize("times", [pytest.param(times, marks=MARKS[times]) for times in TIMES])
 
 
 class Outcome(NamedTuple):
@@ -563,10 +566,10 @@ def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreachable: Any) ->
 def _upload_cells() -> Iterator[Any]:
     """Every fault on a body of one piece and on one that is streamed."""
     for (fault, (small, large)), times in itertools.product(UPLOAD_FAULTS.items(), TIMES):
-        yield pytest.param(fault, SMALL_BYTES, small, times, id=f"{fault[:15]}-small-{times}")
+        yield pytest.param(fault, SMALL_BYTES, small, times, id=f"{fault[:15]}-small-{times}", marks=MARKS[times])
         # Where the body is cut, what matters is that its end has not left.
         size = CUT_BYTES if small != large else LARGE_BYTES
-        yield pytest.param(fault, size, large, times, id=f"{fault[:15]}-large-{times}")
+        yield pytest.param(fault, size, large, times, id=f"{fault[:15]}-large-{times}", marks=MARKS[times])
 
 
 @pytest.mark.parametrize(("fault", "size", "meaning", "times"), list(_upload_cells()))
@@ -592,7 +595,7 @@ async def test_an_upload(matrix: Matrix, fault: str, size: int, meaning: str, ti
     await matrix.heals(uploads=0 if in_the_registry else 1)
 
 
-@pytest.mark.parametrize("times", TIMES)
+@any_times
 @pytest.mark.parametrize("fault", READ_FAULTS)
 async def test_a_poll(matrix: Matrix, fault: str, times: str) -> None:
     """What is published stays published, whatever a poll says: only the listing tells that a version is gone."""
@@ -603,7 +606,7 @@ async def test_a_poll(matrix: Matrix, fault: str, times: str) -> None:
     await matrix.heals(uploads=0)
 
 
-@pytest.mark.parametrize("times", TIMES)
+@any_times
 @pytest.mark.parametrize("fault", READ_FAULTS)
 async def test_the_listing_at_the_start(matrix: Matrix, fault: str, times: str) -> None:
     """Nothing is sent before somebody said what is there."""
@@ -616,7 +619,7 @@ async def test_the_listing_at_the_start(matrix: Matrix, fault: str, times: str) 
     await matrix.heals(uploads=1 - outcome.versions)
 
 
-@pytest.mark.parametrize("times", TIMES)
+@any_times
 @pytest.mark.parametrize("fault", READ_FAULTS)
 async def test_the_question_about_a_lost_upload(matrix: Matrix, fault: str, times: str) -> None:
     """It stays in doubt until the registry has answered; it is not sent again."""
@@ -634,7 +637,7 @@ TOKEN_COMMANDS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("times", TIMES)
+@any_times
 @pytest.mark.parametrize("call", ["upload", "poll", "list"])
 @pytest.mark.parametrize("renewal", TOKEN_OUTCOMES)
 async def test_a_token_refused_in_mid_run(matrix: Matrix, renewal: str, call: str, times: str) -> None:
@@ -657,7 +660,7 @@ def by_password(sandbox: Sandbox) -> Credentials:
     return Credentials(username=sandbox.username, password=sandbox.password)
 
 
-@pytest.mark.parametrize("times", TIMES)
+@any_times
 @pytest.mark.parametrize("fault", LOGIN_FAULTS)
 async def test_a_login_that_fails_in_mid_run(matrix: Matrix, fault: str, times: str) -> None:
     """What passes is tried again, what does not is said with exit 5; nothing is sent without a token."""
