@@ -71,12 +71,12 @@ EACH_ENTRY = "bulkload.ledger.plan:_Planning.add"
 # Named points, (place, moment) of ``killed_at``.
 POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.PLANNING: (
-        ("bulkload.engine.runner:plan_into_ledger", "before"),
+        ("bulkload.engine.runner:begin", "before"),
         ("bulkload.ledger.store:Store.claim_for", "before"),
         ("bulkload.ledger.store:Store.recover", "after"),
         (EACH_ENTRY, "before"),
         ("bulkload.ledger.plan:plan", "after"),
-        ("bulkload.engine.runner:plan_into_ledger", "after"),
+        ("bulkload.engine.runner:follow_files", "after"),
     ),
     Phase.BODY: (
         ("bulkload.registry.body:UploadBody._next", "before"),

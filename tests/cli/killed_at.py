@@ -14,11 +14,18 @@ from importlib import import_module
 from typing import Any
 
 
-def die_at(place: str, moment: str, number: int) -> None:
-    """Make the process die at ``place``. Raises ``AttributeError`` where there is no such place."""
+def found(place: str) -> tuple[Any, str]:
+    """The module or class that holds a place, and the place's name there. Raises ``AttributeError`` where it is not."""
     module, _, path = place.partition(":")
     *owners, name = path.split(".")
     owner: Any = functools.reduce(getattr, owners, import_module(module))
+    getattr(owner, name)
+    return owner, name
+
+
+def die_at(place: str, moment: str, number: int) -> None:
+    """Make the process die at ``place``. Raises ``AttributeError`` where there is no such place."""
+    owner, name = found(place)
     function = getattr(owner, name)
     calls = itertools.count(1)
 

@@ -10,7 +10,8 @@ import time
 import msgspec
 import pytest
 
-from tests.cli.histories import KILLS_A_HISTORY, History, Told, many_entries, registry_words
+from tests.cli.histories import KILLS_A_HISTORY, POINTS, History, Told, many_entries, registry_words
+from tests.cli.killed_at import found
 
 # A push has a hundred kills (`make check`), `make test` twenty.
 SEEDS = range(10)
@@ -31,17 +32,23 @@ def live_through(write_manifest, start_sandbox, tmp_path, record_property):
         sandbox = start_sandbox("--seed", str(seed), *registry_words(seed))
         # The sandbox imports what a run imports: so long a process takes to begin on this machine, now.
         history = History(seed, chance, tmp_path, manifest, rows, sandbox, time.monotonic() - began)
-        found = None
+        judged = None
         try:
             history.live()
-            found = history.end()
+            judged = history.end()
         finally:
-            record_property("history", msgspec.json.encode(Told(seed, history.kills, found)).decode())
-        words = "\n".join([f"seed {seed}", *map(str, history.kills), *found.violations])
-        assert not found.violations, words
+            record_property("history", msgspec.json.encode(Told(seed, history.kills, judged)).decode())
+        words = "\n".join([f"seed {seed}", *map(str, history.kills), *judged.violations])
+        assert not judged.violations, words
         assert all(kill.as_named for kill in history.kills), words
 
     return live
+
+
+@pytest.mark.parametrize("place", sorted({place for points in POINTS.values() for place, _ in points}))
+def test_every_named_point_is_there(place):
+    """One that has another name now would never kill."""
+    found(place)
 
 
 @pytest.mark.timeout(300)
