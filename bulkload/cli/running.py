@@ -33,6 +33,7 @@ from bulkload.report.summary import (
     summary_lines,
     trouble_lines,
 )
+from bulkload.system.file_names import recorded_path
 from bulkload.system.process_limits import can_start_threads
 
 Job = Callable[..., Awaitable[RunSummary]]
@@ -201,8 +202,8 @@ def _early_summary(settings: Settings, error: Exception) -> RunSummary:
     return RunSummary(
         run_id="",
         endpoint=settings.endpoint,
-        manifest=settings.manifest,
-        ledger=str(settings.ledger),
+        manifest=recorded_path(settings.manifest),
+        ledger=recorded_path(str(settings.ledger)),
         exit_code=error.exit_code if isinstance(error, BulkloadError) else ExitCode.INTERNAL,
         entries=sum(states.values()),
         states=states,

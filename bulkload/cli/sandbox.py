@@ -10,6 +10,7 @@ from bulkload.cli.options import option, parsed
 from bulkload.core.errors import UsageError
 from bulkload.core.units import parse_duration
 from bulkload.report.sink import give_json, say, standard_output
+from bulkload.system.file_names import recorded_path
 
 duration = parsed(parse_duration)
 
@@ -153,7 +154,10 @@ async def _end_with_stdin(waiting: Any) -> None:
 
 
 def _announce(sandbox: Any, *, as_json: bool) -> None:
-    facts = {name: str(getattr(sandbox, name)) for name in ("endpoint", "token", "username", "password", "data")}
+    facts = {
+        name: recorded_path(str(getattr(sandbox, name)))
+        for name in ("endpoint", "token", "username", "password", "data")
+    }
     if as_json:
         give_json(facts)
     else:

@@ -22,6 +22,7 @@ from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest.files import Outside
 from bulkload.registry import Registry
 from bulkload.source import SourceChanged, stat_of
+from bulkload.system.file_names import recorded_path
 
 ENTRIES_A_PAGE = 256
 
@@ -85,7 +86,9 @@ async def foresee(
         staged = await stop.or_end(check_offline(settings, progress, stop))
         with closing(staged):
             if offline:
-                return _described(Plan(manifest=settings.manifest, endpoint=None, entries=staged.count), staged)
+                return _described(
+                    Plan(manifest=recorded_path(settings.manifest), endpoint=None, entries=staged.count), staged
+                )
             gates = Gates(settings, stop)
             async with open_registry(settings, gates) as registry:
                 instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
@@ -121,7 +124,11 @@ async def _on_a_copy(
 
 
 async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> Plan:
-    plan = Plan(manifest=run.settings.manifest, endpoint=run.registry.endpoint, workspaces_to_create=instance.missing)
+    plan = Plan(
+        manifest=recorded_path(run.settings.manifest),
+        endpoint=run.registry.endpoint,
+        workspaces_to_create=instance.missing,
+    )
     line = 0
     while page := await run.ledger.call(lambda store: store.in_manifest(line, ENTRIES_A_PAGE)):  # noqa: B023 - awaited at once
         run.progress.phase, run.progress.done = "comparing", plan.entries

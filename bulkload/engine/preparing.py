@@ -28,6 +28,7 @@ from bulkload.manifest.files import Outside
 from bulkload.manifest.problems import problem_list
 from bulkload.registry import Registry
 from bulkload.source import stat_of
+from bulkload.system.file_names import recorded_path
 from bulkload.system.spilling import SpilledList
 
 STAGING_BUFFER_BYTES = 1 << 18
@@ -92,7 +93,7 @@ async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> S
 
 def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
     file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
-    staged = StagedManifest(manifest=settings.manifest, file=file)
+    staged = StagedManifest(manifest=recorded_path(settings.manifest), file=file)
     root = None if settings.root is None else os.path.realpath(settings.root)
     progress.doubts = staged.notices
     problems = problem_list()
@@ -117,7 +118,7 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
                 progress.done = staged.count
         if problems:
             plural = "problem" if len(problems) == 1 else "problems"
-            raise ManifestError(f"{settings.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
+            raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
     except OSError as error:
         staged.close()
         where = tempfile.gettempdir()

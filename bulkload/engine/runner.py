@@ -32,6 +32,7 @@ from bulkload.ledger import plan as planning
 from bulkload.ledger.store import Store
 from bulkload.registry import Registry
 from bulkload.source import digest_of
+from bulkload.system.file_names import recorded_path
 from bulkload.system.process_limits import descriptors_left
 
 SUSPECTS_A_PAGE = 256
@@ -63,7 +64,7 @@ async def wait(settings: Settings, *, progress: Progress | None = None, stop: St
     async with within_window(settings, stop):
         gates = Gates(settings, stop)
         async with open_registry(settings, gates) as registry:
-            nothing = StagedManifest(manifest=settings.manifest, file=io.BytesIO())
+            nothing = StagedManifest(manifest=recorded_path(settings.manifest), file=io.BytesIO())
             instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
             async with opened_run(settings, registry, gates, instance, progress, stop) as run:
                 await begin(run, instance)
@@ -117,7 +118,10 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
 
     All or nothing: a beginning that fails, or is stopped, leaves the ledger as it was.
     """
-    progress, facts = run.progress, {"endpoint": run.registry.endpoint, "manifest": run.settings.manifest}
+    progress, facts = (
+        run.progress,
+        {"endpoint": run.registry.endpoint, "manifest": recorded_path(run.settings.manifest)},
+    )
     progress.phase, progress.done = "planning", 0
 
     def count(number: int) -> None:
@@ -134,7 +138,9 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
         return store.conversion_seconds()
 
     run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
-    log.info("run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=str(run.settings.ledger))
+    log.info(
+        "run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=recorded_path(str(run.settings.ledger))
+    )
 
 
 async def follow_files(run: Run) -> None:
@@ -278,8 +284,8 @@ async def _summarise(run: Run) -> RunSummary:
     summary = RunSummary(
         run_id=run.run_id,
         endpoint=run.registry.endpoint,
-        manifest=run.settings.manifest,
-        ledger=str(run.settings.ledger),
+        manifest=recorded_path(run.settings.manifest),
+        ledger=recorded_path(str(run.settings.ledger)),
         exit_code=_exit_code(run, states),
         entries=sum(states.values()),
         states=states,

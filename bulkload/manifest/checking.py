@@ -19,6 +19,7 @@ from bulkload.manifest.files import Files, Outside
 from bulkload.manifest.line_formats import Csv, JsonLines
 from bulkload.manifest.rows import Defaults, Reader
 from bulkload.manifest.yaml_format import Yaml
+from bulkload.system.file_names import is_utf8, recorded_path
 
 STANDARD_INPUT = "-"
 # Keys are random: what is not in this cache is a page read and written for every row.
@@ -52,8 +53,8 @@ def check(
     problem when there is none at all. Nothing outside ``root`` (its links resolved) is read for it; ``outside`` counts
     the files that lie outside the manifest's folder. Holds neither rows nor entries, whatever the manifest's size.
     """
-    folder = Path.cwd() if manifest == STANDARD_INPUT else Path.cwd() / Path(manifest).parent
     try:
+        folder = _folder_of(manifest)
         with opened_reader(manifest) as (reader, stream):
             files = Files(folder, root, outside)
             checker = EntryChecker(reader.manifest, files, overrides, workspace, workspace_needed=workspace_needed)
@@ -62,14 +63,26 @@ def check(
         yield from error.problems
 
 
+def _folder_of(manifest: str) -> Path:
+    """Where relative paths begin: absolute, unless its name is no UTF-8, which no record can hold."""
+    below = Path() if manifest == STANDARD_INPUT else Path(manifest).parent
+    folder = Path.cwd() / below
+    if is_utf8(str(folder)):
+        return folder
+    if not is_utf8(str(below)):
+        what = "lies in a folder whose name is not UTF-8"
+        raise _not_opened(recorded_path(manifest), what, "rename the folder, or run from inside it")
+    return below
+
+
 @contextmanager
 def opened_reader(manifest: str) -> Iterator[tuple[Reader, BinaryIO]]:
     """The reader of a manifest's format and its open file. Raises ``ManifestError`` where either cannot be had."""
-    named = "standard input" if manifest == STANDARD_INPUT else manifest
+    named = "standard input" if manifest == STANDARD_INPUT else recorded_path(manifest)
     reader = JsonLines if manifest == STANDARD_INPUT else READERS.get(_extension(manifest))
     wrong = None if manifest == STANDARD_INPUT else _wrong_manifest(manifest)
     if wrong is not None or reader is None:
-        raise _not_opened(manifest, *(wrong or _wrong_extension(manifest)))
+        raise _not_opened(named, *(wrong or _wrong_extension(manifest)))
     try:
         with _opened(manifest) as stream:
             yield reader(named), stream

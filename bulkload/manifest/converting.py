@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,18 +14,24 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_LINE_BYTES
 from bulkload.core.errors import ManifestError, UsageError
 from bulkload.core.records import Problem
-from bulkload.core.words import UNPRINTABLE, scalar_text
+from bulkload.core.words import UNPRINTABLE, scalar_text, shown
+from bulkload.manifest.arrow_pieces import VALUE_BYTES
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
+from bulkload.manifest.document_formats import toml_bomb
 from bulkload.manifest.entries import MOST_FINDINGS_A_FIELD
 from bulkload.manifest.overriding import over
 from bulkload.manifest.problems import problem_list
 from bulkload.manifest.rows import FIELDS, Defaults, Row
 from bulkload.manifest.values import unsendable
 from bulkload.manifest.yaml_scalars import NO_TEXT, NUMBERS_BEGIN
+from bulkload.system.file_names import path_text
 
-ROWS_A_BATCH = 1024
+# Of Arrow and Parquet, whichever is reached first.
+ROWS_A_BATCH = 16_384
+CHARACTERS_A_BATCH = 8 << 20
 _SCHEMA_FIELDS = ("input_schema", "output_schema")
 
 
@@ -74,8 +80,12 @@ def _moved(manifest: str, folder: Path | None) -> Callable[[str], str]:
     here = Path.cwd() if manifest == STANDARD_INPUT else Path(manifest).resolve().parent
     if folder is None or folder.resolve() == here:
         return lambda path: path
-    there = folder.resolve()
-    return lambda path: path if os.path.isabs(path) else os.path.relpath(here / path, there)  # noqa: PTH117
+    source, target = path_text(str(here)), path_text(str(folder.resolve()))
+
+    def moved(path: str) -> str:
+        return path if os.path.isabs(path) else os.path.relpath(os.path.join(source, path), target)  # noqa: PTH117, PTH118
+
+    return moved
 
 
 def _stage(manifest: str, moved: Callable[[str], str]) -> _Staged:
@@ -138,19 +148,59 @@ def _cell(value: Any) -> str:
 def _write_csv(staged: _Staged, target: BinaryIO) -> None:
     text = io.TextIOWrapper(target, encoding="utf-8", newline="")
     columns = staged.columns()
-    writer = csv.writer(text, lineterminator="\n")
+    line = io.StringIO(newline="")
+    writer = csv.writer(line, lineterminator="\n")
     writer.writerow(columns)
     for row in staged.full_rows():
+        text.write(line.getvalue())
+        line.seek(0)
+        line.truncate()
         writer.writerow([_cell(row[name]) if name in row else "" for name in columns])
+        _see_it_fits(row, line.getvalue().encode())
+    text.write(line.getvalue())
     text.flush()
     text.detach()
 
 
 def _write_jsonl(staged: _Staged, target: BinaryIO) -> None:
-    target.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in staged.full_rows())
+    for row in staged.full_rows():
+        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        _see_it_fits(row, line)
+        target.write(line)
 
 
-def _write_json(staged: _Staged, target: BinaryIO) -> None:
+def _see_it_fits(row: dict[str, Any], line: bytes) -> None:
+    """What is written can be read: a line has its bound."""
+    if len(line) > LONGEST_LINE_BYTES:
+        what = f"entry {shown(row.get('name'))} has more than {LONGEST_LINE_BYTES >> 20} MiB as a line"
+        raise UsageError(f"{what}; write it in fewer words, or choose another format")
+
+
+class _Document:
+    """What is written can be read: a document has its bound."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._left = LARGEST_DOCUMENT_BYTES
+
+    def write(self, data: bytes) -> int:
+        """Write, unless it is too much in all."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise UsageError(f"has more than {LARGEST_DOCUMENT_BYTES >> 20} MiB as one document; {_STREAMED}")
+        return self._target.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """The same for several."""
+        for piece in pieces:
+            self.write(piece)
+
+
+_STREAMED = "choose jsonl, csv, parquet or arrow, which are read piece by piece"
+
+
+def _write_json(staged: _Staged, whole: BinaryIO) -> None:
+    target = _Document(whole)
     target.write(b"{")
     if staged.defaults:
         target.write(b'"defaults": ' + json.dumps(staged.defaults, ensure_ascii=False).encode() + b",\n ")
@@ -162,8 +212,10 @@ def _write_json(staged: _Staged, target: BinaryIO) -> None:
     target.write(b"\n]}\n")
 
 
-def _write_yaml(staged: _Staged, target: BinaryIO) -> None:
+def _write_yaml(staged: _Staged, whole: BinaryIO) -> None:
     import yaml
+
+    target = _Document(whole)
 
     class Dumper(yaml.SafeDumper):
         """Where PyYAML writes text that would not be read back as the same text."""
@@ -195,9 +247,13 @@ def _write_toml(staged: _Staged, target: BinaryIO) -> None:
 
     document: dict[str, Any] = {"defaults": staged.defaults} if staged.defaults else {}
     try:
-        tomli_w.dump({**document, "models": list(staged.rows())}, target)
+        text = tomli_w.dumps({**document, "models": list(staged.rows())})
     except TypeError:
         raise UsageError("TOML cannot hold null; leave it out, or choose another format") from None
+    bomb = toml_bomb(text)
+    if bomb is not None:
+        raise UsageError(f"{bomb[0]} as TOML; {_STREAMED}")
+    _Document(target).write(text.encode())
 
 
 def _write_arrow(staged: _Staged, target: BinaryIO, *, parquet: bool) -> None:
@@ -210,11 +266,15 @@ def _write_arrow(staged: _Staged, target: BinaryIO, *, parquet: bool) -> None:
     opened = pq.ParquetWriter(target, schema) if parquet else pa.ipc.new_file(cast("io.IOBase", target), schema)
     with opened as writer:
         batch: list[dict[str, str]] = []
+        characters = 0
         for row in staged.full_rows():
-            batch.append({name: _cell(value) for name, value in row.items()})
-            if len(batch) == ROWS_A_BATCH:
+            cells = {name: _cell(value) for name, value in row.items()}
+            _see_it_fits(row, b"".join(cell.encode().ljust(len(cell) + VALUE_BYTES) for cell in cells.values()))
+            batch.append(cells)
+            characters += sum(map(len, cells.values()))
+            if len(batch) == ROWS_A_BATCH or characters > CHARACTERS_A_BATCH:
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                batch = []
+                batch, characters = [], 0
         writer.write_table(pa.Table.from_pylist(batch, schema=schema))
 
 

@@ -140,7 +140,7 @@ class Toml(Reader):
         except UnicodeDecodeError:
             yield self.problem("", NOT_UTF8, SAVE_AS_UTF8)
             return
-        bomb = _toml_bomb(text)
+        bomb = toml_bomb(text)
         if bomb is not None:
             yield self.problem("", *bomb)
             return
@@ -181,7 +181,7 @@ def _kind(value: object) -> Kind:
     return Kind.OBJECT if isinstance(value, dict) else Kind.LIST if isinstance(value, list) else Kind.SCALAR
 
 
-def _toml_bomb(text: str) -> tuple[str, str] | None:
+def toml_bomb(text: str) -> tuple[str, str] | None:
     """What would become many times its size, or take a time that grows with the square of it."""
     values = dots = 0
     for token in _TOML_TOKEN.finditer(text):

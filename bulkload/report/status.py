@@ -9,6 +9,7 @@ from bulkload.core.summary import CauseCount
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.lock import Holder
 from bulkload.report.tables import one_line
+from bulkload.system.file_names import recorded_path
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ def status_object(reader: LedgerReader) -> Status:
     """Read everything once."""
     states = reader.counts()
     return Status(
-        ledger=str(reader.path),
+        ledger=recorded_path(str(reader.path)),
         endpoint=reader.endpoint,
         manifest=reader.manifest,
         running=reader.holder,

@@ -14,3 +14,13 @@ def local_path(text: str) -> str:
 def path_text(path: str) -> str:
     """The text of a path that Python's functions gave; bytes that are no UTF-8 are lone surrogates in it."""
     return path if _IS_UTF8 else os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def is_utf8(path: str) -> bool:
+    """Whether the bytes of a path are text, as every record needs."""
+    return path_text(path) == recorded_path(path)
+
+
+def recorded_path(path: str) -> str:
+    """The same for messages and records: bytes that are no UTF-8 are written as escapes."""
+    return path_text(path).encode("utf-8", "backslashreplace").decode()

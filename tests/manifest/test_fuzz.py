@@ -18,6 +18,7 @@ from bulkload.manifest import check
 from bulkload.manifest.converting import convert
 from bulkload.manifest.json_text import NotJson, parse_json, parse_line
 from bulkload.manifest.rows import FIELDS
+from tests.manifest.conftest import as_csv, as_toml
 
 SEVERAL = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 FEWER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -195,3 +196,72 @@ def test_any_text_in_any_cell(folder: Path, write: Callable[..., Path], row: dic
     row = {name: text.encode("utf-8", "replace").decode() for name, text in row.items()} or {"name": "a"}
     for extension in (".csv", ".parquet"):
         judge(write(extension, [row]))
+
+
+# What held when others tried: whole, and in the plain suite a small part of it.
+
+
+HOSTILE_WORDS = (
+    b"{", b"[", b'"', b"'", b"\\u0000", b"&a", b"*a", b"<<: ", b"!!x ", b"---\n", b"\xff\xfe", b"1e999", b"\0", b"~",
+    b"../../etc/passwd", b"/dev/zero", b"$(touch x)", b"{{7*7}}", b"null", b"\r", b"[[", b"\xe2\x80\xae",
+)  # fmt: skip
+
+
+def mutated(seed: int) -> tuple[str, bytes]:
+    """A right manifest of some format with some bytes changed, taken away, doubled, or put in."""
+    chance = random.Random(seed)
+    extension = chance.choice([".csv", ".jsonl", ".json", ".yaml", ".toml"])
+    rows: list[dict[str, Any]] = [
+        {"name": "a", "path": "model.onnx", "version": "1", "labels": {"team": "vision", "n": 3}},
+        {"name": "b", "path": "model.zip", "framework": "custom", "input_schema": {"x": "struct<a: list<int64>>"},
+         "output_schema": [{"name": "y", "type": "float32[3]"}], "framework_config": {"n": 0.5, "s": "x"}},
+    ]  # fmt: skip
+    data = bytearray(as_bytes(extension, rows))
+    for _ in range(chance.randint(1, 6)):
+        position = chance.randrange(len(data) + 1)
+        match chance.randrange(4):
+            case 0:
+                data[position : position + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del data[position : position + chance.randint(1, 30)]
+            case 2:
+                data[position:position] = data[position : position + chance.randint(1, 60)]
+            case _:
+                data[position:position] = chance.choice(HOSTILE_WORDS)
+    return extension, bytes(data)
+
+
+def as_bytes(extension: str, rows: list[dict[str, Any]]) -> bytes:
+    if extension == ".csv":
+        return as_csv(rows)
+    if extension == ".jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if extension == ".json":
+        return json.dumps({"defaults": {"visibility": "public"}, "models": rows}).encode()
+    if extension == ".toml":
+        return f"models = {as_toml(rows)}\n".encode()
+    return yaml.safe_dump({"models": rows}).encode()
+
+
+def judge_mutated(folder: Path, seeds: range) -> None:
+    """Nothing but answers: no crash, and nothing made or changed."""
+    for seed in seeds:
+        extension, data = mutated(seed)
+        path = folder / f"fuzz{extension}"
+        path.write_bytes(data)
+        before = sorted(folder.iterdir())
+        judge(path)
+        assert sorted(folder.iterdir()) == before, seed
+        assert path.read_bytes() == data, seed
+        path.unlink()
+
+
+def test_mutated_manifests(folder: Path) -> None:
+    judge_mutated(folder, range(300))
+
+
+@pytest.mark.attack
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(16))
+def test_19_200_mutated_manifests(part: int, folder: Path) -> None:
+    judge_mutated(folder, range(1_200 * part, 1_200 * (part + 1)))
