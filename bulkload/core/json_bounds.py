@@ -44,6 +44,9 @@ class JsonBounds:
             if piece.endswith(b"\\"):
                 piece, self._rest = piece[:-1], b"\\"
         parts = piece.split(b'"')
+        # One sign outside of ASCII makes each of a text's take four bytes.
+        if len(piece) > LARGEST_ITEM_BYTES and max(map(len, parts)) > LARGEST_ITEM_BYTES:
+            raise BeyondBounds(f"a text of more than {LARGEST_ITEM_BYTES:,} bytes")
         outside = b"".join(parts[1 if self._in_text else 0 :: 2])
         self._in_text ^= len(parts) % 2 == 0
         self._count(outside.translate(None, _NO_BRACKET))
@@ -74,5 +77,5 @@ def check_json(text: bytes | bytearray) -> None:
     # Those in texts are counted, too: a bound, no exact number.
     if openings + text.count(b",") > MOST_ANSWER_VALUES:
         raise BeyondBounds(f"more than {MOST_ANSWER_VALUES:,} values")
-    if openings > DEEPEST_JSON or _LONG_NUMBER.search(text):
+    if openings > DEEPEST_JSON or len(text) > LARGEST_ITEM_BYTES or _LONG_NUMBER.search(text):
         JsonBounds().feed(bytes(text))

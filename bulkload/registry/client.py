@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from bulkload.core.bounds import ANSWER_SECONDS, LONGEST_TEXT_CHARACTERS
+from bulkload.core.bounds import ANSWER_SECONDS, LARGEST_SMALL_ANSWER_BYTES, LONGEST_TEXT_CHARACTERS
 from bulkload.core.json_bounds import BeyondBounds
 from bulkload.core.records import RegistryVersion, Workspace
 from bulkload.core.settings import Connection, Credentials
@@ -296,6 +296,8 @@ class Registry:
     def _understood(self, call: str, answer: object, found: T | None) -> T:
         """What an answer was understood as. Raises ``CallFailed`` where that is nothing."""
         if found is None:
-            raise self._transport.unreadable(call, msgspec.json.encode(answer).decode())
+            raise self._transport.unreadable(
+                call, msgspec.json.encode(answer)[:LARGEST_SMALL_ANSWER_BYTES].decode(errors="replace")
+            )
         self._transport.has_worked(call)
         return found

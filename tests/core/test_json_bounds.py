@@ -116,3 +116,11 @@ def test_a_number_of_many_digits(before: bytes, cut: int) -> None:
     many = b"[" + b",".join([b"9" * 300, b'"' + b"9" * 5_000 + b'"'] * 100) + b"]"
     check_json(many)
     assert is_within(many, list(range(0, len(many), cut)))
+
+
+@pytest.mark.parametrize("sign", [b"x", b"\xf0\x9f\x98\x80", b'\\"x', b"["])
+def test_a_text_beyond_all(sign: bytes) -> None:
+    """It would take four times its size, and be copied."""
+    text = b'{"msg":"' + sign * (3 * LARGEST_ITEM_BYTES) + b'"}'
+    with pytest.raises(BeyondBounds, match="more than"):
+        check_json(text)

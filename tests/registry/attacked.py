@@ -1,4 +1,4 @@
-"""One call to a registry, in a process of its own: prints what came of it, and what memory that took."""
+"""A call to registries, in a process of its own: prints what came of it, and what memory that took."""
 
 import asyncio
 import json
@@ -61,10 +61,16 @@ async def attacked(call: str, endpoint: str) -> tuple[str, str]:
         return type(error).__name__, str(error)
 
 
+def main(call: str, endpoints: list[str]) -> None:
+    """One line of JSON for each: how it ended, and the most memory until then."""
+    for endpoint in endpoints:
+        ending, words = asyncio.run(attacked(call, endpoint))
+        # Not getrusage: its maximum begins with that of the process which started this one.
+        used = int(re.findall(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[0])
+        found = {"ending": ending, "length": len(words), "words": words[:4_000], "mebibytes": used // 1024}
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    ending, words = asyncio.run(attacked(sys.argv[1], sys.argv[2]))
-    # Not getrusage: its maximum begins with that of the process which started this one.
-    used = int(re.findall(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[0])
-    sys.stdout.write(
-        json.dumps({"ending": ending, "length": len(words), "words": words[:4_000], "mebibytes": used // 1024})
-    )
+    main(sys.argv[1], sys.argv[2:])
