@@ -8,12 +8,14 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bulkload.ledger.lock import holder_of
 from bulkload.sandbox import read_request_log, stored_versions
 from tests.cli.ledgers import LedgerState, read_ledger
 from tests.cli.verdicts import Judgement, is_upload, judge
@@ -31,8 +33,9 @@ PACES = (
 )
 # No run needs a tenth of it.
 LONGEST_RUN_SECONDS = 120.0
-# A run that is killed at a random moment is at work for up to so long.
+# A run that is killed at a random moment is at work for up to so long; some are killed before they have the ledger.
 LONGEST_AT_WORK_SECONDS = 0.8
+AT_WORK = 0.8
 
 # What the registries do to the runs.
 REGISTRIES = (
@@ -198,9 +201,7 @@ class History:
         manifest: Path,
         rows: Rows,
         sandbox: SandboxProcess,
-        start_seconds: float,
     ) -> None:
-        """``start_seconds``: how long a process takes before it does anything."""
         self.kills: list[Kill] = []
         self._seed = seed
         self._chance = chance
@@ -208,7 +209,6 @@ class History:
         self._manifest = manifest
         self._rows = rows
         self._sandbox = sandbox
-        self._start_seconds = start_seconds
         self._ledger = Path(f"{manifest}.ledger.db")
         self._state = LedgerState()
         self._is_over = False
@@ -261,11 +261,20 @@ class History:
         self._note(phase, f"{moment} call {number} of {place}", process.returncode, errors)
 
     def _kill_at_random(self) -> None:
-        seconds = self._chance.uniform(0.7 * self._start_seconds, self._start_seconds + LONGEST_AT_WORK_SECONDS)
+        seconds = self._chance.uniform(0.0, LONGEST_AT_WORK_SECONDS)
         pace = self._chance.choice(PACES)
+        at_work = self._chance.random() < AT_WORK
         process = self._start("-m", "bulkload", pace=pace)
+        # However long it takes to begin on this machine, now.
+        while at_work and process.poll() is None and not self._is_held_by(process.pid):
+            time.sleep(0.005)
         *_, errors = _wait(process, seconds)
-        self._note(None, f"after {seconds:.3f} s at {' '.join(pace)}", process.returncode, errors)
+        when = "after it had the ledger" if at_work else "after its start"
+        self._note(None, f"{seconds:.3f} s {when} at {' '.join(pace)}", process.returncode, errors)
+
+    def _is_held_by(self, pid: int) -> bool:
+        holder = holder_of(self._ledger)
+        return holder is not None and holder.pid == pid
 
     def _start(self, *launcher: str, pace: Sequence[str] = ()) -> "subprocess.Popen[str]":
         return subprocess.Popen(
