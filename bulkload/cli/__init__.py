@@ -118,8 +118,8 @@ def _run(words: Sequence[str], signals: Signals) -> int:
 
 def show_error(error: Exception, telling: Telling | None = None) -> int:
     """Say what is wrong, whose fault it is and what to do; return the exit code."""
-    from bulkload.core.errors import LocalTrouble, ManifestError
-    from bulkload.core.verdicts import TOO_FEW_THREADS, is_want_of_threads
+    from bulkload.core.errors import ManifestError
+    from bulkload.core.verdicts import want_behind
 
     more = ""
     context = click.get_current_context(silent=True)
@@ -142,8 +142,8 @@ def show_error(error: Exception, telling: Telling | None = None) -> int:
         leaf = leaf.exceptions[0]
     if isinstance(leaf, BulkloadError):
         return show_error(leaf, telling)
-    if is_want_of_threads(leaf):
-        return show_error(LocalTrouble(TOO_FEW_THREADS))
+    if (want := want_behind(leaf)) is not None:
+        return show_error(want)
     if os.environ.get("BULKLOAD_TRACEBACK"):
         import traceback
 

@@ -5,7 +5,7 @@ from enum import Enum, StrEnum
 
 import msgspec
 
-from bulkload.core.errors import BulkloadError, ExitCode
+from bulkload.core.errors import BulkloadError, ExitCode, LocalTrouble
 
 
 class FailureKind(StrEnum):
@@ -105,6 +105,7 @@ _PASSING_ERRORS = frozenset(WANTS) | {
 }  # fmt: skip
 # What threading raises, word for word, where the system gives no thread.
 _NO_THREAD = "can't start new thread"
+_NO_MEMORY_TO_LOAD = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
 TOO_FEW_THREADS = (
     "this machine lets bulkload start no more threads: raise the limit of processes and threads (`ulimit -u`, a"
     " container's pids limit), or end other programs; then run again"
@@ -119,6 +120,25 @@ def passes(number: int | None) -> bool:
 def is_want_of_threads(error: BaseException) -> bool:
     """Whether the system gave no thread."""
     return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
+
+
+def want_behind(error: BaseException) -> LocalTrouble | None:
+    """What this process or its machine lacks, where that is why something unforeseen came, wherever it came from."""
+    if is_want_of_threads(error):
+        return LocalTrouble(TOO_FEW_THREADS)
+    # What the linker says where a library finds no memory.
+    no_memory = isinstance(error, ImportError) and any(words in str(error) for words in _NO_MEMORY_TO_LOAD)
+    number = errno.ENOMEM if no_memory or isinstance(error, MemoryError) else getattr(error, "errno", None)
+    if number in WANTS and number != errno.EAGAIN:
+        return LocalTrouble(f"{WANTS[number]}; then run again")
+    return None
+
+
+def refuse_passing(path: str, error: BaseException) -> None:
+    """Raise ``LocalTrouble`` where it passes that a file of the user's cannot be read: it is not the file's fault."""
+    failure = local_failure(path, error)
+    if failure is not None:
+        raise LocalTrouble(f"{failure}; then run again") from None
 
 
 def local_failure(path: str, error: BaseException) -> Failure | None:
@@ -166,10 +186,7 @@ def read_verdict(failure: Failure) -> Verdict:
 
 
 def tells_of_trouble(failure: Failure) -> bool:
-    """Whether it tells of the registry's load or health, rather than of what was asked or of who answered."""
-    if failure.kind is FailureKind.UNREADABLE:
-        # A call that never had another answer is another API's; one that had is in trouble.
-        return failure.known
+    """Whether it tells of the registry's load or health, or of trouble on the way, rather than of what was asked."""
     return failure.kind is not FailureKind.LOCAL and read_verdict(failure) is Verdict.NOT_ACCEPTED
 
 

@@ -6,6 +6,7 @@ its turn comes.
 
 from collections.abc import Iterable
 from contextlib import aclosing
+from http import HTTPStatus
 
 from bulkload.core.equality import content_of_entry
 from bulkload.core.errors import RegistryUnavailable
@@ -102,12 +103,22 @@ async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -
         )
     except CallFailed:
         rows = await read(run, run.gates.lists, lambda: run.registry.list_versions(name))
-        found = [
-            await read(run, run.gates.polls, lambda: run.registry.version(row.version_id))  # noqa: B023
-            for row in rows
-            if row.name == name and (sha256 is None or row.sha256 in (None, sha256))
-        ]
+        wanted = [row for row in rows if row.name == name and (sha256 is None or row.sha256 in (None, sha256))]
+        found = [v for row in wanted if (v := await _seen(run, row.version_id, sha256)) is not None]
     return [version for version in found if (version.workspace_id, version.name) == item.model]
+
+
+async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersion | None:
+    """A version that a list of all owners names; None where it is not this account's to see, or gone by now."""
+    try:
+        return await read(run, run.gates.polls, lambda: run.registry.version(version_id))
+    except CallFailed as failed:
+        refusal = failed.failure.refusal
+        # Who looks for bytes that were sent must not take "not found" for "not there".
+        if refusal == HTTPStatus.FORBIDDEN or (refusal == HTTPStatus.NOT_FOUND and sha256 is None):
+            log.info("not_seen", version_id=version_id, reason=str(failed))
+            return None
+        raise
 
 
 async def digest_to_compare(run: Run, item: LedgerEntry, stat: SourceStat) -> str | None:

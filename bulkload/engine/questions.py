@@ -54,6 +54,8 @@ class Questions:
 
     async def token(self) -> None:
         """Get in. Raises as ``ask`` does; Keycloak may be elsewhere, by another address that may be misspelt."""
+        # A token, too, is no proof of a registry: it may be at hand, or come from elsewhere.
+        answered = self._answered
 
         async def token() -> None:
             try:
@@ -68,6 +70,7 @@ class Questions:
             if isinstance(missing, KeycloakMissing):
                 raise missing from None
             raise
+        self._answered = answered
 
     async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Judge = never) -> T:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""

@@ -9,7 +9,6 @@ import anyio
 
 from bulkload.core.errors import (
     BulkloadError,
-    LocalTrouble,
     NotAuthorised,
     RegistryUnavailable,
     WindowEnded,
@@ -18,7 +17,7 @@ from bulkload.core.errors import (
 from bulkload.core.run_limits import Window
 from bulkload.core.settings import Settings
 from bulkload.core.units import show_duration
-from bulkload.core.verdicts import TOO_FEW_THREADS, CallFailed, is_want_of_threads
+from bulkload.core.verdicts import CallFailed, want_behind
 from bulkload.engine.events import log
 
 T = TypeVar("T")
@@ -31,19 +30,20 @@ GRACE_SECONDS = 10.0
 def lone_errors() -> Iterator[None]:
     """One error comes out of its task groups, so that callers may catch it by its name.
 
-    Of several, one that nobody foresaw; else the one that says the exit code. Wherever this machine gave no thread,
-    that is ``LocalTrouble``.
+    Of several, one that nobody foresaw; else the one that says the exit code. Wherever this machine lacked a thread,
+    memory, or room for an open file, that is ``LocalTrouble``.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        if group.subgroup(is_want_of_threads) is not None:
-            raise LocalTrouble(TOO_FEW_THREADS) from None
-        raise _one_of(list(_leaves(group))) from None
-    except RuntimeError as lone:
-        if is_want_of_threads(lone):
-            raise LocalTrouble(TOO_FEW_THREADS) from None
-        raise
+        errors = list(_leaves(group))
+        wants = [want for error in errors if (want := want_behind(error)) is not None]
+        raise (wants[0] if wants else _one_of(errors)) from None
+    except Exception as lone:
+        want = want_behind(lone)
+        if want is None:
+            raise
+        raise want from None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

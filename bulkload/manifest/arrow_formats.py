@@ -6,6 +6,7 @@ from io import IOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bulkload.core.bounds import LONGEST_LINE_BYTES, MOST_COLUMNS
+from bulkload.core.verdicts import refuse_passing
 from bulkload.core.words import nearest, shown
 from bulkload.manifest.arrow_pieces import is_plain, pieces, validate
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
@@ -53,6 +54,8 @@ class Arrow(Reader):
         except TooLarge as error:
             yield self.problem("", str(error), error.remedy)
         except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError) as error:
+            if isinstance(error, OSError):
+                refuse_passing(self.manifest, error)
             reason = str(error).partition("\n")[0][:200]
             yield self.problem("", f"is no whole {self.name}: {reason}", "write it anew")
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from bulkload.core.equality import offline_keys
 from bulkload.core.errors import ManifestError
 from bulkload.core.records import Entry, Notice, Problem
+from bulkload.core.verdicts import refuse_passing
 from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
@@ -87,6 +88,7 @@ def opened_reader(manifest: str) -> Iterator[tuple[Reader, BinaryIO]]:
         with _opened(manifest) as stream:
             yield reader(named), stream
     except OSError as error:
+        refuse_passing(named, error)
         what = f"cannot be read ({error.strerror or error})"
         raise _not_opened(named, what, "check the path and its permissions") from None
 
@@ -114,6 +116,7 @@ def _wrong_manifest(manifest: str) -> tuple[str, str] | None:
     except FileNotFoundError:
         return "does not exist", "check the path"
     except (OSError, ValueError) as error:
+        refuse_passing(manifest, error)
         return f"cannot be looked at ({getattr(error, 'strerror', None) or error})", "check the path"
     if stat.S_ISDIR(mode):
         return "is a folder", "name a manifest inside it"

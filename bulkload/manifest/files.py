@@ -11,7 +11,7 @@ from bulkload.core.bounds import FILE_HEAD_BYTES
 from bulkload.core.contents import look
 from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
 from bulkload.core.signatures import Content
-from bulkload.core.verdicts import local_failure
+from bulkload.core.verdicts import local_failure, refuse_passing
 from bulkload.core.words import shown
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.missing import Missing
@@ -149,6 +149,7 @@ def _schema_of_file(source: str, path: str, root: str | None) -> str:
         what = f"{shown(path)} lies outside --root {root}"
         raise SchemaProblem(what, "move it there, or name another --root") from None
     except (OSError, ValueError) as error:
+        refuse_passing(source, error)
         reason = getattr(error, "strerror", None) or error
         words = reason if reason == NO_FILE else f"cannot be read ({reason})"
         raise SchemaProblem(f"{shown(path)} {words}", remedy) from None
@@ -159,6 +160,6 @@ def _schema_of_file(source: str, path: str, root: str | None) -> str:
             return to_base64(pa.ipc.open_stream(stream).schema.remove_metadata())
         except TooLarge as error:
             raise SchemaProblem(f"{shown(path)}: {error}", remedy) from None
-        except NOT_READABLE:
-            pass
+        except NOT_READABLE as error:
+            refuse_passing(source, error)
     raise SchemaProblem(f"{shown(path)} is no Arrow IPC file", remedy)

@@ -15,6 +15,7 @@ from bulkload.registry.redaction import NO_SECRETS, Secrets
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
 # Beside ``code``.
 _FORMS_OF_REFUSALS = (("msg",), ("status", "error", "source"))
+_OAUTH_ERROR = re.compile(r"[a-z]+(_[a-z]+)*")
 _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
 # What SQLite and the registry's own database can hold.
 _LARGEST_INTEGER = 2**63 - 1
@@ -160,8 +161,12 @@ def is_registrys_refusal(status: int, body: bytes | bytearray) -> bool:
 
 
 def is_keycloaks_refusal(body: bytes | bytearray) -> bool:
-    """The same for Keycloak: ``{"error", "error_description"}``, of which the second is not always there."""
-    return isinstance(_decoded_object(body).get("error"), str)
+    """The same for Keycloak: ``{"error", "error_description"}``, of which the second is not always there.
+
+    ``error`` is one of OAuth's words; that of a gateway is a sentence, or a status.
+    """
+    error = _decoded_object(body).get("error")
+    return isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) is not None
 
 
 def error_message(body: bytes | bytearray, secrets: Secrets = NO_SECRETS) -> str:

@@ -165,7 +165,10 @@ class Registry:
         call = "models/get_version_by_id"
         answer = await self._call("poll", call, {"model_version_id": version_id})
         node = answer.get("model_version") if isinstance(answer, dict) else None
-        return self._understood(call, answer, answers.version_from(node, self._secrets))
+        version = answers.version_from(node, self._secrets)
+        # An answer about another version is none: something on the way keeps answers, or mixes them up.
+        found = version if version is not None and version.version_id == version_id else None
+        return self._understood(call, answer, found)
 
     async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
         """All versions of a workspace, some at a time, parsed while the answer arrives.

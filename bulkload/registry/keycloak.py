@@ -128,10 +128,10 @@ class Keycloak:
         )
 
     def _foreign(self, what: str) -> BulkloadError:
-        if self.has_granted:
-            message = f"answers, but with {what}"
-            return CallFailed(Failure(call=f"log in at {self.realm}", kind=FailureKind.NO_CONNECTION, message=message))
-        return NotAuthorised(f"{self.realm} answers, but with {what}; give Keycloak's address with --auth-url")
+        failure = Failure(
+            call=f"log in at {self.realm}", kind=FailureKind.NO_CONNECTION, message=f"answers, but with {what}"
+        )
+        return CallFailed(failure) if self.has_granted else KeycloakMissing(failure)
 
 
 def secret_of(given: str | None, file: Path | None, what: str) -> str | None:

@@ -227,7 +227,7 @@ LIST_OUTCOMES: dict[str, dict[str, Outcome]] = {
     # The first call for one model gives way to the second at once; both are one outage.
     "foreign": PASSING_LIST | {"always": Outcome(10, "planned", 6, 0)},
     "not found by others": PASSING_LIST | {"always": Outcome(10, "planned", 6, 0)},
-    "unreadable": PASSING_LIST | {"always": Outcome(11, "planned", 6, 0)},
+    "unreadable": PASSING_LIST | {"always": Outcome(10, "planned", 6, 0)},
     "not found": PASSING_LIST | {"always": Outcome(3, "planned", 6, 0)},
     "permanent": PASSING_LIST | {"always": Outcome(3, "planned", 6, 0)},
     "forbidden": PASSING_LIST | {"always": Outcome(3, "planned", 5, 0)},
@@ -249,7 +249,7 @@ QUESTION_OUTCOMES: dict[str, dict[str, Outcome]] = {
     "busy": PASSING_QUESTION | {"always": Outcome(6, "in_doubt", 6, 1)},
     "foreign": PASSING_QUESTION | {"always": Outcome(6, "in_doubt", 6, 1)},
     "not found by others": PASSING_QUESTION | {"always": Outcome(6, "in_doubt", 6, 1)},
-    "unreadable": PASSING_QUESTION | {"always": Outcome(7, "in_doubt", 6, 1)},
+    "unreadable": PASSING_QUESTION | {"always": Outcome(6, "in_doubt", 6, 1)},
     "not found": REFUSED_QUESTION,
     "permanent": REFUSED_QUESTION,
     "forbidden": same(Outcome(3, "in_doubt", 5, 1)) | {"once": Outcome(3, "ready", 0, 1)},

@@ -115,7 +115,9 @@ def test_a_soft_limit_is_raised_by_the_command_and_left_alone_by_the_library(
     assert "at a time, not" not in done.stderr
 
 
-def test_too_few_files_for_any_run_are_one_clear_error(write_manifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [10, 12, 16, 18, 22])
+def test_too_few_files_for_any_run_are_one_clear_error(limit: int, write_manifest, tmp_path: Path) -> None:
+    """Wherever they run out: in the event loop, at the manifest, before the first upload."""
     manifest = write_manifest([{"name": "m", "content": ONNX}])
     done = subprocess.run(
         [
@@ -130,7 +132,7 @@ def test_too_few_files_for_any_run_are_one_clear_error(write_manifest, tmp_path:
             "http://127.0.0.1:9",
         ],
         env=clean_environment() | homes(tmp_path) | {"BULKLOAD_TOKEN": "x"},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (22, 22)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
         capture_output=True,
         text=True,
         timeout=60,
@@ -139,6 +141,19 @@ def test_too_few_files_for_any_run_are_one_clear_error(write_manifest, tmp_path:
     assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
     assert "ulimit -n" in done.stderr
     assert "internal error" not in done.stderr
+
+
+# A regular file whose first read fails with EIO, for anybody.
+_FAILING_DISK = "/proc/self/mem"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".yaml", ".toml"])
+async def test_a_manifest_on_a_disk_that_does_not_answer_is_not_invalid(suffix: str, tmp_path: Path) -> None:
+    """Exit 6 as for a model, and what to look at; not 4, which says that the manifest is to be mended."""
+    manifest = tmp_path / f"models{suffix}"
+    manifest.symlink_to(_FAILING_DISK)
+    with pytest.raises(LocalTrouble, match="Input/output error; look at the disk"):
+        await publish(Settings(manifest=str(manifest), endpoint="http://127.0.0.1:9", ledger=tmp_path / "ledger.db"))
 
 
 async def test_descriptors_that_run_out_in_mid_run_leave_the_entries_planned(

@@ -46,6 +46,8 @@ ANSWERS: dict[str, Callable[[], web.Response]] = {
     "307": lambda: web.Response(status=307, headers={"Location": "/elsewhere"}),
     "200 sign-in page": lambda: web.Response(text="<title>Sign in</title>", content_type="text/html"),
     "200 of other JSON": lambda: web.json_response({"status": "up"}),
+    "200 without a body": lambda: web.Response(status=200),
+    "403 of other JSON": lambda: web.json_response({"error": "Access denied by policy"}, status=403),
     "400 of other JSON": lambda: web.json_response({"message": "Bad request"}, status=400),
     "404 of other JSON": lambda: web.json_response({"code": 404, "message": "no Route matched"}, status=404),
     "413 of a small body": lambda: web.Response(status=413, text="Request Entity Too Large"),
@@ -118,10 +120,11 @@ async def test_a_gateways_answer_fails_no_entry(answer, sandbox, write_manifest,
         assert gateway.asked(CONVERT) == 5
 
 
-async def test_a_bad_moment_of_a_gateway_is_waited_out_like_an_outage(sandbox, write_manifest, settings_before):
+@pytest.mark.parametrize("answer", ["403 of a firewall", "200 of other JSON"])
+async def test_a_bad_moment_of_a_gateway_is_waited_out_like_an_outage(answer, sandbox, write_manifest, settings_before):
     """More answers than an entry has tries: nothing is failed, nothing is left for the next run."""
     often = {CONVERT: 7}
-    async with sandbox, gateway_before(sandbox.endpoint, first(often, "403 of a firewall")) as gateway:
+    async with sandbox, gateway_before(sandbox.endpoint, first(often, answer)) as gateway:
         settings = settings_before(write_manifest(models(1, **CONVERTED)), gateway, sandbox)
         summary = await run(settings)
         assert (summary.exit_code, summary.states["ready"], len(sandbox.versions())) == (ExitCode.OK, 1, 1)
@@ -214,6 +217,27 @@ async def test_a_version_that_the_listing_does_not_have_either_is_gone(
         assert rows_of(settings)[0]["cause"] == "version_gone"
 
 
+@pytest.mark.parametrize("status", [403, 404])
+async def test_what_a_list_of_all_owners_names_and_nobody_shows_is_anothers(
+    status, sandbox, write_manifest, settings_before
+):
+    """``list_versions`` names models of this name of everybody: one that this account may not see ends no run."""
+
+    async def decide(call: str) -> web.Response | None:
+        if call in ("models/list", "models/list_versions_for_model"):
+            return ANSWERS["404 of the registry"]()
+        if call == "models/list_versions":
+            return web.json_response([{"id": 7, "model_id": "m0", "sha": "0" * 64, "file_name": "other.pkl"}])
+        if call == POLL and not sandbox.versions():
+            return web.json_response({"msg": "not yours", "code": status}, status=status)
+        return None
+
+    async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
+        summary = await run(settings_before(write_manifest(models(1, **CONVERTED)), gateway, sandbox))
+        assert gateway.answered(POLL) >= 1
+        assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)
+
+
 # Which call uploads go by.
 
 
@@ -288,7 +312,13 @@ async def test_once_a_registry_has_answered_its_gateway_is_waited_for(sandbox, w
         assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)
 
 
-@pytest.mark.parametrize("answer", ["302 to a sign-in page", "403 of a firewall", "404 without a body"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "302 to a sign-in page", "403 of a firewall", "404 without a body",
+        "200 of other JSON", "200 without a body", "403 of other JSON",
+    ],
+)  # fmt: skip
 async def test_a_gateway_in_keycloaks_place_passes(answer, sandbox, write_manifest, settings_before):
     """Before anybody was let in, too: it has refused nobody."""
     often = {"/auth/realms/master/protocol/openid-connect/token": 2}
@@ -308,12 +338,13 @@ async def test_where_an_earlier_run_published_a_registry_is_there(sandbox, write
         assert (await run(settings_before(manifest, gateway, sandbox))).exit_code == ExitCode.OK
 
 
+@pytest.mark.parametrize("config", ["the same", "200 of other JSON"])
 @pytest.mark.parametrize("answer", ["404 in text", "200 sign-in page", "200 of other JSON"])
-async def test_what_is_no_registry_is_told_soon(answer, sandbox, write_manifest, settings_before, tmp_path):
-    """Whoever misspelt the host does not wait for --patience; nothing is made."""
+async def test_what_is_no_registry_is_told_soon(answer, config, sandbox, write_manifest, settings_before, tmp_path):
+    """Whoever misspelt the host does not wait for --patience; nothing is made. Any JSON as config is no proof."""
 
-    async def decide(_: str) -> web.Response:
-        return ANSWERS[answer]()
+    async def decide(call: str) -> web.Response:
+        return ANSWERS[config if call == "config" and config in ANSWERS else answer]()
 
     async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
         with anyio.fail_after(20), pytest.raises(ForeignAnswer, match="the address of a Wallaroo registry"):

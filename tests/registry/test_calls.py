@@ -152,6 +152,16 @@ async def test_a_success_that_says_nothing_usable_is_unreadable(
         assert raised.value.failure.kind in (FailureKind.UNREADABLE, FailureKind.FOREIGN)
 
 
+async def test_an_answer_about_another_version_is_none(bench: Any) -> None:
+    """Something on the way keeps answers, or mixes them up."""
+    body = {"model_version": {"model_version": {"id": 2, "name": "m", "workspace_id": 1, "status": "ready"}}}
+    async with bench.replying(bench.answer(200, body), bench.answer(200, body)) as (_, registry):
+        with pytest.raises(CallFailed) as raised:
+            await registry.version(1)
+        assert raised.value.failure.kind is FailureKind.UNREADABLE
+        assert (await registry.version(2)).version_id == 2
+
+
 async def test_a_closed_registry_cannot_be_asked(bench: Any) -> None:
     """It is a mistake in the program, not in the world."""
     registry = bench.registry("http://127.0.0.1:1")
