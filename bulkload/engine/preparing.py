@@ -17,6 +17,7 @@ from bulkload.core.equality import entry_key
 from bulkload.core.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.records import Entry, Notice, Problem, SourceStat, Workspace
 from bulkload.core.settings import Settings
+from bulkload.engine.known_files import known_files
 from bulkload.engine.questions import Questions
 from bulkload.engine.run import Progress
 from bulkload.engine.stopping import Stop
@@ -51,6 +52,12 @@ class StagedManifest:
     notices: SpilledList[Problem] = field(default_factory=problem_list)
     # Files outside the manifest's own folder.
     outside: Outside = field(default_factory=Outside)
+
+    def take(self, entry: Entry) -> None:
+        """One more entry."""
+        self.file.write(_encode(entry) + b"\n")
+        self.workspaces.add(entry.workspace)
+        self.count += 1
 
     def entries(self) -> Iterator[Entry]:
         """The entries, in manifest order."""
@@ -98,24 +105,24 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
     progress.doubts = staged.notices
     problems = problem_list()
     try:
-        for found in check(
-            settings.manifest,
-            overrides=settings.overrides,
-            workspace=settings.workspace,
-            workspace_needed=not settings.default_workspace,
-            root=root,
-            outside=staged.outside,
-        ):
-            stop.raise_if_asked()
-            if isinstance(found, Problem):
-                problems.append(found)
-            elif isinstance(found, Notice):
-                staged.notices.append(found.problem)
-            elif not problems:
-                staged.file.write(_encode(found) + b"\n")
-                staged.workspaces.add(found.workspace)
-                staged.count += 1
-                progress.done = staged.count
+        with known_files(settings.ledger) as is_known:
+            for found in check(
+                settings.manifest,
+                overrides=settings.overrides,
+                workspace=settings.workspace,
+                workspace_needed=not settings.default_workspace,
+                root=root,
+                outside=staged.outside,
+                is_known=is_known,
+            ):
+                stop.raise_if_asked()
+                if isinstance(found, Problem):
+                    problems.append(found)
+                elif isinstance(found, Notice):
+                    staged.notices.append(found.problem)
+                elif not problems:
+                    staged.take(found)
+                    progress.done = staged.count
         if problems:
             plural = "problem" if len(problems) == 1 else "problems"
             raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)

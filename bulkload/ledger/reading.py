@@ -1,7 +1,7 @@
 """Reading a ledger without disturbing its writer: ``status``, ``results``, also in mid-run."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from bulkload.core.verification import LedgerWord
 from bulkload.ledger.connection import SQLITE_ERRORS, ledger_error, open_for_reading
 from bulkload.ledger.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.queries import Queries
+from bulkload.ledger.records import SentFile
 
 # The columns of the view ``results``, a contract with scripts.
 RESULT_COLUMNS = (
@@ -118,6 +119,16 @@ class LedgerReader:
                 (most,),
             )
             return list(rows)
+
+    def sent_files(self) -> Generator[SentFile]:
+        """The files of the manifest whose bytes were sent, or found equal, in its order."""
+        statement = (
+            "SELECT line, path, framework, size, inode, mtime_ns, ctime_ns FROM entries"
+            " WHERE line IS NOT NULL AND sha256 IS NOT NULL ORDER BY line"
+        )
+        with self._reading(), contextlib.closing(self._connection.execute(statement)) as rows:
+            for line, path, framework, *stored in rows:
+                yield SentFile(line=line, path=path, framework=framework, stored=tuple(stored))
 
     def workspaces(self) -> list[int]:
         """The workspaces of this ledger's models."""

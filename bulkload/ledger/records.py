@@ -92,6 +92,16 @@ def _decode_row(row: tuple[Any, ...], *, alone: bool) -> LedgerEntry:
     )
 
 
+class SentFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file whose bytes were sent, or found equal, as it was then."""
+
+    line: int
+    path: str
+    framework: str
+    # As ``SourceStat.stored``.
+    stored: tuple[int | None, ...]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of an entry: the columns that a move writes. None leaves a column as it is."""
 

@@ -16,7 +16,7 @@ from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
 from bulkload.manifest.entries import EntryChecker
-from bulkload.manifest.files import Files, Outside
+from bulkload.manifest.files import Files, IsKnown, Outside
 from bulkload.manifest.line_formats import Csv, JsonLines
 from bulkload.manifest.rows import Defaults, Reader
 from bulkload.manifest.yaml_format import Yaml
@@ -47,17 +47,19 @@ def check(
     workspace_needed: bool,
     root: str | None = None,
     outside: Outside | None = None,
+    is_known: IsKnown = lambda *_: False,
 ) -> Iterator[Entry | Problem | Notice]:
     """Read ``manifest`` (a path, or ``-`` for JSON lines on standard input) and yield entries, problems and notices.
 
     ``overrides`` are ``--set`` words, ``workspace`` is for entries that name none; ``workspace_needed`` makes it a
     problem when there is none at all. Nothing outside ``root`` (its links resolved) is read for it; ``outside`` counts
-    the files that lie outside the manifest's folder. Holds neither rows nor entries, whatever the manifest's size.
+    the files that lie outside the manifest's folder; what ``is_known`` knows is not looked into. Holds neither rows nor
+    entries, whatever the manifest's size.
     """
     try:
         folder = _folder_of(manifest)
         with opened_reader(manifest) as (reader, stream):
-            files = Files(folder, root, outside)
+            files = Files(folder, root, outside, is_known)
             checker = EntryChecker(reader.manifest, files, overrides, workspace, workspace_needed=workspace_needed)
             yield from _check_rows(checker, reader, stream)
     except ManifestError as error:

@@ -136,7 +136,7 @@ class _RowCheck:
         is_there = path != "" and len(self.findings) == before
         framework = self._framework(path)
         if is_there:
-            self._look_at(path, source, framework or "")
+            self._look_at(number, path, source, framework or "")
         return Entry(
             line=number,
             name=name,
@@ -253,9 +253,9 @@ class _RowCheck:
             self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
         return path, source
 
-    def _look_at(self, path: str, source: str, framework: str) -> None:
+    def _look_at(self, line: int, path: str, source: str, framework: str) -> None:
         """Look whether the file's content can be a model."""
-        found = self._checker.files.content(source, framework)
+        found = self._checker.files.content(line, path, source, framework)
         if found is not None:
             self._find_content(path, found)
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import IOBase
 from pathlib import Path
@@ -36,15 +37,28 @@ class Outside:
     example: str = ""
 
 
+# Whether the entry of a line, with this path and framework, was sent from the file as it is now.
+IsKnown = Callable[[int, str, str, os.stat_result], bool]
+
+
 class Files:
     """What one manifest's relative paths mean."""
 
-    def __init__(self, folder: Path, root: str | None = None, outside: Outside | None = None) -> None:
-        """``root``: nothing outside it is looked at; its links are resolved."""
+    def __init__(
+        self,
+        folder: Path,
+        root: str | None = None,
+        outside: Outside | None = None,
+        is_known: IsKnown = lambda *_: False,
+    ) -> None:
+        """``root``: nothing outside it is looked at; its links are resolved. ``is_known``: what is not looked into."""
         self._folder = path_text(str(folder))
         self._real_folder = path_text(os.path.realpath(folder))
         self._root = root
         self._outside = outside
+        self._is_known = is_known
+        # Of the last file that was looked at from outside.
+        self._stat: os.stat_result | None = None
         self._inside: dict[str, bool] = {}
         self._missing = Missing()
         self._schemas: dict[str, str | SchemaProblem] = {}
@@ -55,10 +69,11 @@ class Files:
 
     def wrong(self, path: str, source: str) -> Content | None:
         """What keeps a file from being sent, and the remedy; only its stat is looked at."""
+        self._stat = None
         if self._root is not None and not is_below(source, self._root):
             return self._out_of_root()
         try:
-            found = os.stat(local_path(source))  # noqa: PTH116 - a million times
+            found = self._stat = os.stat(local_path(source))  # noqa: PTH116 - a million times
         except FileNotFoundError:
             return Content(*self._missing.cause(path, source))
         except NotADirectoryError:
@@ -73,8 +88,12 @@ class Files:
             self._outside.example = self._outside.example or path
         return None if os.access(local_path(source), os.R_OK) else Content("cannot be read", "check its permissions")
 
-    def content(self, source: str, framework: str) -> Content | None:
-        """What is wrong with a file's content: its beginning is read, and of some its end. ``framework``: or empty."""
+    def content(self, line: int, path: str, source: str, framework: str) -> Content | None:
+        """What is wrong with the content of the file that ``wrong`` looked at last: its beginning is read, and of some
+        its end, unless it is known. ``framework``: or empty.
+        """
+        if self._stat is not None and self._is_known(line, path, framework, self._stat):
+            return None
         try:
             descriptor, found = open_regular(source, self._root)
         except OutsideRoot:

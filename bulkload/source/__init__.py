@@ -9,6 +9,7 @@ from bulkload.source.local import (
     read_small,
     stat_now,
     stat_of,
+    stat_record,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "read_small",
     "stat_now",
     "stat_of",
+    "stat_record",
 ]

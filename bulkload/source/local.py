@@ -48,12 +48,12 @@ class SmallFile:
 
 def stat_of(path: str) -> SourceStat:
     """The file's stat. Raises ``OSError``."""
-    return _record(os.stat(local_path(path)))  # noqa: PTH116 - a million files, and Path costs as much again
+    return stat_record(os.stat(local_path(path)))  # noqa: PTH116 - a million files, and Path costs as much again
 
 
 async def stat_now(path: str) -> SourceStat:
     """The same, in a thread."""
-    return _record(await aiofiles.os.stat(local_path(path)))
+    return stat_record(await aiofiles.os.stat(local_path(path)))
 
 
 async def read_small(path: str, root: str | None = None) -> SmallFile:
@@ -275,8 +275,9 @@ def _open(path: str, root: str | None) -> tuple[int, SourceStat]:
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor, _record(found)
+    return descriptor, stat_record(found)
 
 
-def _record(stat: os.stat_result) -> SourceStat:
+def stat_record(stat: os.stat_result) -> SourceStat:
+    """The same of what the system gave."""
     return SourceStat(size=stat.st_size, inode=stat.st_ino, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns)
