@@ -89,7 +89,13 @@ def registry_endpoint(flags: dict[str, Any]) -> str:
     from bulkload.registry.endpoint import normalised_endpoint
 
     if flags["endpoint"] is None:
-        raise UsageError("no registry; give --endpoint URL (or BULKLOAD_ENDPOINT), or try it with --sandbox")
+        if "sandbox" in flags:
+            trial = ", or try it with --sandbox"
+        elif "sandbox_of" in flags:
+            trial = ", or --sandbox MANIFEST for the private sandbox of a manifest"
+        else:
+            trial = "; `bulkload sandbox` serves one to try"
+        raise UsageError(f"no registry; give --endpoint URL (or BULKLOAD_ENDPOINT){trial}")
     return normalised_endpoint(flags["endpoint"])
 
 
@@ -105,8 +111,9 @@ def _login_of_ledger(flags: dict[str, Any], published_to: str) -> Access:
     if stored is None:
         shown = published_to if published_to.isprintable() else "an address that cannot be shown"
         raise UsageError(
-            f"no registry; this ledger was published to {shown}: where that is yours, give it as --endpoint (or"
-            " BULKLOAD_ENDPOINT); of a private sandbox give --sandbox. A ledger does not choose who gets your token"
+            f"no registry; this ledger was published to {shown}: if that is your registry, give it as --endpoint"
+            " (or BULKLOAD_ENDPOINT); if it was a private sandbox, add --sandbox. A ledger does not choose who gets"
+            " your token"
         )
     return Access(published_to, stored[0], connection(flags), stored[1])
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--ledger",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("bulkload.ledger.db"),
-    help="Where a ledger is to be [default: in this folder].",
+    help="Where a ledger is to be.",
 )
 @option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(as_json: bool, **flags: Any) -> int:

@@ -1,11 +1,10 @@
 """Which ledger a command is asked about: one that is there, or words about what is there instead."""
 
 import difflib
-import os
 import shlex
 from pathlib import Path
 
-from bulkload.cli.options import SANDBOX_LEDGER, default_ledger, program, sandbox_folder
+from bulkload.cli.options import REGISTRY_FOLDER, SANDBOX_LEDGER, default_ledger, program, sandbox_folder
 from bulkload.core.errors import UsageError
 
 # With it every SQLite file begins.
@@ -14,12 +13,13 @@ _ENDING = ".db"
 MOST_NAMED = 3
 
 
-def existing_ledger(path: Path) -> Path:
-    """A ledger that is there. A manifest's path stands for its ledger.
+def existing_ledger(path: Path, *, of_sandbox: bool = False) -> Path:
+    """A ledger that is there. A manifest's path stands for its ledger, or for that of its private sandbox.
 
-    Raises ``UsageError`` where there is none; whether it can be read is seen when it is opened.
+    ``of_sandbox``: that of the sandbox is meant, where there are both. Raises ``UsageError`` where there is none;
+    whether it can be read is seen when it is opened.
     """
-    found = path if path.suffix == _ENDING else _ledger_of(path)
+    found = path if path.suffix == _ENDING else _ledger_of(path, of_sandbox=of_sandbox)
     if not _is_there(found):
         raise UsageError(f"{path}: there is no such ledger{_hint(path.name, path.parent)}")
     if found.is_dir():
@@ -37,10 +37,28 @@ def existing_ledger(path: Path) -> Path:
     raise UsageError(f"{path}: has no ledger yet: `{program()} run {named}` makes {default_ledger(str(path))}")
 
 
-def _ledger_of(manifest: Path) -> Path:
+def sandbox_of_ledger(ledger: Path) -> Path:
+    """The folder of the private sandbox that a ledger was published to: around it, or beside one that was named.
+
+    Raises ``UsageError`` where there is none: looking makes none.
+    """
+    for folder in (sandbox_folder(str(ledger)), *([ledger.parent] if ledger.name == SANDBOX_LEDGER else [])):
+        if is_sandbox(folder):
+            return folder
+    raise UsageError(f"{ledger}: there is no private sandbox of this ledger; give --endpoint in place of --sandbox")
+
+
+def is_sandbox(folder: Path) -> bool:
+    """Whether a private sandbox keeps its data there. Raises ``UsageError`` where that cannot be seen."""
+    data = folder / REGISTRY_FOLDER
+    return _is_there(data) and data.is_dir()
+
+
+def _ledger_of(manifest: Path, *, of_sandbox: bool) -> Path:
     """The ledger beside a manifest, or that of its private sandbox; the path itself where there is neither."""
-    for ledger in (default_ledger(str(manifest)), sandbox_folder(str(manifest)) / SANDBOX_LEDGER):
-        if os.path.isfile(ledger):  # noqa: PTH113 - False also for what cannot be looked at
+    ledgers = [default_ledger(str(manifest)), sandbox_folder(str(manifest)) / SANDBOX_LEDGER]
+    for ledger in reversed(ledgers) if of_sandbox else ledgers:
+        if _is_there(ledger) and ledger.is_file():
             return ledger
     return manifest
 

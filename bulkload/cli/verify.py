@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkload.cli.access import registry_access
-from bulkload.cli.ledgers import existing_ledger
+from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
+from bulkload.cli.ledgers import existing_ledger, sandbox_of_ledger
 from bulkload.cli.options import connection_options, option
 from bulkload.core.errors import ExitCode
 from bulkload.report.sink import give_json, say
@@ -45,10 +45,16 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
             say(_unowned_line(unowned))
 
     tell = Tell(print_difference, print_unowned)
-    with LedgerReader(existing_ledger(ledger)) as reader:
-        sandbox = reader.path.parent if flags["sandbox"] else None
-        with registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access:
-            found = attended_loop(
+    found_ledger = existing_ledger(ledger, of_sandbox=flags["sandbox"])
+    sandbox = None
+    if flags["sandbox"]:
+        refuse_registry_with_sandbox(click.get_current_context())
+        sandbox = sandbox_of_ledger(found_ledger)
+    with (
+        LedgerReader(found_ledger) as reader,
+        registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access,
+    ):
+        found = attended_loop(
                 lambda progress, stop: verify(
                     reader, access.endpoint, access.credentials, access.connection,
                     progress=progress, stop=stop, tell=tell,

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from bulkload.cli.access import registry_access
-from bulkload.cli.ledgers import existing_ledger
-from bulkload.cli.options import connection_options, option, output_options, sandbox_folder
+from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
+from bulkload.cli.ledgers import existing_ledger, sandbox_of_ledger
+from bulkload.cli.options import connection_options, option, output_options
 from bulkload.cli.run import poll_options, resume_command
 from bulkload.core.settings import Settings
 
@@ -24,10 +24,13 @@ def command(**flags: Any) -> int:
     from bulkload.engine.runner import wait
     from bulkload.ledger import LedgerReader
 
-    ledger = existing_ledger(flags["ledger"])
+    ledger = existing_ledger(flags["ledger"], of_sandbox=flags["sandbox"])
     with LedgerReader(ledger) as reader:
         manifest, published_to = reader.manifest or "", reader.endpoint
-    sandbox = _sandbox_of(ledger) if flags["sandbox"] else None
+    sandbox = None
+    if flags["sandbox"]:
+        refuse_registry_with_sandbox(click.get_current_context())
+        sandbox = sandbox_of_ledger(ledger)
     with registry_access(flags, sandbox=sandbox, published_to=published_to) as access:
         settings = Settings(
             manifest=manifest,
@@ -48,9 +51,3 @@ def command(**flags: Any) -> int:
             verbose=flags["verbose"],
             command=resume_command({"manifest": manifest}),
         )
-
-
-def _sandbox_of(ledger: Path) -> Path:
-    """Its folder: around the ledger, or beside one that `run --sandbox --ledger` named."""
-    beside = sandbox_folder(str(ledger))
-    return beside if beside.is_dir() else ledger.parent

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
-from bulkload.cli.options import REGISTRY_FOLDER, connection_options, option, parsed, sandbox_folder
+from bulkload.cli.ledgers import is_sandbox
+from bulkload.cli.options import connection_options, option, parsed, sandbox_folder
 from bulkload.core.errors import UsageError
 from bulkload.report.sink import give_json, say, standard_output, tell
 
@@ -70,7 +71,7 @@ def _sandbox_folder(ctx: click.Context, manifest: str | None) -> Path | None:
         return None
     refuse_registry_with_sandbox(ctx)
     folder = sandbox_folder(manifest)
-    if not (folder / REGISTRY_FOLDER).is_dir():
+    if not is_sandbox(folder):
         raise UsageError(f"{manifest} has no sandbox; `bulkload run {manifest} --sandbox` makes one")
     return folder
 

@@ -126,10 +126,10 @@ def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Co
 
     Raises ``LedgerError`` where it is no ledger of this schema, or cannot be read.
     """
-    if not path.is_file():
-        raise LedgerError(f"{path}: there is no such ledger; `bulkload run MANIFEST` makes one")
-    found = path.resolve()
     try:
+        if not path.is_file():
+            raise LedgerError(f"{path}: there is no such ledger; `bulkload run MANIFEST` makes one")
+        found = path.resolve()
         with found.open("rb"):
             pass
         _refuse_strangers(found)
@@ -144,7 +144,7 @@ def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Co
     except SQLITE_ERRORS as error:
         raise ledger_error(path, error, f"is not a bulkload ledger ({error})") from None
     except OSError as error:
-        raise LedgerError(f"{path}: cannot be read ({error.strerror}); ask its owner, or copy it") from None
+        raise LedgerError(f"{path}: cannot be read ({error.strerror}); ask its owner") from None
     return connection, is_valid
 
 

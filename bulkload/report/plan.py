@@ -52,7 +52,7 @@ def plan_lines(plan: Plan, *, offline: bool) -> list[str]:
     noun = "entry" if plan.entries == 1 else "entries"
     if offline:
         warned = f", {plan.warnings:,} warning{'' if plan.warnings == 1 else 's'}" if plan.warnings else ""
-        return [f"{plan.entries:,} {noun}, no problem found{warned}; nobody was asked", *_outside_lines(plan)]
+        return [f"{plan.entries:,} {noun}, no problem found{warned}; no registry was asked", *_outside_lines(plan)]
     words = {
         Action.UPLOAD: f"to upload ({show_bytes(plan.bytes_to_send)})",
         Action.SKIP: "already there",

@@ -217,6 +217,30 @@ def test_wrong_words_are_exit_2_with_one_message(bulkload, words):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(["rnu"], "run"), (["pln", "m.csv"], "plan"), (["model", "list"], "models"), (["models", "lst"], "list")],
+)
+def test_a_misspelt_command_is_told_which_may_be_meant(words, meant, bulkload):
+    """At every level."""
+    result = bulkload(*words)
+    assert result.returncode == 2
+    assert "Did you mean" in result.stderr
+    assert f"'{meant}'" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["whoami"], ["login"], ["logout"], ["models", "list"], ["run", "m.csv"]])
+def test_what_is_advised_where_there_is_no_registry_exists(words, bulkload):
+    """`--sandbox` only to commands that have it, and as they have it."""
+    result = bulkload(*words)
+    assert result.returncode == 2
+    said = result.stdout + result.stderr
+    assert "no registry; give --endpoint URL (or BULKLOAD_ENDPOINT)" in said
+    has_flag = "--sandbox" in bulkload(*words[: 2 if words[0] == "models" else 1], "--help").stdout
+    assert ("--sandbox" in said) == has_flag
+    assert has_flag or "`bulkload sandbox` serves one to try" in said
+
+
 def test_a_flag_is_also_a_variable_and_a_key_of_the_config_file(bulkload, write_manifest, start_sandbox, tmp_path):
     """Flag, then environment, then file, then default."""
     sandbox = start_sandbox("--time-scale", "0")
