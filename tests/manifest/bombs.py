@@ -3,6 +3,8 @@
 import base64
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -265,3 +267,22 @@ QUICK = ("texts.parquet", "nothing.arrow", "laughs.yaml", "dots.toml", "line.jso
 def bombs() -> Iterator[str]:
     """The names of all."""
     return iter(BOMBS)
+
+
+# A process begins with the memory of the one that starts it, as ``ru_maxrss`` counts: so it looks for itself.
+PROGRAM = """
+import sys
+from pathlib import Path
+from bulkload.cli import run_command_line
+code = run_command_line(sys.argv[1:])
+status = Path("/proc/self/status").read_text()
+print(code, status.split("VmHWM:")[1].split()[0], file=sys.__stdout__)
+"""
+
+
+def attack(path: Path) -> tuple[int, str, float]:
+    """Exit code, what is said, and the most memory in MiB."""
+    command = [sys.executable, "-c", PROGRAM, "plan", str(path), "--offline", "--sandbox"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, kibibytes = result.stdout.splitlines()[-1].split()
+    return int(code), result.stderr, int(kibibytes) / 1024
