@@ -13,10 +13,10 @@ from bulkload.sandbox import Sandbox, SandboxSettings, stored_versions
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 NAMES = (
-    " ", "  m", "m ", ".", "..", "...", ".m", "m.", "-", "-m", "--help", "-rf", "m-", "~", "~root", "$HOME", "${HOME}",
-    "$(id)", "`id`", ";id", "|id", "&", "m&&id", "> m", "< m", "*", "?", "[a]", "{a,b}", "!m", "#m", "%2e%2e%2f", "%s%n",
-    "\\", "\\..\\m", "c:m", "con", "nul", "m\tm", "m\nm", "m\rm", "m\x1b[2J", "m\x07", "m\u202em", "m\u200bm", "\ufeffm",
-    "é", "e\u0301", "模型", "😀", "'m'", '"m"',
+    " ", "  m", "m ", ".", "..", "...", ".m", "m.", "-", "-m", "--help", "-rf", "m-", "~", "~root", "$HOME",
+    "${HOME}", "$(id)", "`id`", ";id", "|id", "&", "m&&id", "> m", "< m", "*", "?", "[a]", "{a,b}", "!m", "#m",
+    "%2e%2e%2f", "%s%n", "\\", "\\..\\m", "c:m", "con", "nul", "m\tm", "m\nm", "m\rm", "m\x1b[2J", "m\x07",
+    "m\u202em", "m\u200bm", "\ufeffm", "é", "e\u0301", "模型", "😀", "'m'", '"m"',
 )  # fmt: skip
 
 
