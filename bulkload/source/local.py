@@ -1,6 +1,7 @@
 """Local files: read in a thread, hashed on the way, and watched for change until the last piece."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -265,9 +266,14 @@ class LocalFile:
 
 
 def _open(path: str, root: str | None) -> tuple[int, SourceStat]:
-    """A descriptor for reading and the file's stat. Raises ``OSError``, also for what is no file or lies outside."""
+    """A descriptor for reading and the file's stat.
+
+    Raises ``OSError``, also for what is no file, lies outside, or was emptied since the check: that is no model.
+    """
     descriptor, found = open_regular(path, root)
     try:
+        if found.st_size == 0:
+            raise OSError(errno.EINVAL, "is empty", path)
         age = time.time() - found.st_ctime
         if 0 <= age < CLOCK_TICK_SECONDS:
             # Just written: from the next tick on, every change shows.

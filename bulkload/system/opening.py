@@ -15,6 +15,10 @@ _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 NO_FILE = "is no regular file"
 
 
+# What a socket, or a device that nobody serves, answers; a disk that has gone does, too.
+_OF_NO_FILE = frozenset({errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP})
+
+
 class OutsideRoot(OSError):
     """The path does not lead below the root."""
 
@@ -25,7 +29,12 @@ class OutsideRoot(OSError):
 def open_regular(path: str, root: str | None = None) -> tuple[int, os.stat_result]:
     """A descriptor for reading and its stat. Raises ``OSError``: EINVAL for what is no file, ``OutsideRoot``."""
     path = local_path(path)
-    descriptor = os.open(path, _READ) if root is None else _open_below(path, local_path(root))
+    try:
+        descriptor = os.open(path, _READ) if root is None else _open_below(path, local_path(root))
+    except OSError as error:
+        if error.errno in _OF_NO_FILE and _is_no_file(path):
+            raise OSError(errno.EINVAL, NO_FILE, path) from None
+        raise
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -36,6 +45,13 @@ def open_regular(path: str, root: str | None = None) -> tuple[int, os.stat_resul
         os.close(descriptor)
         raise
     return descriptor, found
+
+
+def _is_no_file(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError:
+        return False
 
 
 def is_below(path: str, root: str) -> bool:

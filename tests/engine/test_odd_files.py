@@ -1,6 +1,7 @@
 """Whatever a file system says of a file, and whatever happens to its rights: the entry is published, once, as it is."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from bulkload.core.states import State
 from bulkload.core.summary import RunSummary
 from bulkload.engine.run import Progress
 from bulkload.engine.runner import publish
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.reading import RESULT_COLUMNS
 from bulkload.ledger.store import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 
@@ -186,3 +189,61 @@ async def test_bytes_that_change_behind_a_time_that_is_set_back_are_noticed(
         digests = {hashlib.sha256(state).hexdigest() for state in states}
         (version,) = sandbox.versions()
         assert version.sha256 in digests
+
+
+# Something else in a file's place, after the check
+
+
+class Listing(Progress):
+    """Does something once, when the check is over and nothing is sent yet."""
+
+    __slots__ = ("_act",)
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._act: Callable[[], object] = act
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "phase" and value == "listing":
+            self._act()
+
+
+def lay_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(path))
+
+
+REPLACEMENTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a socket": (lay_socket, "is no regular file"),
+    "a pipe": (os.mkfifo, "is no regular file"),
+    "a folder": (Path.mkdir, "is no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "is no regular file"),
+    "nothing": (lambda _: None, "No such file"),
+    "an empty file": (Path.touch, "is empty"),
+}
+
+
+@pytest.mark.parametrize("size", CONTENTS)
+@pytest.mark.parametrize("replacement", REPLACEMENTS)
+async def test_what_takes_a_models_place_after_the_check_is_never_sent(
+    replacement: str, size: str, sandbox: Sandbox, write_manifest, settings_for, tmp_path: Path
+) -> None:
+    """That entry is failed at once, with words; the other one is published."""
+    lay, words = REPLACEMENTS[replacement]
+    manifest = write_manifest([{"name": "a", "content": CONTENTS[size]}, {"name": "b", "content": ONNX + b"b"}])
+    model = tmp_path / "a-0.onnx"
+
+    def replace() -> None:
+        model.unlink()
+        lay(model)
+
+    async with sandbox:
+        settings = settings_for(manifest, sandbox)
+        summary = await run(settings, Listing(replace))
+        assert (summary.exit_code, summary.states["ready"], summary.states["failed"]) == (ExitCode.SOME_FAILED, 1, 1)
+        assert [version.name for version in sandbox.versions()] == ["b"]
+    with LedgerReader(settings.ledger) as reader:
+        row = next(dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results() if "a" in row)
+    assert row["cause"] == "unreadable"
+    assert words in row["message"]

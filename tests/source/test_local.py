@@ -15,7 +15,7 @@ from bulkload.source import LocalFile, SourceChanged, digest_of, local, read_sma
 
 # Small enough that "several pieces" is quick, large enough to be cut in the middle.
 PIECE = 1024
-SIZES = [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 7]
+SIZES = [1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 7]
 # Far longer than anything here takes: a bound for what hangs, never waited for.
 BOUND_SECONDS = 20
 
@@ -90,6 +90,17 @@ async def test_all_bytes_come_in_order_and_the_digest_with_the_last_piece(
     # Known neither earlier, when it could not be sealed with, nor later.
     assert digests == [None] * (len(pieces) - 1) + [expected]
     assert await digest_of(str(path)) == (stat_of(str(path)), expected)
+
+
+@pytest.mark.anyio
+async def test_an_empty_file_is_no_model(write: Callable[[int], Path]) -> None:
+    """The check refuses it; whoever is emptied after the check is refused here."""
+    path = str(write(0))
+    with pytest.raises(OSError, match="is empty"):
+        await read_small(path)
+    with pytest.raises(OSError, match="is empty"):
+        async with LocalFile(path):
+            pass
 
 
 @pytest.mark.anyio
