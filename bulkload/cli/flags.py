@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from bulkload.core.errors import UsageError
 
@@ -20,6 +21,12 @@ _SERVICE_LINK = re.compile(
 # Ours where it is a number.
 _SERVICE_PORT = re.compile(r"BULKLOAD_(\w+_)?PORT=(tcp|udp|sctp)://.*")
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds, called so in help and messages."""
+
+    name = "integer"
 
 
 class Flag(click.Option):
@@ -50,10 +57,24 @@ class Flag(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
         """The words of the first variable that is set: without the line's end that `echo` and editors write."""
+        found = self._first_variable()
+        return found[1] if found is not None else None
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """What an error is about: the flag, and where its value stands when it is not on the command line."""
+        hint = super().get_error_hint(ctx)
+        source = ctx.get_parameter_source(self.name) if ctx is not None and self.name is not None else None
+        if source is ParameterSource.DEFAULT_MAP:
+            return f"{hint} (from the settings file)"
+        found = self._first_variable() if source is ParameterSource.ENVIRONMENT else None
+        return f"{hint} (from the variable {found[0]})" if found is not None else hint
+
+    def _first_variable(self) -> tuple[str, str] | None:
+        """The first variable that is set, and its words."""
         for variable in self.envvar or ():
             words = os.environ.get(variable, "").removeprefix(_BYTE_ORDER_MARK).strip("\r\n")
             if words and not is_service_link(variable, words):
-                return words
+                return variable, words
         return None
 
     def value_from_envvar(self, ctx: click.Context) -> Any:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bulkload.cli.flags import Whole
 from bulkload.cli.options import option, parsed
 from bulkload.cli.workspaces import RegistryGroup, browse, registry_options
 from bulkload.core.errors import UsageError
@@ -160,7 +161,7 @@ def show_config(ctx: click.Context, /, version_id: int, **flags: Any) -> None:
 
 @command.command("logs", short_help="What the conversion of a version printed.")
 @version_argument
-@option("--lines", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@option("--lines", type=Whole(min=1), metavar="N", help="Only the newest N.")
 @option("--timestamps", is_flag=True, help="Each line as the registry keeps it, with its time and stream.")
 @registry_options
 @click.pass_context

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
+from bulkload.cli.flags import Whole
 from bulkload.cli.options import (
     SANDBOX_LEDGER,
     connection_options,
@@ -73,7 +74,7 @@ _poll_rate_option = option(
 )
 
 _PACE_OPTIONS = (
-    option("--concurrency", type=click.IntRange(1, 1024), default=16, metavar="N", help="Most uploads at a time."),
+    option("--concurrency", type=Whole(1, 1024), default=16, metavar="N", help="Most uploads at a time."),
     option(
         "--upload-rate",
         callback=parsed(parse_rate),
@@ -85,7 +86,7 @@ _PACE_OPTIONS = (
     option("--token-rate", callback=parsed(parse_rate), metavar="RATE", help="Requests for tokens."),
     option(
         "--max-converting",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="N",
         help="Versions that may be converting on the registry at once; those that are ready at once do not count.",
     ),

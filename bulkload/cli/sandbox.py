@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bulkload.cli.flags import Whole
 from bulkload.cli.options import option, parsed
 from bulkload.core.errors import UsageError
 from bulkload.core.units import parse_duration
@@ -16,7 +17,7 @@ duration = parsed(parse_duration)
 
 
 @click.command(short_help="A local registry with the same API.")
-@option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes any free one.")
+@option("--port", type=Whole(0, 65535), default=0, help="0 takes any free one.")
 @option(
     "--host",
     default="127.0.0.1",
@@ -38,7 +39,7 @@ duration = parsed(parse_duration)
     help="Where models are kept [default: ./bulkload-sandbox].",
 )
 @option("--time-scale", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Factor on all conversion times.")
-@option("--converters", type=click.IntRange(min=1), default=2, metavar="N", help="Conversions at a time.")
+@option("--converters", type=Whole(min=1), default=2, metavar="N", help="Conversions at a time.")
 @option("--limit", "limits", multiple=True, metavar="CALL=RATE", help="429 above it, such as upload=20/s.")
 @option(
     "--fault", "faults", multiple=True, metavar="SPEC", help="CALL:FAULT[=ARG] and @N, *N or %P, such as upload:503@3."

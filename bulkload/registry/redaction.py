@@ -49,9 +49,7 @@ class Secrets:
         if not secrets:
             return words
         forms = [_forms(secret) for secret in secrets]
-        for plain, _ in forms:
-            for form in plain:
-                words = words.replace(form, HIDDEN)
+        words = _pattern(tuple(form for plain, _ in forms for form in plain)).sub(HIDDEN, words)
         disguised = [squeezed for _, squeezed in forms if len(squeezed) >= SHORTEST_DISGUISED]
         if disguised and _SUSPICIOUS.search(words):
             for reading in _undisguised(words):
@@ -65,6 +63,12 @@ def _forms(secret: str) -> tuple[tuple[str, ...], str]:
     """How a secret stands in words, the longest form first; and its signs alone."""
     forms = {secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
     return tuple(sorted(forms, key=len, reverse=True)), _squeezed(secret)
+
+
+@lru_cache(maxsize=SECRETS_REMEMBERED)
+def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+    """All forms at once, the longest first: what stands in a secret's place may hold a short one, such as "secret"."""
+    return re.compile("|".join(map(re.escape, sorted(set(forms), key=len, reverse=True))))
 
 
 def _undisguised(words: str) -> Iterator[str]:

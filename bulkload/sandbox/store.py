@@ -166,7 +166,8 @@ def _lock_folder(data: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise DataFolderInUseError(
-            f"{data}: another sandbox runs on this folder; stop it or choose another folder"
+            f"{data}: another sandbox runs on this folder, perhaps for a command that is under way; wait"
+            " until it ends, stop it, or choose another folder"
         ) from None
     return descriptor
 

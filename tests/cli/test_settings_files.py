@@ -299,6 +299,25 @@ def test_a_list_that_is_none_is_said(words):
     assert result.exit_code == 2 or "no field" in str(result.exception) or "FIELD=VALUE" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("flag", "wrong"),
+    [("--concurrency", "many"), ("--upload-rate", "ten"), ("--route", "there"), ("--poll-interval", "5")],
+)
+def test_a_wrong_value_is_said_with_the_place_where_it_stands(flag, wrong, folder):
+    """Where nobody wrote the flag, its name alone helps nobody."""
+    key = flag.removeprefix("--")
+    variable = f"BULKLOAD_{key.upper().replace('-', '_')}"
+    result = asked("run", "models.csv", **{variable: wrong})
+    assert result.exit_code == 2
+    assert f"'{flag}' (from the variable {variable})" in result.output
+    write_settings(folder / "here" / "bulkload.toml", f'{key} = "{wrong}"')
+    result = asked("run", "models.csv")
+    assert result.exit_code == 2
+    assert f"'{flag}' (from the settings file)" in result.output
+    result = asked("run", "models.csv", flag, wrong)
+    assert f"Invalid value for '{flag}': '{wrong}' is not" in result.output
+
+
 def test_the_line_end_of_a_variable_is_none_of_its_value():
     params, _ = seen("run", BULKLOAD_USERNAME="me\n", BULKLOAD_WORKSPACE="fraud\r\n", BULKLOAD_TOKEN_FILE="f\n")
     assert (params["username"], params["workspace"], params["token_file"]) == ("me", "fraud", Path("f"))

@@ -76,6 +76,14 @@ def test_other_secrets_are_hidden_too() -> None:
     assert secrets.words("password=correct horse\\u002bbattery") == WITHHELD
 
 
+@pytest.mark.parametrize("secret", ["a", "secret", "cre"])
+def test_what_stands_in_a_secrets_place_is_not_taken_for_one(secret: str) -> None:
+    """Also for one that is known as a token and a password."""
+    secrets = Secrets([secret])
+    secrets.hide(secret, "secret")
+    assert secrets.words(f"<{secret}>") == f"<{HIDDEN}>"
+
+
 def test_a_name_keeps_what_only_looks_like_a_short_secret() -> None:
     """Names, states and digests are compared: a password that is part of a file's name changes nothing."""
     secrets = Secrets()
