@@ -8,6 +8,7 @@ from bulkload.cli.flags import flags_of
 HEAD = """# The command line
 
 Written from the code by `make docs`. Results and data go to standard output, everything else to standard error.
+`NO_COLOR=1` leaves out colours.
 Every flag is also a variable, `BULKLOAD_<FLAG>`, and a key of a settings file: flag, then environment, then file, then
 default. Secrets are never a flag's value: `BULKLOAD_TOKEN`, `BULKLOAD_PASSWORD` and `BULKLOAD_CLIENT_SECRET` hold them,
 or files do; [registry.md](registry.md) has all ways to get in.

@@ -27,7 +27,9 @@ def standard_sinks() -> Iterator[Sink]:
     for name, mode, flags in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
-    output, errors = Sink(sys.stdout), Sink(sys.stderr, lasting=True)
+    # no-color.org; a dumb terminal has none.
+    colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    output, errors = Sink(sys.stdout, colours=colours), Sink(sys.stderr, lasting=True, colours=colours)
     with redirect_stdout(cast("TextIO", output)), redirect_stderr(cast("TextIO", errors)):
         yield output
 

@@ -27,10 +27,14 @@ class Sink:
 
     ``lasting``: one that nobody need read. Where it cannot be written any more, what follows is dropped; for another
     one, ``OutputLost`` is raised (``ReaderGone`` when its reader went away), again whenever something is to be written.
+    ``colours``: they may be used.
     """
 
-    def __init__(self, stream: TextIO, *, lasting: bool = False, name: str = "standard output") -> None:
+    def __init__(
+        self, stream: TextIO, *, lasting: bool = False, colours: bool = True, name: str = "standard output"
+    ) -> None:
         self._stream = stream
+        self._colours = colours
         self._lasting = lasting
         self._name = name
         self._leave = _way_out(stream)
@@ -56,10 +60,11 @@ class Sink:
         self._put("".join(f"{visible_line(line)}\n" for line in lines))
 
     def say_in_colour(self, sign: str, colour: str, rest: str) -> None:
-        """A line that begins with a coloured sign."""
+        """A line that begins with a coloured sign, where colours are wanted."""
         import click
 
-        self._put(f"{click.style(visible_line(sign), fg=colour)}{visible_line(rest)}\n")
+        shown = visible_line(sign)
+        self._put(f"{click.style(shown, fg=colour) if self._colours else shown}{visible_line(rest)}\n")
 
     def renew_line(self, text: str) -> None:
         """Put ``text`` in the place of the line that the cursor is in; the line stays open."""

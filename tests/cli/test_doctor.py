@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from bulkload.sandbox import read_request_log, stored_versions
+from tests.cli.in_process import Place, run_with, terminal
+from tests.conftest import homes
 
 STEPS = ["address", "tls", "registry", "clock", "token", "workspace", "upload", "ledger"]
 
@@ -176,3 +178,19 @@ def test_a_ledger_that_cannot_be_made(bulkload, start_sandbox, tmp_path):
         code, checks = diagnose(bulkload, "--ledger", path, **sandbox.environment)
         assert code == 1
         assert findings(checks) == {"upload": "note", "ledger": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals_that_want_them(environment: dict[str, str], coloured: bool, tmp_path: Path) -> None:
+    """As no-color.org has it."""
+    place = Place(tmp_path, homes(tmp_path) | {"TERM": "xterm"} | environment)
+    ledger = str(tmp_path / "x.ledger.db")
+    with terminal() as (stream, pieces):
+        code, _ = run_with(place, ["doctor", "--ledger", ledger], stream, tmp_path / "said")
+    assert code == 2
+    text = b"".join(pieces).decode()
+    assert "no registry; give --endpoint" in text
+    assert ("\x1b[31m" in text) == coloured
