@@ -1,5 +1,6 @@
 """``bulkload workspaces``: list and create; and what all commands that look into a registry share."""
 
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,7 +9,7 @@ import click
 
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.ledgers import is_sandbox
-from bulkload.cli.options import connection_options, option, parsed, sandbox_folder
+from bulkload.cli.options import connection_options, option, parsed, program, sandbox_folder
 from bulkload.core.errors import UsageError
 from bulkload.report.sink import give_json, say, standard_output, tell
 
@@ -72,7 +73,8 @@ def _sandbox_folder(ctx: click.Context, manifest: str | None) -> Path | None:
     refuse_registry_with_sandbox(ctx)
     folder = sandbox_folder(manifest)
     if not is_sandbox(folder):
-        raise UsageError(f"{manifest} has no sandbox; `bulkload run {manifest} --sandbox` makes one")
+        named = shlex.quote(manifest)
+        raise UsageError(f"{manifest} has no sandbox; `{program()} run {named} --sandbox` makes one")
     return folder
 
 

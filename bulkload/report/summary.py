@@ -68,7 +68,7 @@ def converting_lines(converting: list[tuple[str, str, str]]) -> list[str]:
     """Entries (status, framework, name) that the registry has not judged, by their status, and what that may mean."""
     names: dict[str, list[str]] = {}
     for status, _, name in converting:
-        names.setdefault(status or "no status", []).append(name)
+        names.setdefault(status or "status not known yet", []).append(name)
     lines = []
     for status, waiting in names.items():
         more = f" and {len(waiting) - MOST_NAMES:,} more" if len(waiting) > MOST_NAMES else ""

@@ -54,7 +54,7 @@ def test_what_still_converts_stands_by_its_status():
     waiting = [("attempting_load_container", "custom", name) for name in ("a", "b", "c", "d")]
     assert converting_lines([*waiting, ("", "sklearn", "e")]) == [
         "  attempting_load_container: a, b, c and 1 more",
-        "  no status: e",
+        "  status not known yet: e",
     ]
 
 
