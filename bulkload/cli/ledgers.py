@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bulkload.cli.options import REGISTRY_FOLDER, SANDBOX_LEDGER, default_ledger, program, sandbox_folder
 from bulkload.core.errors import UsageError
+from bulkload.system.file_names import real_path
 
 # With it every SQLite file begins.
 _MAGIC = b"SQLite format 3\0"
@@ -52,6 +53,13 @@ def is_sandbox(folder: Path) -> bool:
     """Whether a private sandbox keeps its data there. Raises ``UsageError`` where that cannot be seen."""
     data = folder / REGISTRY_FOLDER
     return _is_there(data) and data.is_dir()
+
+
+def files_of(ledger: Path) -> list[Path]:
+    """A ledger, what is kept beside it, and the manifest that it has its name from; not all need be there."""
+    real = real_path(ledger)
+    beside = [real.with_name(real.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+    return [*beside, ledger.with_name(ledger.name.removesuffix(".ledger.db"))]
 
 
 def _ledger_of(manifest: Path, *, of_sandbox: bool) -> Path:

@@ -8,6 +8,8 @@ from bulkload.core.errors import OutputLost, UsageError
 from bulkload.report.sink import Sink
 from bulkload.system.replacing import replaced
 
+# With these begin SQLite's files and their write-ahead logs: a ledger, or what somebody else needs.
+_DATABASES = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 # Standard output by another name: what it leads to is written on, not replaced.
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -21,11 +23,13 @@ def named_file(output: Path | None) -> Path | None:
 def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Sink]:
     """A file to be written in the block; it is there whole when that ends well, else as it was before.
 
-    ``beside``: what is read meanwhile, and must not be replaced by what comes of it. Raises ``UsageError`` where no
-    file can lie, ``OutputLost`` where it cannot be written to its end.
+    ``beside``: what is read meanwhile, and must not be replaced by what comes of it; nor is any database. Raises
+    ``UsageError`` where no file can lie, ``OutputLost`` where it cannot be written to its end.
     """
     if any(_same(path, source) for source in beside):
         raise UsageError(f"{path}: is what the rows are read from; name another file with -o")
+    if _is_database(path):
+        raise UsageError(f"{path}: is a database, such as a ledger, and is not written over; name another file with -o")
     with ExitStack() as stack:
         try:
             draft = stack.enter_context(replaced(path))
@@ -39,6 +43,16 @@ def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Sink]
             stack.close()
         except OSError as error:
             raise OutputLost(f"{path}: cannot be written ({error.strerror}); what was there is there still") from None
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(16).startswith(_DATABASES)
+    except OSError:
+        return False
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from bulkload.cli.ledgers import existing_ledger
+from bulkload.cli.ledgers import existing_ledger, files_of
 from bulkload.cli.options import option
 from bulkload.cli.outputs import named_file, written_file
 from bulkload.core.errors import UsageError
@@ -49,7 +49,11 @@ def command(ctx: click.Context, /, ledger: Path, form: str | None, output: Path 
         raise UsageError("parquet is no text for a terminal; name a file with -o FILE")
     found = existing_ledger(ledger)
     with LedgerReader(found) as reader, ExitStack() as stack:
-        sink = stack.enter_context(written_file(target, beside=(found, ledger))) if target else standard_output()
+        sink = (
+            stack.enter_context(written_file(target, beside=(ledger, *files_of(found))))
+            if target
+            else standard_output()
+        )
         _write(reader, form, sink, for_spreadsheet=for_spreadsheet)
 
 

@@ -22,7 +22,7 @@ from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest.files import Outside
 from bulkload.registry import Registry
 from bulkload.source import SourceChanged, stat_of
-from bulkload.system.file_names import recorded_path
+from bulkload.system.file_names import real_path, recorded_path
 
 ENTRIES_A_PAGE = 256
 
@@ -115,7 +115,7 @@ async def _on_a_copy(
             with LedgerReader(settings.ledger):
                 pass
             with (
-                closing(sqlite3.connect(f"{settings.ledger.resolve().as_uri()}?mode=ro", uri=True)) as original,
+                closing(sqlite3.connect(f"{real_path(settings.ledger).as_uri()}?mode=ro", uri=True)) as original,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 original.backup(target)

@@ -1,6 +1,7 @@
 """Opening a ledger's file: what it must be, and how SQLite is to treat it."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 from bulkload.core.errors import LedgerError
 from bulkload.ledger import unwritable
 from bulkload.ledger.unwritable import is_writable
+from bulkload.system.file_names import real_path
 from bulkload.system.private import is_private, make_private
 
 SCHEMA_VERSION = 1
@@ -64,8 +66,11 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     was_killed = log.exists() and log.stat().st_size > 0
     with contextlib.ExitStack() as undo:
         try:
-            _make_private(path.resolve())
-            connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, factory=_Connection)
+            _make_private(real_path(path))
+            # Absolute: to SQLite, ":memory:" and "file:..." are no names of files.
+            connection = sqlite3.connect(
+                path.absolute(), isolation_level=None, timeout=BUSY_SECONDS, factory=_Connection
+            )
             undo.callback(connection.close)
             is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             version = SCHEMA_VERSION if is_empty else check_schema_version(connection, path)
@@ -91,6 +96,9 @@ def _make_private(path: Path) -> None:
 
     SQLite gives new files beside the ledger the mode of the ledger; what an earlier version left may be readable.
     """
+    if path.exists() and not path.is_file():
+        # SQLite would wait for who writes into a pipe.
+        raise OSError(errno.EPERM, "is no regular file", str(path))
     if path.exists() and not is_private(path):
         # A file that is no ledger keeps its mode. Closed before the mode is changed, which opens and closes the file.
         address = f"{path.as_uri()}?mode=ro"
@@ -129,7 +137,7 @@ def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Co
     try:
         if not path.is_file():
             raise LedgerError(f"{path}: there is no such ledger; `bulkload run MANIFEST` makes one")
-        found = path.resolve()
+        found = real_path(path)
         with found.open("rb"):
             pass
         _refuse_strangers(found)

@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from bulkload.core.errors import LedgerInUse, UsageError
+from bulkload.system.file_names import real_path
 from bulkload.system.private import open_private
 
 # SQLite's WAL needs shared memory, which these do not give between machines (sqlite.org/wal.html).
@@ -103,7 +104,7 @@ class LedgerLock:
 
 def lock_path(ledger: Path) -> Path:
     """Beside the ledger itself: a link to it leads to the same lock."""
-    target = ledger.resolve()
+    target = real_path(ledger)
     return target.with_name(target.name + ".lock")
 
 
@@ -148,7 +149,7 @@ def refuse_network_file_system(ledger: Path, mounts: Path = Path("/proc/self/mou
         table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
-    kind = file_system_of(ledger.resolve().parent, table)
+    kind = file_system_of(real_path(ledger).parent, table)
     if kind in NETWORK_FILE_SYSTEMS:
         raise UsageError(
             f"{ledger}: lies on a network file system ({kind}), where SQLite's write-ahead log is not safe;"

@@ -27,7 +27,7 @@ from bulkload.manifest.problems import problem_list
 from bulkload.manifest.rows import FIELDS, Defaults, Row
 from bulkload.manifest.values import unsendable
 from bulkload.manifest.yaml_scalars import NO_TEXT, NUMBERS_BEGIN
-from bulkload.system.file_names import path_text
+from bulkload.system.file_names import path_text, real_path
 
 # Of Arrow and Parquet, whichever is reached first.
 ROWS_A_BATCH = 16_384
@@ -77,10 +77,10 @@ def convert(manifest: str, extension: str, target: BinaryIO, folder: Path | None
 
 def _moved(manifest: str, folder: Path | None) -> Callable[[str], str]:
     """How a relative path reads from the folder of the result."""
-    here = Path.cwd() if manifest == STANDARD_INPUT else Path(manifest).resolve().parent
-    if folder is None or folder.resolve() == here:
+    here = Path.cwd() if manifest == STANDARD_INPUT else real_path(Path(manifest)).parent
+    if folder is None or real_path(folder) == here:
         return lambda path: path
-    source, target = path_text(str(here)), path_text(str(folder.resolve()))
+    source, target = path_text(str(here)), path_text(str(real_path(folder)))
 
     def moved(path: str) -> str:
         return path if os.path.isabs(path) else os.path.relpath(os.path.join(source, path), target)  # noqa: PTH117, PTH118

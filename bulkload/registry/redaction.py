@@ -1,9 +1,12 @@
 """What others say, without our secrets: some gateways show a refused request's headers in their answer."""
 
+import base64
 import html
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
@@ -12,14 +15,21 @@ WITHHELD = "(withheld: a secret is in it)"
 SECRETS_REMEMBERED = 32
 # A shorter one is found everywhere.
 SHORTEST_DISGUISED = 8
+# Of one with so many letters and digits, these alone are looked for, whatever stands between them.
+FEWEST_SIGNS = 16
 # A name, a status or a digest is compared, not only shown: nothing that a shorter secret may be part of is touched.
 SHORTEST_IN_NAMES = 16
 
 # Escapes within escapes, so deep.
-_ROUNDS = 3
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|(?:\\x|%)([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
-# What can hide a secret from a plain search: an escape, an entity, or a sign between its signs.
-_SUSPICIOUS = re.compile(r"[\\%&]|[^\x21-\x7e]")
+_ROUNDS = 8
+_ESCAPE = re.compile(
+    r"""(?:\\u|\\U0000|%u)([0-9a-fA-F]{4}) | \\u\{0*([0-9a-fA-F]{1,4})\} | (?:\\x|%)([0-9a-fA-F]{2})
+    | \\([0-3][0-7]{2}) | \\(.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_TAG = re.compile(r"<[^<>]*>")
+_NO_SIGN = re.compile(r"[\W_]+")
 
 
 class Secrets:
@@ -38,7 +48,10 @@ class Secrets:
 
     def words(self, words: str) -> str:
         """Words for people. A secret that is only found by reading between its signs takes the words with it."""
-        return self._without(words, 1)
+        # Where they are shown, colours are taken away.
+        plain = _COLOUR.sub("", words) if "\x1b" in words else words
+        found = self._without(plain, 1)
+        return words if found == plain else found
 
     def name(self, name: str) -> str:
         """A text that is compared as well."""
@@ -50,19 +63,55 @@ class Secrets:
             return words
         forms = [_forms(secret) for secret in secrets]
         words = _pattern(tuple(form for plain, _ in forms for form in plain)).sub(HIDDEN, words)
-        disguised = [squeezed for _, squeezed in forms if len(squeezed) >= SHORTEST_DISGUISED]
-        if disguised and _SUSPICIOUS.search(words):
-            for reading in _undisguised(words):
-                if any(secret in reading for secret in disguised):
-                    return WITHHELD
+        if _can_be_read([others for _, others in forms], words):
+            return WITHHELD
         return words
 
 
+@dataclass(frozen=True, slots=True)
+class _Disguises:
+    """What is left of a secret by readings of words."""
+
+    # Its signs without blanks and what is not seen.
+    squeezed: str
+    # Its letters and digits, in small letters; those of its forms in base 64 and 16.
+    signs: tuple[str, ...]
+
+
+def _can_be_read(disguises: list[_Disguises], words: str) -> bool:
+    """Whether somebody could read one of the secrets out of the words."""
+    squeezed = [each.squeezed for each in disguises if each.squeezed]
+    signs = [sign for each in disguises for sign in each.signs]
+    if not squeezed:
+        return False
+    for reading in _undisguised(words):
+        plain, letters = _squeezed(reading), _signs(reading)
+        without_tags = _signs(_TAG.sub("", reading)) if "<" in reading else ""
+        if any(each in plain for each in squeezed) or any(each in letters or each in without_tags for each in signs):
+            return True
+    return False
+
+
 @lru_cache(maxsize=4 * SECRETS_REMEMBERED)
-def _forms(secret: str) -> tuple[tuple[str, ...], str]:
-    """How a secret stands in words, the longest form first; and its signs alone."""
+def _forms(secret: str) -> tuple[tuple[str, ...], _Disguises]:
+    """How a secret stands in words, the longest form first; and how else it may be read out of them."""
     forms = {secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
-    return tuple(sorted(forms, key=len, reverse=True)), _squeezed(secret)
+    squeezed, signs = _squeezed(secret), _signs(secret)
+    if len(squeezed) < SHORTEST_DISGUISED:
+        squeezed, found = "", []
+    else:
+        found = [signs] if len(signs) >= FEWEST_SIGNS else []
+        found += [each for each in _encoded(secret) if len(each) >= SHORTEST_DISGUISED]
+    return tuple(sorted(forms, key=len, reverse=True)), _Disguises(squeezed, tuple(found))
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """In base 16 and, after any other bytes, as in ``user:password``, in base 64: letters and digits."""
+    data = secret.encode(errors="replace")
+    yield data.hex()
+    for before, mixed in ((0, 0), (1, 2), (2, 3)):
+        text = base64.b64encode(bytes(before) + data).decode()
+        yield _signs(text[mixed : (before + len(data)) * 8 // 6])
 
 
 @lru_cache(maxsize=SECRETS_REMEMBERED)
@@ -74,7 +123,7 @@ def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
 def _undisguised(words: str) -> Iterator[str]:
     """The words as they would be read by somebody who undoes their escapes."""
     for _ in range(_ROUNDS + 1):
-        yield _squeezed(words)
+        yield words
         plain = html.unescape(_ESCAPE.sub(_unescaped, words))
         if plain == words:
             return
@@ -82,8 +131,8 @@ def _undisguised(words: str) -> Iterator[str]:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    code = found[1] or found[2]
-    return chr(int(code, 16)) if code else "" if found[3] in "nrtbf0" else str(found[3])
+    code, octal, sign = found[1] or found[2] or found[3], found[4], found[5]
+    return chr(int(code, 16)) if code else chr(int(octal, 8)) if octal else "" if sign in "nrtbf0" else sign
 
 
 def _squeezed(words: str) -> str:
@@ -91,6 +140,13 @@ def _squeezed(words: str) -> str:
     if words.isascii() and words.isprintable() and " " not in words:
         return words
     return "".join(sign for sign in words if sign.isprintable() and not sign.isspace())
+
+
+def _signs(words: str) -> str:
+    """The letters and digits, in small letters and their usual width."""
+    if not words.isascii():
+        words = "".join(sign for sign in unicodedata.normalize("NFKD", words) if sign.isascii())
+    return _NO_SIGN.sub("", words).lower()
 
 
 NO_SECRETS = Secrets()

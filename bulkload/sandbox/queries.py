@@ -95,7 +95,9 @@ ANYONES_MODELS = "SELECT * FROM models WHERE (?1 IS NULL OR workspace_id = ?1) A
 
 def connect(data: Path) -> sqlite3.Connection:
     """Open the database of a data folder for reading, from whichever process. Raises sqlite3.OperationalError."""
-    connection = sqlite3.connect(f"file:{data / DATABASE}?mode=rw", uri=True, isolation_level=None, timeout=30)
+    connection = sqlite3.connect(
+        f"{(data / DATABASE).absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=30
+    )
     connection.execute("PRAGMA query_only=ON")
     connection.row_factory = sqlite3.Row
     return connection

@@ -46,7 +46,7 @@ class Store:
         make_private_folder(data)
         self._lock = _lock_folder(data)
         make_private(data / DATABASE)
-        self.connection = sqlite3.connect(data / DATABASE, isolation_level=None)
+        self.connection = sqlite3.connect((data / DATABASE).absolute(), isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=OFF")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 _IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
 
@@ -9,6 +10,14 @@ _IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
 def local_path(text: str) -> str:
     """What Python's functions call the path that has this text's UTF-8 as its bytes. Raises ``UnicodeEncodeError``."""
     return text if _IS_UTF8 else os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads, its links followed. One that leads in a circle is left as it is: whoever opens it is told.
+
+    ``Path.resolve`` raises what is no ``OSError`` for it.
+    """
+    return Path(os.path.realpath(path))
 
 
 def path_text(path: str) -> str:

@@ -1,11 +1,13 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bulkload.system.file_names import real_path
 from bulkload.system.private import FILE_MODE
 
 # What a new file may get at the most; the umask takes away from it.
@@ -23,7 +25,9 @@ def replaced(path: Path, *, private: bool = False) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    target = path.resolve()
+    target = real_path(path)
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     # A name has 255 bytes, whatever its characters.
     beginning = os.fsdecode(os.fsencode(target.name)[:200])
     draft = target.with_name(f".{beginning}.{secrets.token_hex(4)}.new")

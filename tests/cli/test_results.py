@@ -159,6 +159,46 @@ def test_a_place_where_no_file_can_lie_is_exit_2(results, tmp_path):
     assert (code, "No such file or directory" in said) == (2, True)
 
 
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", ".lock"])
+def test_what_belongs_to_a_ledger_is_not_written_over(beside, results, tmp_path):
+    """Its log, its index and its lock; the manifest that lies beside it, also where the ledger is named."""
+    written = tmp_path / f"models.csv{'.ledger.db' if beside else ''}{beside}"
+    written.touch()
+    before = written.read_bytes()
+    words = [str(tmp_path / "models.csv.ledger.db"), "-o", str(written), "--format", "csv"]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert run_command_line(["results", *words]) == 2
+    assert "is what the rows are read from" in said.getvalue()
+    assert beside == "-shm" or written.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [("results", "{}/models.csv", "--format", "csv"), ("manifest", "convert", "{}/m.csv")]
+)
+@pytest.mark.parametrize("name", ["another.db", "another.db-wal", "link.csv"])
+def test_no_database_is_written_over(words, name, manifest, tmp_path):
+    """Another ledger, its log, a link to it."""
+    (tmp_path / "m.csv").write_text("name,path,framework,workspace\n")
+    (tmp_path / "link.csv").symlink_to("another.db")
+    with closing(sqlite3.connect(tmp_path / "another.db", isolation_level=None)) as another:
+        another.execute("PRAGMA journal_mode = WAL")
+        another.execute("CREATE TABLE t (a)")
+        before = (tmp_path / name).read_bytes()
+        words = [word.replace("{}", str(tmp_path)) for word in words]
+        words += ["-o", str(tmp_path / name)] + ([] if "results" in words else ["--format", "csv"])
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert run_command_line(words) == 2
+        assert "is a database" in said.getvalue()
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_link_in_a_circle_is_a_place_where_no_file_can_lie(results, tmp_path):
+    """Not an internal error."""
+    (tmp_path / "r.csv").symlink_to("r.csv")
+    code, _, said = results("-o", str(tmp_path / "r.csv"))
+    assert (code, "cannot be written (Too many levels of symbolic links)" in said) == (2, True)
+
+
 @pytest.mark.parametrize("read", ["models.csv", "models.csv.ledger.db"])
 def test_what_is_read_is_not_written_over(read, results, tmp_path):
     """`-o` of the manifest itself, or of its ledger."""

@@ -1,6 +1,7 @@
 """Secrets in what others say: found however they are written, before anything is cut, kept or shown."""
 
 import json
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
 import pytest
@@ -34,6 +35,25 @@ DISGUISES = {
     "split by colours": "\x1b".join(TOKEN),
     "split by signs of no width": "\u200b".join(TOKEN),
     "in lines": "\n".join(TOKEN[start : start + 10] for start in range(0, len(TOKEN), 10)),
+    "split by whole colours": "\x1b[31m".join(TOKEN),
+    "split by accents": "\u0301".join(TOKEN),
+    "split by fillers": "\u3164".join(TOKEN),
+    "split by tags": "<b>".join(TOKEN),
+    "a list of its signs": json.dumps(list(TOKEN)),
+    "pieces of Python": "' '".join(TOKEN[start : start + 10] for start in range(0, len(TOKEN), 10)),
+    "in wide letters": "".join(chr(ord(sign) + 0xFEE0) for sign in TOKEN),
+    "in small letters": TOKEN.lower(),
+    "JavaScript": escaped(TOKEN, "\\u{{{:x}}}"),
+    "long escapes": escaped(TOKEN, "\\U{:08x}"),
+    "octal": escaped(TOKEN, "\\{:03o}"),
+    "percent with u": escaped(TOKEN, "%u{:04x}"),
+    "percent six times": quote(quote(quote(quote(quote(quote(TOKEN, safe="")))))),
+    "base 64": b64encode(TOKEN.encode()).decode(),
+    "base 64 behind a user": b64encode(f"user:{TOKEN}".encode()).decode(),
+    "base 64 in the middle": b64encode(f"u:{TOKEN}, and more".encode()).decode(),
+    "base 64 for addresses": urlsafe_b64encode(TOKEN.encode()).decode(),
+    "base 16": TOKEN.encode().hex(),
+    "a dump": TOKEN.encode().hex(" ").upper(),
     "in lines of a dump": "\\n".join(TOKEN[start : start + 10] for start in range(0, len(TOKEN), 10)),
 }
 
