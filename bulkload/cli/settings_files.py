@@ -15,7 +15,7 @@ from bulkload.cli.flags import Flag, flags_of, is_service_link
 from bulkload.cli.folders import config_folder
 from bulkload.core.bounds import LARGEST_SETTINGS_BYTES
 from bulkload.core.errors import UsageError
-from bulkload.core.words import nearest, printable
+from bulkload.core.words import nearest, printable, toml_trouble
 from bulkload.report.sink import tell
 
 SETTINGS_FILE = "bulkload.toml"
@@ -120,8 +120,8 @@ def _read(path: Path, *, is_own: bool, checked: bool = False) -> SettingsFile:
         raise UsageError(f"{path}: is longer than {LARGEST_SETTINGS_BYTES >> 10} KiB, which no settings are")
     try:
         values = tomllib.loads(content.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: is no TOML ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is no TOML ({toml_trouble(error)})") from None
     return SettingsFile(path, is_own, {key.replace("_", "-"): value for key, value in values.items()})
 
 
@@ -167,6 +167,8 @@ def _values_for(command: click.Command, files: Sequence[SettingsFile]) -> dict[s
                     found[flag.name or ""] = flag.from_file(key, file.values[key])
                 except (UsageError, click.BadParameter) as error:
                     raise UsageError(f"{file.path}: {error}") from None
+                except ValueError:
+                    raise UsageError(f"{file.path}: {key!r} is longer than a number can be") from None
                 except RecursionError:
                     raise UsageError(f"{file.path}: {key!r} is nested too deep") from None
     return found

@@ -30,6 +30,13 @@ _GAPS_AS_NAME = frozenset({"nan", "none", "null", "nil", "undefined"})
 _UNFILLED = re.compile(r"\$\{?\w+\}?|\{\{.*\}\}|%\w+%|<\w+>", re.ASCII)
 
 
+def toml_trouble(error: ValueError | RecursionError) -> str:
+    """What is wrong with a file, by its reader's error; Python's own limits in other words than its own."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return "a number has too many digits" if "set_int_max_str_digits" in str(error) else str(error)
+
+
 def printable(text: str) -> str:
     """A text without anything that a terminal would obey: written as Python writes it."""
     if text.isprintable():

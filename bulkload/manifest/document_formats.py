@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from bulkload.core.bounds import DEEPEST_JSON, MOST_NAMED_ENTRIES, MOST_TOML_VALUES
 from bulkload.core.records import Problem
+from bulkload.core.words import toml_trouble
 from bulkload.manifest.json_text import JsonText, NotJson
 from bulkload.manifest.rows import NOT_UTF8, SAVE_AS_UTF8, Found, Reader
 from bulkload.manifest.shapes import (
@@ -148,7 +149,7 @@ class Toml(Reader):
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number of too many digits
             placed = _TOML_PLACE.match(str(error))
-            what = f"{placed[1]} at column {placed[3]}" if placed else str(error)
+            what = f"{placed[1]} at column {placed[3]}" if placed else toml_trouble(error)
             yield self.problem(f"line {placed[2]}" if placed else "", f"is no TOML: {what}", "mend it there")
         else:
             yield from self._document(document)

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
+from base64 import b64encode
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from bulkload.core.errors import UsageError
 
@@ -111,6 +112,17 @@ def proxy_for(address: str, proxies: Mapping[str, str]) -> str | None:
         # Not shown: it may hold a password.
         raise UsageError("the proxy in the environment is no http:// address; mend HTTPS_PROXY or set NO_PROXY")
     return proxy
+
+
+def secrets_in(proxy: str) -> list[str]:
+    """What of a proxy's address must not be shown: its password, and how it is sent."""
+    parts = urlsplit(proxy)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return (
+        [password, parts.password or "", b64encode(f"{user}:{password}".encode(errors="replace")).decode()]
+        if password
+        else []
+    )
 
 
 def without_proxy(host: str, port: int, no_proxy: str) -> bool:

@@ -32,7 +32,7 @@ from bulkload.registry.auth import TokenSource
 from bulkload.registry.body import JsonBody, UploadBody
 from bulkload.registry.connecting import LeaveForBody, loss, new_socket, tls_context
 from bulkload.registry.connections import Connector
-from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text
+from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text, secrets_in
 from bulkload.registry.keycloak import Keycloak, KeycloakMissing
 from bulkload.registry.redaction import Secrets
 
@@ -117,6 +117,8 @@ class Transport:
         self._proxies = {
             address: proxy_for(address, self._connection.proxies) for address in (self.endpoint, self.keycloak.realm)
         }
+        for proxy in self._proxies.values():
+            self.secrets.hide(*secrets_in(proxy or ""))
         self._session = await self._stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=connector,
@@ -200,7 +202,7 @@ class Transport:
             headers["Content-Type"] = "application/json"
         # A token that is refused costs the head of the request, not gigabytes of body.
         asks_leave = large and self._leave.is_given
-        sent = JsonBody(msgspec.json.encode(body)) if isinstance(body, dict) else body
+        sent = _json_body(body) if isinstance(body, dict) else body
         if isinstance(sent, UploadBody):
             sent.follows_head = asks_leave
         options: dict[str, Any] = {
@@ -368,3 +370,12 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
+
+
+def _json_body(body: dict[str, Any]) -> JsonBody:
+    try:
+        return JsonBody(msgspec.json.encode(body))
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{error.object!r}: is no text in UTF-8, so that no registry has it; check its spelling"
+        ) from None

@@ -267,9 +267,11 @@ def test_keys_have_the_names_of_the_flags_and_values_the_words_of_the_manifest(
         ("wait = 3", "'wait' is a switch: true or false"),
         ("concurency = 3", "unknown key 'concurency'; did you mean 'concurrency'?"),
         ("as_json = true", "unknown key 'as-json'"),
-        ("x = " + "[" * 5000, "is no TOML"),
+        ("x = " + "[" * 5000, "is no TOML (it is nested too deep)"),
         ("set." + "a." * 5000 + "a = 1", "is nested too deep"),
         ("\x00", "is no TOML"),
+        ("concurrency = 1" + "0" * 5000, "is no TOML (a number has too many digits)"),
+        ("concurrency = 0x" + "f" * 5000, "is longer than a number can be"),
         ("# " + "x" * (2 << 20), "is longer than"),
     ],
 )

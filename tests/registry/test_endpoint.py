@@ -299,6 +299,22 @@ async def test_a_proxy_that_refuses_made_no_connection(bench: Any, status: int, 
 
 
 @pytest.mark.anyio
+async def test_a_proxy_does_not_show_its_password(bench: Any) -> None:
+    """One whose refusal says what it was sent."""
+
+    async def show(connection: Any) -> None:
+        credentials = (await connection.request()).headers["proxy-authorization"]
+        await connection.send(f"HTTP/1.1 403 not with {credentials}, me:p%40ss or p@ss\r\n\r\n".encode())
+
+    async with bench.playing(show) as wire:
+        connection = Connection(proxies={"https": wire.endpoint.replace("//", "//me:p%40ss@")})
+        async with bench.registry("https://registry.invalid", connection=connection) as registry:
+            with pytest.raises(CallFailed, match="the proxy refuses: 403 not with Basic") as raised:
+                await registry.workspaces()
+    assert not any(words in str(raised.value) for words in ("p%40ss", "p@ss", "bWU6cEBzcw"))
+
+
+@pytest.mark.anyio
 async def test_a_proxy_that_is_not_there_is_named(bench: Any) -> None:
     """It is the proxy that is wrong, not the registry."""
     async with bench.playing(lambda connection: refuse(connection, bench, 407)) as wire:
