@@ -1,6 +1,5 @@
 """A private sandbox: a child process that ends with its parent, however that ends."""
 
-import json
 import os
 import subprocess
 import sys
@@ -58,8 +57,7 @@ def private_sandbox(data: Path, time_scale: float = PRIVATE_TIME_SCALE) -> Itera
             line = child.stdout.readline()
             if not line:
                 raise UsageError(f"{data}: the sandbox could not start; see the message above")
-            # Not msgspec's parser: a folder's name may be no text.
-            yield msgspec.convert(json.loads(line), SandboxAddress)
+            yield msgspec.json.decode(line, type=SandboxAddress)
         finally:
             child.stdin.close()
             try:

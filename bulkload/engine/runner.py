@@ -10,7 +10,6 @@ import anyio
 import msgspec
 
 from bulkload.core.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
-from bulkload.core.json_encoding import encode_json
 from bulkload.core.records import SourceStat
 from bulkload.core.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
 from bulkload.core.run_limits import OTHER_DESCRIPTORS, room_within
@@ -308,7 +307,7 @@ async def _summarise(run: Run) -> RunSummary:
 
 
 async def _end(run: Run, summary: RunSummary) -> None:
-    seconds, text, now = run.poll_schedule.learnt, encode_json(summary).decode(), utc_now()
+    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), utc_now()
 
     def end(store: Store) -> None:
         store.keep_conversion_seconds(seconds)

@@ -107,8 +107,7 @@ class Store(Queries):
             )
         self.connection.executemany(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            # A manifest's name may be no text.
-            [("registry", registry), *((name, _as_text(fact)) for name, fact in facts.items())],
+            [("registry", registry), *facts.items()],
         )
 
     def begin_run(self, run_id: str, started_at: str) -> None:
@@ -265,7 +264,3 @@ class Store(Queries):
             " WHERE EXISTS (SELECT 1 FROM entries WHERE workspace_id = ?2 AND name = ?3)",
             [(v.version_id, v.workspace_id, v.name, v.size, _encode(v).decode()) for v in versions],
         )
-
-
-def _as_text(words: str) -> str:
-    return words.encode(errors="backslashreplace").decode()

@@ -7,6 +7,7 @@ what a library prints passes here, too.
 
 import codecs
 import io
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -235,7 +236,10 @@ def give_json(found: object) -> None:
 
 def as_json(found: object) -> bytes:
     """An object in one line of UTF-8, with escapes for what a terminal would obey: the value is the same."""
-    from bulkload.core.json_encoding import encode_json
+    import msgspec
 
-    data = encode_json(found)
+    try:
+        data = msgspec.json.encode(found)
+    except UnicodeEncodeError:  # a lone surrogate: a file's name that is no text
+        return json.dumps(msgspec.to_builtins(found)).encode()
     return data if data.isascii() and b"\x7f" not in data else visible_json(data.decode()).encode()

@@ -59,7 +59,7 @@ def test_any_name_of_a_file_is_a_ledger(name, place):
 def test_a_manifest_whose_name_is_no_text_is_published(place):
     """Its name is shown with escapes."""
     summary = json.loads(run(place, "run", f"{NO_TEXT}.csv", "--json")[0])
-    assert (summary["manifest"], summary["exit_code"]) == (f"{NO_TEXT}.csv", 0)
+    assert (summary["manifest"], summary["exit_code"]) == (r"m\udcff.csv", 0)
     assert "m\\udcff.csv" in run(place, "status", f"{NO_TEXT}.csv")[0]
 
 
