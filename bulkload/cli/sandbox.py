@@ -144,7 +144,8 @@ async def _serve(settings: Any, *, as_json: bool, until_stdin_closes: bool) -> N
                 waiting.cancel_scope.cancel()
             signals.listen(lambda _: last_resort.end_after(OVERTIME_SECONDS, signals.exit_code))
     except (OSError, DataFolderInUseError) as error:
-        raise UsageError(f"the sandbox cannot start: {error}") from None
+        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        raise UsageError(f"the sandbox cannot start: {what}") from None
 
 
 async def _end_with_stdin(waiting: Any) -> None:

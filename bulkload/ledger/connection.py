@@ -121,8 +121,9 @@ def _refuse_strangers(path: Path) -> list[Path]:
         # Whoever closes the ledger last removes them.
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG((seen := beside.lstat()).st_mode) or seen.st_uid not in own:
+                whose = "belongs to another user" if stat.S_ISREG(seen.st_mode) else "was laid there by somebody"
                 raise LedgerError(
-                    f"{beside}: belongs to another user, who could change the ledger by it; remove it when no run is"
+                    f"{beside}: {whose}, who could change the ledger by it; remove it when no run is"
                     " under way, or name another ledger"
                 )
             found.append(beside)

@@ -6,6 +6,7 @@ must survive is a killed sandbox, not a power cut, and a thousand uploads a seco
 
 import fcntl
 import os
+import re
 import sqlite3
 import uuid as uuids
 from collections.abc import Iterable
@@ -16,9 +17,11 @@ import msgspec
 from bulkload.sandbox.conversion import ConversionQueue
 from bulkload.sandbox.queries import DATABASE, FILES, FIRST_IDS, SCHEMA, file_path
 from bulkload.sandbox.records import NewVersion
-from bulkload.system.private import make_private, make_private_folder, open_private
+from bulkload.system.private import make_own_folder, make_private, make_private_folder, open_private
 
 INCOMING = "incoming"
+# What ``incoming_path`` gives.
+_OWN_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OWNER = "OWNER"
 COLLABORATOR = "COLLABORATOR"
 INSERT_VERSION = """
@@ -76,7 +79,7 @@ class Store:
         """Move the file into its place and insert the version with its configuration. Returns model pk, version id."""
         metadata, file = version.metadata, version.file
         place = file_path(self.data, file.uuid)
-        make_private_folder(place.parent)
+        make_own_folder(place.parent)
         (self.data / INCOMING / file.uuid).rename(place)
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
@@ -151,12 +154,13 @@ class Store:
                 self.connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, first - 1))
 
     def _prepare_folders(self) -> None:
-        make_private_folder(self.data / FILES)
+        make_own_folder(self.data / FILES)
         incoming = self.data / INCOMING
-        make_private_folder(incoming)
-        # What a killed sandbox was receiving never became a version.
+        make_own_folder(incoming)
+        # What a killed sandbox was receiving never became a version. What has another name is somebody else's.
         for path in incoming.iterdir():
-            path.unlink()
+            if _OWN_NAME.fullmatch(path.name):
+                path.unlink()
 
 
 def _lock_folder(data: Path) -> int:

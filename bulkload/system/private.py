@@ -30,6 +30,16 @@ def make_private_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
+def make_own_folder(path: Path) -> None:
+    """The same for a folder that only this program fills and empties: of this user, and no link. Raises ``OSError``."""
+    make_private_folder(path)
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "is a link, which somebody else may have laid", str(path))
+    if found.st_uid != os.geteuid():
+        raise OSError(errno.EPERM, "belongs to another user", str(path))
+
+
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     """A descriptor of a regular file that this user owns, made with mode 0600 where there is none.
 
