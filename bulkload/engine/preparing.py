@@ -150,6 +150,7 @@ async def check_online(
     config = await asking.config()
     await asking.token()
     found: list[Workspace] = await asking.ask(registry.workspaces)
+    config = await asking.whole(config)
     workspaces = _resolve(settings, staged, found)
     missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
     if create:

@@ -49,8 +49,28 @@ class Questions:
         """The first question of all: is this a registry? Raises as ``ask`` does."""
         config = await self.ask(self._registry.config)
         # Any JSON is an answer, but not a proof.
-        self._answered = "default_arch" in config
+        self._answered = _is_whole(config)
         return config
+
+    async def whole(self, config: dict[str, Any]) -> dict[str, Any]:
+        """``config`` as the registry answers it: asked again where it names no default_arch, as a gateway's does not.
+
+        By it a ledger knows its entries and its registry: another answer would make all of them new. A registry that
+        goes on to say nothing of it has none. Raises as ``ask`` does.
+        """
+
+        async def asked() -> dict[str, Any]:
+            again = await self._registry.config()
+            if not _is_whole(again):
+                raise CallFailed(Failure(call="config", kind=FailureKind.UNREADABLE, message="no default_arch"))
+            return again
+
+        if _is_whole(config):
+            return config
+        try:
+            return await self.ask(asked, few_tries=lambda failure: failure.kind is FailureKind.UNREADABLE)
+        except ForeignAnswer:
+            return config
 
     async def token(self) -> None:
         """Get in. Raises as ``ask`` does; Keycloak may be elsewhere, by another address that may be misspelt."""
@@ -125,6 +145,10 @@ class Questions:
 
     def _no_registry(self, failure: Failure) -> ForeignAnswer:
         return ForeignAnswer(f"{failure}; is {self._registry.endpoint} the address of a Wallaroo registry?")
+
+
+def _is_whole(config: dict[str, Any]) -> bool:
+    return isinstance(config.get("default_arch"), str)
 
 
 def _is_no_server_in_trouble(failure: Failure) -> bool:

@@ -73,7 +73,7 @@ async def _verify(
 ) -> Verification:
     progress.phase = "asking the registry"
     questions = Questions(registry, 0.0, progress)
-    identity = identity_of(registry, await questions.config())
+    identity = identity_of(registry, await questions.whole(await questions.config()))
     if reader.registry not in (None, identity):
         raise UsageError(
             f"this ledger belongs to {reader.registry}, not to {identity}; give the registry that it was published to"

@@ -220,13 +220,15 @@ class Registry:
         """The newest config row of a version; None when there is none."""
         # The request's key is called model_id and means the version's id.
         answer = await self._call("other", "models/get_config_by_id", {"model_id": version_id})
-        config = answer.get("model_config") if isinstance(answer, dict) else None
+        known = answer if isinstance(answer, dict) and "model_config" in answer else None
+        config = self._understood("models/get_config_by_id", answer, known).get("model_config")
         return answers.without_secrets(config, self._secrets) if isinstance(config, dict) else None
 
     async def upload_logs(self, version_id: int, lines: int | None = None) -> list[str]:
         """The conversion's log lines, the newest ``lines`` of them; often empty."""
         answer = await self._call("other", "models/get_upload_logs", {"model_version_id": version_id, "lines": lines})
-        logs = answer.get("logs") if isinstance(answer, dict) else None
+        known = answer if isinstance(answer, dict) and "logs" in answer else None
+        logs = self._understood("models/get_upload_logs", answer, known).get("logs")
         texts = [line for line in logs if isinstance(line, str)] if isinstance(logs, list) else []
         # Whatever was asked for: some registries answer with all there is. The newest stand at the end.
         newest = texts if lines is None else texts[-lines:]

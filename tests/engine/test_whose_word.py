@@ -12,7 +12,7 @@ from aiohttp import web
 
 from bulkload.core.errors import ExitCode, ForeignAnswer, RegistryUnavailable
 from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, Settings
+from bulkload.core.settings import Credentials, OnExisting, Settings
 from bulkload.core.summary import RunSummary
 from bulkload.engine.run import Progress
 from bulkload.engine.runner import publish
@@ -336,6 +336,24 @@ async def test_where_an_earlier_run_published_a_registry_is_there(sandbox, write
         assert (await run(settings_before(manifest, gateway, sandbox))).states["ready"] == 2
         often["config"] = gateway.asked("config") + 5
         assert (await run(settings_before(manifest, gateway, sandbox))).exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize("strays", [1, 3])
+async def test_a_stray_config_makes_no_entry_new(strays, sandbox, write_manifest, settings_before):
+    """``default_arch`` says what an entry without ``arch`` is: without it, all of them would be sent again."""
+    answers = [{"default_arch": "x86"}] + [{"status": "up"}] * strays
+
+    async def decide(call: str) -> web.Response | None:
+        body = answers.pop(0) if len(answers) and call == "config" else {"default_arch": "x86"}
+        return web.json_response(body) if call == "config" else None
+
+    async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
+        manifest = write_manifest(models(2, arch="x86", **CONVERTED))
+        settings = settings_before(manifest, gateway, sandbox, on_existing=OnExisting.UPLOAD)
+        for _ in range(2):
+            assert (await run(settings)).states["ready"] == 2
+        assert (len(sandbox.versions()), len(rows_of(settings))) == (2, 2)
+        assert answers == []
 
 
 @pytest.mark.parametrize("config", ["the same", "200 of other JSON"])

@@ -137,6 +137,8 @@ async def test_the_registrys_clock_is_known(bench: Any) -> None:
         ("workspaces", ()),
         ("create_workspace", ("w",)),
         ("version", (1,)),
+        ("version_config", (1,)),
+        ("upload_logs", (1,)),
         ("list_versions", ("m",)),
         ("list_versions_for_model", ("m", 1)),
     ],
