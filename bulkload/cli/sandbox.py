@@ -1,5 +1,7 @@
 """``bulkload sandbox``: a local registry with the same API."""
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,9 +145,22 @@ async def _serve(settings: Any, *, as_json: bool, until_stdin_closes: bool) -> N
                 await ended.wait()
                 waiting.cancel_scope.cancel()
             signals.listen(lambda _: last_resort.end_after(OVERTIME_SECONDS, signals.exit_code))
-    except (OSError, DataFolderInUseError) as error:
-        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        raise UsageError(f"the sandbox cannot start: {what}") from None
+    except DataFolderInUseError as error:
+        raise UsageError(f"the sandbox cannot start: {error}") from None
+    except OSError as error:
+        raise UsageError(f"the sandbox cannot start: {_reason(error, settings)}") from None
+
+
+def _reason(error: OSError, settings: Any) -> str:
+    """What is wrong with the address or the folder, and what to do."""
+    if error.filename is not None:
+        return f"{recorded_path(error.filename)}: {error.strerror}; name another place with --data or --request-log"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} of {settings.host} is in use; choose another --port, or 0 for any free one"
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES):
+        words = os.strerror(error.errno)
+        return f"port {settings.port} of {settings.host}: {words}; choose another --host or --port"
+    return str(error)
 
 
 async def _end_with_stdin(waiting: Any) -> None:

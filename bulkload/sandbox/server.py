@@ -1,5 +1,6 @@
 """The sandbox: a registry of one's own, on the loopback address, for as long as a block of code."""
 
+import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -137,8 +138,7 @@ class Sandbox:
         await runner.setup()
         stack.push_async_callback(self._stop, runner, registry)
         await web.TCPSite(runner, settings.host, settings.port).start()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.endpoint = f"http://{host}:{runner.addresses[0][1]}"
+        self.endpoint = f"http://{_address_to_call(settings.host)}:{runner.addresses[0][1]}"
 
     async def _stop(self, runner: web.ServerRunner, registry: Registry) -> None:
         registry.stopping.set()
@@ -162,3 +162,11 @@ class Sandbox:
         return registry.store.add_workspace(
             f"{account.email} - Default Workspace", created_at=now, created_by=account.email, owner_id=account.user_id
         )
+
+
+def _address_to_call(host: str) -> str:
+    """Where this machine finds what listens on ``host``: all addresses together are none that can be called."""
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return host if address.version == 4 else f"[{host}]"

@@ -1,6 +1,7 @@
 """`bulkload sandbox`: its flags reach the registry."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -58,6 +59,22 @@ def test_a_flag_is_a_setting(
 def test_a_bad_flag_is_a_usage_error(bulkload: Callable[..., Any], words: tuple[str, ...]) -> None:
     """Exit 2, and nothing is started."""
     assert bulkload("sandbox", *words).returncode == 2
+
+
+def test_what_keeps_it_from_starting_is_said(bulkload: Callable[..., Any], tmp_path: Path) -> None:
+    """Which port or folder, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = bulkload("sandbox", "--port", str(port))
+    assert result.returncode == 2
+    assert f"port {port} of 127.0.0.1 is in use; choose another --port, or 0 for any free one" in result.stderr
+    (tmp_path / "file").write_text("")
+    result = bulkload("sandbox", "--data", tmp_path / "file" / "data")
+    assert result.returncode == 2
+    assert "Not a directory; name another place with --data or --request-log" in result.stderr
+    result = bulkload("sandbox", "--host", "192.0.2.77")
+    assert result.returncode == 2
+    assert "of 192.0.2.77: Cannot assign requested address; choose another --host or --port" in result.stderr
 
 
 def test_token_lifetimes_are_those_of_the_token_endpoint(start_sandbox: Callable[..., Any], tmp_path: Path) -> None:
