@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 
-from bulkload.core.errors import ForeignAnswer, NotAuthorised
+from bulkload.core.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.outage import Outage, Prospect
 from bulkload.core.retry import RetryBudget
 from bulkload.core.verdicts import (
@@ -117,6 +117,8 @@ class Questions:
         except CallFailed as failed:
             if failed.failure.refusal == HTTPStatus.FORBIDDEN:
                 raise NotAuthorised(f"{failed}: this account may not do that; use another token") from None
+            if self._answered:
+                raise RegistryUnavailable(f"{failed}: the registry refuses what is needed here") from None
             raise self._no_registry(failed.failure) from None
         except TriedEnough as error:
             failed_for = error.__cause__
