@@ -254,6 +254,9 @@ class Transport:
         Raises ``KeycloakMissing``.
         """
         self.refuse_clear_text(self.keycloak.realm)
+        for key, words in (*form.items(), *zip(("client_id", "client_secret"), basic or (), strict=False)):
+            if any("\ud800" <= sign <= "\udfff" for sign in words):
+                raise UsageError(f"the {key.replace('_', ' ')} is no text in UTF-8; check where it comes from")
         options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
         self.secrets.hide(*(form[key] for key in SECRET_FIELDS if key in form))
         if basic is not None:

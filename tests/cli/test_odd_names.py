@@ -79,6 +79,18 @@ def test_a_name_that_is_no_text_is_exit_2(words, place):
     assert "is no text in UTF-8" in run(place, *words, code=2)[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "named"), [(NO_TEXT, "password"), ("secret", "username")], ids=["password", "username"]
+)
+def test_credentials_that_are_no_text_are_exit_2_and_not_shown(words, named, place):
+    """What is wrong is said by its name."""
+    user = "user@example.com" if named == "password" else NO_TEXT
+    account = {"BULKLOAD_USERNAME": user, "BULKLOAD_PASSWORD": words, "BULKLOAD_TOKEN": ""}
+    said = run(Place(place.folder, place.environment | account), "whoami", code=2)[1]
+    assert f"the {named} is no text in UTF-8" in said
+    assert words not in said
+
+
 @pytest.mark.parametrize(("made", "reason"), [("pipe", "is no regular file"), ("circle", "Too many levels")])
 def test_what_no_ledger_can_be_is_said_at_once(made, reason, place):
     """A named pipe, which would be waited for; a link in a circle."""
