@@ -3,14 +3,14 @@
 import base64
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
+
+from tests.memory import run_with_memory
 
 NAMES = [f"m{number}" for number in range(1024)]
 LARGE = "x" * (4 << 20)
@@ -269,20 +269,6 @@ def bombs() -> Iterator[str]:
     return iter(BOMBS)
 
 
-# A process begins with the memory of the one that starts it, as ``ru_maxrss`` counts: so it looks for itself.
-PROGRAM = """
-import sys
-from pathlib import Path
-from bulkload.cli import run_command_line
-code = run_command_line(sys.argv[1:])
-status = Path("/proc/self/status").read_text()
-print(code, status.split("VmHWM:")[1].split()[0], file=sys.__stdout__)
-"""
-
-
 def attack(path: Path) -> tuple[int, str, float]:
     """Exit code, what is said, and the most memory in MiB."""
-    command = [sys.executable, "-c", PROGRAM, "plan", str(path), "--offline", "--sandbox"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    code, kibibytes = result.stdout.splitlines()[-1].split()
-    return int(code), result.stderr, int(kibibytes) / 1024
+    return run_with_memory("plan", path, "--offline", "--sandbox")

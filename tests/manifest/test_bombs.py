@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.manifest.bombs import BOMBS, QUICK, attack
+from tests.memory import needs_proc
 
 MOST_MIB = 200
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
+pytestmark = needs_proc
 
 
 def judge(name: str, folder: Path) -> None:

@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bulkload.core.errors import BulkloadError
 from bulkload.core.settings import Credentials
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
+from tests.memory import most_mebibytes
 
 PASSWORD = "a-secret-password=/+"
 TOKEN = "eyJhbGciOi-a-secret-token-of-some-length=/+"
@@ -65,9 +64,7 @@ def main(call: str, endpoints: list[str]) -> None:
     """One line of JSON for each: how it ended, and the most memory until then."""
     for endpoint in endpoints:
         ending, words = asyncio.run(attacked(call, endpoint))
-        # Not getrusage: its maximum begins with that of the process which started this one.
-        used = int(re.findall(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[0])
-        found = {"ending": ending, "length": len(words), "words": words[:4_000], "mebibytes": used // 1024}
+        found = {"ending": ending, "length": len(words), "words": words[:4_000], "mebibytes": most_mebibytes()}
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 

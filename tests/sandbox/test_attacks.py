@@ -19,6 +19,7 @@ import pytest
 
 from bulkload.sandbox.gateway import routing_table
 from bulkload.sandbox.paths import DOCS_FILES, TOKEN, WITHOUT_TOKEN
+from tests.memory import most_mebibytes, needs_proc
 from tests.sandbox import hostile
 
 pytestmark = pytest.mark.anyio
@@ -183,13 +184,7 @@ def bombs() -> dict[str, tuple[str, bytes, str]]:
     }
 
 
-def peak_mebibytes(process_id: int) -> float:
-    """The most memory that a process has had."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@needs_proc
 @pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=pytest.mark.attack)])
 async def test_bombs_cost_neither_memory_nor_time(start_sandbox: Any, rounds: int) -> None:
     """The whole process stays below 200 MiB, however often they come, and answers soon."""
@@ -204,7 +199,7 @@ async def test_bombs_cost_neither_memory_nor_time(start_sandbox: Any, rounds: in
             await attacker.close()
     assert (await attacker.ask("POST", "/v1/api/models/list", b"{}"))[0] == 200
     await attacker.close()
-    assert peak_mebibytes(sandbox.process.pid) < 200
+    assert most_mebibytes(sandbox.process.pid) < 200
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Secrets out of files and programs: what is taken, what is refused, and what neither may cost."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,9 @@ import pytest
 from bulkload.core.bounds import LARGEST_SECRET_BYTES
 from bulkload.core.errors import NotAuthorised, UsageError
 from bulkload.system.secrets import exposed_to, read_secret_file, secret_line, secret_of_command
+from tests.memory import needs_proc, run_with_memory
 
 pytestmark = pytest.mark.anyio
-
-MOST_MEMORY_KIB = 200 << 10
 
 
 async def printed_by(command: str, seconds: float = 60) -> str:
@@ -177,6 +175,7 @@ async def test_a_command_may_complain_as_much_as_it_likes():
     assert len(str(raised.value)) < 1000
 
 
+@needs_proc
 @pytest.mark.parametrize(
     "flags",
     [
@@ -191,11 +190,6 @@ def test_no_secret_costs_more_than_200_megabytes(flags, tmp_path):
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 32)
     # Where nobody listens: a token is got before a connection is made.
-    words = ["whoami", "--endpoint", "http://127.0.0.1:9", *flags]
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "bulkload", *words], cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode in (2, 5)
-    assert used.ru_maxrss < MOST_MEMORY_KIB
+    code, _, mebibytes = run_with_memory("whoami", "--endpoint", "http://127.0.0.1:9", *flags, cwd=tmp_path)
+    assert code in (2, 5)
+    assert mebibytes < 200
