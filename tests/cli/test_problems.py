@@ -80,6 +80,7 @@ def test_a_program_gets_all_of_them(tmp_path):
 
 
 @pytest.mark.attack
+@pytest.mark.timeout(1200)
 def test_a_million_bad_rows_cost_no_memory(tmp_path):
     with (tmp_path / "m.jsonl").open("w") as manifest:
         manifest.writelines('{"name": "A", "path": "x", "tag": 1}\n' for _ in range(1_000_000))

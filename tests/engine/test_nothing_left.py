@@ -38,7 +38,7 @@ async def stopped(settings: Settings, until: Any) -> Any:
     async def run() -> None:
         found.append(await publish(settings, progress=progress, stop=stop))
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             group.start_soon(run)
             while not until(progress):  # noqa: ASYNC110 - nothing tells when a display would show something
@@ -64,7 +64,7 @@ async def test_what_was_sealed_and_never_left_is_planned(
         assert summary.exit_code == ExitCode.INTERRUPTED
         assert summary.states[State.UPLOADING] == summary.states[State.IN_DOUBT] == 0
         assert summary.states[State.PLANNED] >= 3
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             again = await publish(settings_for(manifest, sandbox, settle=SETTLE))
         assert again.exit_code == ExitCode.OK
         assert len(sandbox.versions()) == 6
@@ -86,7 +86,7 @@ async def test_no_token_between_seal_and_first_byte(
         assert summary.exit_code == ExitCode.UNAVAILABLE
         assert summary.states[State.UPLOADING] == summary.states[State.IN_DOUBT] == 0
         assert summary.states[State.PLANNED] > 0
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             again = await publish(settings_for(manifest, sandbox, settle=SETTLE))
         assert again.exit_code == ExitCode.OK
         assert len(sandbox.versions()) == 6
