@@ -244,7 +244,6 @@ import sys, time
 import anyio
 from bulkload.cli import running
 from bulkload.engine import stopping
-from tests.busy import times_slower
 stopping.GRACE_SECONDS = 0.5
 
 async def work(progress, stop):
