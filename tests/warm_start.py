@@ -6,6 +6,8 @@ second of imports is spared. Tests of the start itself, and those whose environm
 ``LC_...``), start a real interpreter.
 """
 
+import atexit
+import gc
 import importlib
 import io
 import json
@@ -18,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -191,8 +194,8 @@ def _ended() -> list[tuple[int, int]]:
     return found
 
 
-def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[int]) -> None:
-    """Be a fresh interpreter that was called as ``python -m bulkload WORDS``."""
+def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[int]) -> int:
+    """Be a fresh interpreter that was called as ``python -m bulkload WORDS``. Returns its exit code."""
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     for descriptor in descriptors:
@@ -210,11 +213,28 @@ def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[in
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.argv = ["bulkload", *words]
-    runpy.run_module("bulkload", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("bulkload", run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    return 0
+
+
+def end(code: int) -> None:
+    """End as an interpreter does, but for taking every module apart, which costs more than most commands."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
     import_everything()
+    # What is never looked at again by a child is never copied for it.
+    gc.collect()
+    gc.freeze()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
     if request is not None:
-        become(**request[0], descriptors=request[1])
+        end(become(**request[0], descriptors=request[1]))

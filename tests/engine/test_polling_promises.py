@@ -278,6 +278,7 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
     return Settings(**values, credentials=Credentials(token="t"), **changes)
 
 
+@pytest.mark.long
 async def test_ten_thousand_versions_at_once(tmp_path):
     """Each is asked for once, so many at a time and no more, without a task for each."""
     async with many_versions("ready") as registry:
