@@ -5,6 +5,7 @@ Light to import: what a signal may interrupt is the import of everything else.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,11 +41,13 @@ class Signals:
             if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             self._before[number] = signal.signal(number, self._arrived)
+        sys.unraisablehook = self._not_raised
 
     def give_back(self) -> None:
         """Treat signals as they were treated before."""
         while self._before:
             signal.signal(*self._before.popitem())
+        sys.unraisablehook = sys.__unraisablehook__
 
     def ignore(self) -> None:
         """The program has ended and its exit code is known: nothing is to change it any more."""
@@ -69,6 +72,11 @@ class Signals:
         """Write a line to standard error from wherever the program is: buffers and their locks are not touched."""
         with suppress(OSError):
             os.write(2, f"bulkload: {line}\n".encode())
+
+    def _not_raised(self, found: "sys.UnraisableHookArgs") -> None:
+        """What came where nothing can be raised, such as in a callback of an import's lock: ``first`` remembers it."""
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(found)
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGUSR1:
