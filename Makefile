@@ -15,7 +15,7 @@ demo: $(STAMP)  ## Publish the sample models to an embedded registry
 # Many tests mostly wait for processes and clocks: three of them keep a core busy.
 WORKERS = -n $$(( 3 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
-test: $(STAMP)  ## The tests, in parallel: under five minutes on two cores
+test: $(STAMP)  ## The tests, in parallel: in a few minutes
 	$(BIN)/pytest $(WORKERS) -q
 
 long: $(STAMP)  ## More of the same promises: more kills, crash points and histories, in a few minutes
