@@ -10,7 +10,7 @@ from typing import Any, Self
 from graphql import build_schema, introspection_from_schema
 
 from benchmarks.processes import BenchmarkFailed
-from bulkload.sandbox.graphql import SCHEMA
+from bulkload.sandbox.api.graphql import SCHEMA
 
 PROGRAM = Path(__file__).parent / "build" / "server"
 UPLOADS = ("/v1/api/models/upload", "/v1/api/models/upload_and_convert")

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bulkload.core.errors import (
+    from bulkload.core.model.errors import (
         BulkloadError,
         ExitCode,
         Interrupted,
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
         RegistryUnavailable,
         UsageError,
     )
-    from bulkload.core.settings import Connection, Credentials, Settings
-    from bulkload.core.summary import RunSummary
-    from bulkload.engine.foreseeing import Plan
-    from bulkload.engine.foreseeing import foresee as plan
-    from bulkload.engine.runner import publish, wait
+    from bulkload.core.model.settings import Connection, Credentials, Settings
+    from bulkload.core.model.summary import RunSummary
+    from bulkload.engine.plan import Plan
+    from bulkload.engine.plan import foresee as plan
+    from bulkload.engine.publish import publish, wait
     from bulkload.ledger import Ledger, LedgerReader
     from bulkload.registry import Registry
     from bulkload.sandbox import Sandbox, SandboxSettings
@@ -47,20 +47,20 @@ _ERRORS = (
 )
 # Public name -> (module, its name there).
 _HOMES = {
-    **{name: ("core.errors", name) for name in _ERRORS},
-    "Connection": ("core.settings", "Connection"),
-    "Credentials": ("core.settings", "Credentials"),
+    **{name: ("core.model.errors", name) for name in _ERRORS},
+    "Connection": ("core.model.settings", "Connection"),
+    "Credentials": ("core.model.settings", "Credentials"),
     "Ledger": ("ledger", "Ledger"),
     "LedgerReader": ("ledger", "LedgerReader"),
-    "Plan": ("engine.foreseeing", "Plan"),
+    "Plan": ("engine.plan", "Plan"),
     "Registry": ("registry", "Registry"),
-    "RunSummary": ("core.summary", "RunSummary"),
+    "RunSummary": ("core.model.summary", "RunSummary"),
     "Sandbox": ("sandbox", "Sandbox"),
     "SandboxSettings": ("sandbox", "SandboxSettings"),
-    "Settings": ("core.settings", "Settings"),
-    "plan": ("engine.foreseeing", "foresee"),
-    "publish": ("engine.runner", "publish"),
-    "wait": ("engine.runner", "wait"),
+    "Settings": ("core.model.settings", "Settings"),
+    "plan": ("engine.plan", "foresee"),
+    "publish": ("engine.publish", "publish"),
+    "wait": ("engine.publish", "wait"),
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.settings import Credentials, Settings
+from bulkload.core.model.settings import Credentials, Settings
 from bulkload.sandbox import Sandbox
 from tests.warm_start import WarmProcess, WarmStart
 

@@ -11,11 +11,11 @@ import pytest
 
 from bulkload.cli import COMMANDS, cli
 from bulkload.core import bounds
-from bulkload.core.errors import ExitCode
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.states import MOVES, State
-from bulkload.core.summary import RequestCounts, RunSummary
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.states import MOVES, State
+from bulkload.core.model.summary import RequestCounts, RunSummary
+from bulkload.ledger.reader import RESULT_COLUMNS
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()

@@ -73,13 +73,13 @@ def imports_of(tree: ast.AST, package: str) -> Iterator[Import]:
 
 
 def room_of(module: Path) -> str:
-    """``core`` for bulkload/core/states.py, ``__init__`` for bulkload/__init__.py."""
+    """``core`` for bulkload/core/model/states.py, ``__init__`` for bulkload/__init__.py."""
     first = module.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
 def package_of(module: Path) -> str:
-    """``bulkload.core`` for bulkload/core/states.py."""
+    """``bulkload.core`` for bulkload/core/model/states.py."""
     return ".".join(["bulkload", *module.relative_to(PACKAGE).parent.parts])
 
 
@@ -153,7 +153,7 @@ def test_core_only_decides() -> None:
     ("room", "source"),
     [
         ("core", "from bulkload.ledger import Ledger"),
-        ("core", "def decide():\n    from bulkload.engine.run import Run"),
+        ("core", "def decide():\n    from bulkload.engine.context import Run"),
         ("core", "from ..registry import Registry"),
         ("core", "from .. import registry"),
         ("ledger", "import bulkload.registry.client"),
@@ -175,11 +175,11 @@ def test_a_wrong_leaning_is_seen(room: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("core", "from bulkload.core.states import State\nfrom .states import State\nimport enum"),
+        ("core", "from bulkload.core.model.states import State\nfrom .states import State\nimport enum"),
         ("cli", "def run():\n    from bulkload.sandbox import Sandbox"),
         ("engine", "from bulkload.ledger import Ledger"),
         ("registry", "from bulkload import __version__"),
-        ("__init__", "from bulkload.engine.runner import publish"),
+        ("__init__", "from bulkload.engine.publish import publish"),
         ("ledger", "import bulkloader"),
     ],
 )

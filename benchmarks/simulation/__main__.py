@@ -10,7 +10,7 @@ from benchmarks.simulation.measures import Played, play
 from benchmarks.simulation.picture import picture
 from benchmarks.simulation.registry import rate_of
 from benchmarks.simulation.scenarios import SCENARIOS
-from bulkload.core.units import show_duration
+from bulkload.core.model.units import show_duration
 
 HEADINGS = (
     "entries", "the registry", "it takes", "uploads / polls / lists", "sent again", "refused", "of the limit",

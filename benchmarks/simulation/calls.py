@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.simulation.clock import Action
 from benchmarks.simulation.gates import Gate
-from bulkload.core.errors import RegistryUnavailable
-from bulkload.core.outage import Prospect
-from bulkload.core.retry import RetryBudget, may_retry
+from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.retry import RetryBudget, may_retry
+from bulkload.core.model.errors import RegistryUnavailable
 from bulkload.core.verdicts import Failure
 from bulkload.engine.calls import pause_seconds
 

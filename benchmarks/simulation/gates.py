@@ -1,4 +1,4 @@
-"""``bulkload.engine.gates`` on virtual time: the same decisions, asked in the same order."""
+"""``bulkload.engine.limits.gates`` on virtual time: the same decisions, asked in the same order."""
 
 import random
 from collections import deque
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.simulation.clock import Action, Clock
-from bulkload.core.adapting import Concurrency
-from bulkload.core.outage import Prospect
-from bulkload.core.pacing import Pacer, Throttle
-from bulkload.core.polling import AUTO_POLL_RATE
-from bulkload.core.settings import Settings
+from bulkload.core.limits.adapting import Concurrency
+from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.pacing import Pacer, Throttle
+from bulkload.core.model.settings import Settings
+from bulkload.core.polls.schedule import AUTO_POLL_RATE
 from bulkload.core.verdicts import Failure, tells_of_trouble
-from bulkload.engine.gates import LONGEST_NAP_SECONDS
+from bulkload.engine.limits.gates import LONGEST_NAP_SECONDS
 
 # Timers wake up late, by so much at the most.
 LATE_SECONDS = 0.001

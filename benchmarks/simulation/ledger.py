@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.simulation.durations import NATIVE, Durations
 from benchmarks.simulation.registry import Registry
-from bulkload.core.states import State
+from bulkload.core.model.states import State
 from bulkload.core.verdicts import Failure
 
 

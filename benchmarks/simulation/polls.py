@@ -1,12 +1,12 @@
-"""``bulkload.engine.poller`` on virtual time: one queue of first polls, one of further ones."""
+"""``bulkload.engine.poll.poller`` on virtual time: one queue of first polls, one of further ones."""
 
 from typing import TYPE_CHECKING
 
 from benchmarks.simulation.calls import Read
 from benchmarks.simulation.durations import NATIVE
-from bulkload.core.poll_queue import NEVER, FirstPolls, FurtherPolls, Watch
-from bulkload.core.polling import FEW_LEFT
-from bulkload.engine.poller import POLLS_IN_FLIGHT
+from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
+from bulkload.core.polls.schedule import FEW_LEFT
+from bulkload.engine.poll.poller import POLLS_IN_FLIGHT
 
 if TYPE_CHECKING:
     from benchmarks.simulation.run import Run

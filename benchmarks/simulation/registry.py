@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.simulation.durations import NATIVE, Durations
 from bulkload.core.verdicts import Failure, FailureKind
-from bulkload.sandbox.conversion import ConversionQueue
+from bulkload.sandbox.judge.conversion import ConversionQueue
 from bulkload.sandbox.limits import Limit, RequestLimits
 
 # On the way there and back.

@@ -1,4 +1,4 @@
-"""One run on virtual time: ``bulkload.engine.lanes`` and ``uploader``, with the decisions of ``bulkload.core``."""
+"""One run on virtual time: the scheduler and the entries of ``bulkload.engine.upload``, by ``bulkload.core``."""
 
 import random
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from benchmarks.simulation.gates import Gates
 from benchmarks.simulation.ledger import Entry, Ledger
 from benchmarks.simulation.polls import Polls
 from benchmarks.simulation.registry import Registry
-from bulkload.core.errors import ExitCode, RegistryUnavailable
-from bulkload.core.outage import Prospect
-from bulkload.core.polling import PollSchedule
-from bulkload.core.retry import RetryBudget, may_retry
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
+from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.retry import RetryBudget, may_retry
+from bulkload.core.model.errors import ExitCode, RegistryUnavailable
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.polls.schedule import PollSchedule
 from bulkload.core.verdicts import Failure, Verdict, upload_verdict
 from bulkload.engine.calls import pause_seconds
-from bulkload.engine.lanes import WAITING_LANES
+from bulkload.engine.upload.scheduler import WAITING_LANES
 
 # A commit of the ledger to disk, on the mean.
 COMMIT_SECONDS = 0.004

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.simulation.durations import MIXED, NATIVE
 from benchmarks.simulation.registry import Allowed, Others, Trouble
-from bulkload.core.settings import Settings
+from bulkload.core.model.settings import Settings
 from bulkload.sandbox.limits import parse_limit
 
 MINUTE, HOUR = 60.0, 3600.0

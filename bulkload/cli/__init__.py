@@ -10,7 +10,7 @@ from bulkload import __version__
 from bulkload.cli.signals import interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
 from bulkload.cli.telling import Telling
-from bulkload.core.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
+from bulkload.core.model.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
 from bulkload.report.sink import standard_output, tell
 from bulkload.system.process_limits import raise_descriptor_limit
 from bulkload.system.signals import Signals
@@ -127,7 +127,7 @@ def _run(words: Sequence[str], signals: Signals) -> int:
 
 def show_error(error: Exception, telling: Telling | None = None) -> int:
     """Say what is wrong, whose fault it is and what to do; return the exit code."""
-    from bulkload.core.errors import ManifestError
+    from bulkload.core.model.errors import ManifestError
     from bulkload.core.verdicts import want_behind
 
     more = ""

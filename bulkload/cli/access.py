@@ -17,8 +17,8 @@ from click.core import ParameterSource
 
 from bulkload.cli.folders import sdk_cache_folder, state_folder
 from bulkload.cli.options import REGISTRY_FOLDER
-from bulkload.core.errors import UsageError
-from bulkload.core.settings import PUBLIC_CLIENT, Connection, Credentials
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.settings import PUBLIC_CLIENT, Connection, Credentials
 from bulkload.report.sink import tell
 
 # Flags that make no sense with a private sandbox.
@@ -146,7 +146,7 @@ def credentials(flags: dict[str, Any], endpoint: str) -> tuple[Credentials, str]
     The first that is there: a flag, a variable, the config file (of each one way); the variables of the vendor's SDK;
     the stored login of `bulkload login`; the SDK's token cache. Raises ``UsageError`` where there is none, or two.
     """
-    from bulkload.registry.auth import HOW_TO_GET_IN
+    from bulkload.registry.auth.tokens import HOW_TO_GET_IN
 
     base = client(flags)
     for source in _SOURCES:
@@ -250,7 +250,7 @@ def _secret(variable: str, file_flag: str, flags: dict[str, Any]) -> str | None:
 
 def _stored(base: Credentials, endpoint: str, username: str | None) -> tuple[Credentials, str] | None:
     """The login that `bulkload login` stored for this registry, and this user where one is named."""
-    from bulkload.registry.logins import LoginStore
+    from bulkload.registry.auth.login_store import LoginStore
 
     folder = state_folder()
     path = folder / LOGINS_FILE if folder is not None else None
@@ -303,10 +303,10 @@ def _of_vendor_cache(base: Credentials, endpoint: str) -> tuple[Credentials, str
     """The token cache of the vendor's SDK, one for all hosts: only where its token was given out by this one."""
     import time
 
-    from bulkload.core.errors import NotAuthorised
+    from bulkload.core.model.errors import NotAuthorised
     from bulkload.core.tokens import claims_of
+    from bulkload.registry.auth.login_store import sdk_cached_token
     from bulkload.registry.endpoint import realm_address
-    from bulkload.registry.logins import sdk_cached_token
 
     folder = sdk_cache_folder()
     if folder is None:

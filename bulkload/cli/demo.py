@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bulkload.cli.options import option, program
-from bulkload.core.errors import ExitCode, UsageError
+from bulkload.core.model.errors import ExitCode, UsageError
 from bulkload.report.sink import say, standard_output
 from bulkload.system.private import make_private_folder, new_private
 
@@ -24,8 +24,8 @@ def command(folder: Path, verbose: bool) -> int:
     from bulkload.cli.options import REGISTRY_FOLDER, SANDBOX_LEDGER, sandbox_folder
     from bulkload.cli.running import run_job
     from bulkload.cli.sandboxes import private_sandbox
-    from bulkload.core.settings import Credentials, Settings
-    from bulkload.engine.runner import publish
+    from bulkload.core.model.settings import Credentials, Settings
+    from bulkload.engine.publish import publish
     from bulkload.ledger import LedgerReader
     from bulkload.report.results import print_table
 
@@ -96,14 +96,14 @@ def _samples() -> Path:
 def _expected(row: tuple[Any, ...]) -> str:
     import msgspec
 
-    from bulkload.ledger.reading import RESULT_COLUMNS
+    from bulkload.ledger.reader import RESULT_COLUMNS
 
     labels = msgspec.json.decode(row[RESULT_COLUMNS.index("labels")])
     return str(labels.get("expect", "ready"))
 
 
 def _as_announced(row: tuple[Any, ...]) -> bool:
-    from bulkload.ledger.reading import RESULT_COLUMNS
+    from bulkload.ledger.reader import RESULT_COLUMNS
 
     state = row[RESULT_COLUMNS.index("state")]
     return _expected(row) == ("ready" if state == "skipped" else state)

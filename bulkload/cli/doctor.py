@@ -7,13 +7,13 @@ import click
 
 from bulkload.cli.access import connection, credentials, is_renewable, registry_endpoint
 from bulkload.cli.options import connection_options, option
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import give_json
 
 if TYPE_CHECKING:
-    from bulkload.engine.diagnosing import Check, Diagnosis
-    from bulkload.engine.run import Progress
-    from bulkload.engine.stopping import Stop
+    from bulkload.engine.context import Progress
+    from bulkload.engine.inspect.doctor import Check, Diagnosis
+    from bulkload.engine.stop import Stop
 
 
 @click.command(short_help="Can I publish from here, and what to do if not.")
@@ -36,7 +36,7 @@ def command(as_json: bool, **flags: Any) -> int:
     note, failed or skipped.
     """
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.diagnosing import Diagnosis
+    from bulkload.engine.inspect.doctor import Diagnosis
     from bulkload.report.doctor import diagnosis_object, show_check
 
     checks: list[Check] = []
@@ -66,7 +66,7 @@ def command(as_json: bool, **flags: Any) -> int:
 
 
 async def _look(diagnosis: "Diagnosis", endpoint: str, flags: dict[str, Any]) -> None:
-    from bulkload.core.settings import Credentials
+    from bulkload.core.model.settings import Credentials
     from bulkload.registry import Registry
 
     missing: UsageError | None = None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

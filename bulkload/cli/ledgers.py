@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from bulkload.cli.options import REGISTRY_FOLDER, SANDBOX_LEDGER, default_ledger, program, sandbox_folder
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.system.file_names import real_path
 
 # With it every SQLite file begins.

@@ -9,10 +9,10 @@ from bulkload.cli.options import address_options
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.run import Progress
-    from bulkload.engine.stopping import Stop
-    from bulkload.registry.keycloak import DeviceCode
-    from bulkload.registry.logins import Login
+    from bulkload.engine.context import Progress
+    from bulkload.engine.stop import Stop
+    from bulkload.registry.auth.keycloak import DeviceCode
+    from bulkload.registry.auth.login_store import Login
 
 
 @click.command(short_help="Log in by a browser; further commands use it.")
@@ -24,9 +24,9 @@ def command(**flags: Any) -> None:
     ~/.local/state/bulkload), one login a registry and user. Commands that find no other token use it, and renew it.
     """
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.logging_in import log_in
+    from bulkload.engine.inspect.login import log_in
     from bulkload.registry import Registry
-    from bulkload.registry.logins import LoginStore
+    from bulkload.registry.auth.login_store import LoginStore
 
     access = client_access(flags)
     store = LoginStore(logins_path())

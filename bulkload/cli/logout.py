@@ -7,13 +7,13 @@ import click
 
 from bulkload.cli.access import client, connection, logins_path, registry_endpoint
 from bulkload.cli.options import address_options, option
-from bulkload.core.errors import BulkloadError, UsageError
+from bulkload.core.model.errors import BulkloadError, UsageError
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.run import Progress
-    from bulkload.engine.stopping import Stop
-    from bulkload.registry.logins import Login
+    from bulkload.engine.context import Progress
+    from bulkload.engine.stop import Stop
+    from bulkload.registry.auth.login_store import Login
 
 
 @click.command(short_help="Forget the login to a registry.")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(username: str | None, **flags: Any) -> None:
     """Forget the stored login to a registry and end its session at Keycloak."""
     from bulkload.cli.running import attended_loop
-    from bulkload.registry.logins import LoginStore
+    from bulkload.registry.auth.login_store import LoginStore
 
     endpoint, store = registry_endpoint(flags), LoginStore(logins_path())
 
@@ -45,7 +45,7 @@ async def _end_session(login: "Login", flags: dict[str, Any]) -> str | None:
     """End it at Keycloak; why not, where that fails: the tokens are forgotten all the same."""
     from bulkload.core.verdicts import CallFailed
     from bulkload.registry import Registry
-    from bulkload.registry.keycloak import GrantRefused
+    from bulkload.registry.auth.keycloak import GrantRefused
 
     if login.refresh_token is None:
         return None

@@ -8,7 +8,7 @@ import click
 from bulkload.cli.options import option
 from bulkload.cli.outputs import named_file, written_file
 from bulkload.cli.telling import problems_option
-from bulkload.core.errors import ExitCode, UsageError
+from bulkload.core.model.errors import ExitCode, UsageError
 from bulkload.report.sink import standard_output, tell
 
 

@@ -7,14 +7,14 @@ import click
 from bulkload.cli.flags import Whole
 from bulkload.cli.options import option, parsed
 from bulkload.cli.workspaces import RegistryGroup, browse, registry_options
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bulkload.core.records import RegistryVersion, Workspace
-    from bulkload.engine.browsing import Browser, ModelSummary
+    from bulkload.core.model.records import RegistryVersion, Workspace
+    from bulkload.engine.inspect.catalog import Browser, ModelSummary
 
 workspace_option = option("--workspace", metavar="ID|NAME", help="Only there: all digits an id, else a name.")
 
@@ -50,7 +50,7 @@ def list_models(ctx: click.Context, /, workspace: str | None, **flags: Any) -> N
     --json: one object a line, while the listing goes on: name, workspace_id, workspace, versions (how many); and of the
     newest one version_id, status, framework, size (bytes), created_at (UTC).
     """
-    from bulkload.engine.browsing import find_workspace
+    from bulkload.engine.inspect.catalog import find_workspace
     from bulkload.report import models as report
 
     async def listed(browser: "Browser") -> "tuple[list[Workspace], list[ModelSummary], int, datetime]":
@@ -93,7 +93,7 @@ def list_versions(ctx: click.Context, /, name: str, workspace: str | None, **fla
     sha256, created_at (UTC), input_schema and output_schema (base64, as the registry has them). What it does not say
     is null.
     """
-    from bulkload.engine.browsing import find_workspace
+    from bulkload.engine.inspect.catalog import find_workspace
     from bulkload.report import models as report
 
     async def listed(browser: "Browser") -> "tuple[list[RegistryVersion], dict[int, str], datetime]":

@@ -12,7 +12,7 @@ import click
 
 from bulkload.cli.flags import F
 from bulkload.cli.flags import option as option  # noqa: PLC0414 - commands take it from here
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 
 
 def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bulkload.core.errors import OutputLost, UsageError
+from bulkload.core.model.errors import OutputLost, UsageError
 from bulkload.report.sink import Sink
 from bulkload.system.replacing import replaced
 

@@ -10,12 +10,12 @@ import click
 
 from bulkload.cli.options import option
 from bulkload.cli.run import manifest_options, route_option, settings_from
-from bulkload.core.errors import ExitCode, UsageError
+from bulkload.core.model.errors import ExitCode, UsageError
 from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
-    from bulkload.core.settings import Settings
-    from bulkload.engine.foreseeing import Step
+    from bulkload.core.model.settings import Settings
+    from bulkload.engine.plan import Step
 
 
 @click.command(short_help="What run would do; nothing is uploaded.")
@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **f
     if curl and (offline or as_json):
         raise UsageError("--curl goes with neither --offline nor --json: it needs the ids of workspaces, and is text")
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.foreseeing import foresee
+    from bulkload.engine.plan import foresee
     from bulkload.report.plan import PlanTable, plan_lines, plan_object
 
     table = PlanTable()
@@ -55,7 +55,7 @@ def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **f
 
 
 def _show_curl(settings: "Settings", step: "Step") -> None:
-    from bulkload.engine.foreseeing import Action
+    from bulkload.engine.plan import Action
     from bulkload.report.curl import curl_command
 
     if step.action is not Action.UPLOAD:
@@ -69,7 +69,7 @@ def _show_curl(settings: "Settings", step: "Step") -> None:
 
 
 def _offline_settings(flags: dict[str, Any]) -> Any:
-    from bulkload.core.settings import Settings
+    from bulkload.core.model.settings import Settings
     from bulkload.manifest import parse_overrides
 
     settings = Settings(

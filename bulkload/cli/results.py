@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from bulkload.cli.ledgers import existing_ledger, files_of
 from bulkload.cli.options import option
 from bulkload.cli.outputs import named_file, written_file
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import Sink, standard_output
 
 if TYPE_CHECKING:

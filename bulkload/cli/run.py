@@ -22,11 +22,11 @@ from bulkload.cli.options import (
     sandbox_folder,
 )
 from bulkload.cli.telling import problems_option
-from bulkload.core.errors import BulkloadError, UsageError
-from bulkload.core.polling import PollInterval
-from bulkload.core.run_limits import parse_failure_limit
-from bulkload.core.settings import OnExisting, Route, Settings
-from bulkload.core.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
+from bulkload.core.limits.run_limits import parse_failure_limit
+from bulkload.core.model.errors import BulkloadError, UsageError
+from bulkload.core.model.settings import OnExisting, Route, Settings
+from bulkload.core.model.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
+from bulkload.core.polls.schedule import PollInterval
 
 
 def manifest_options(function: Any) -> Any:
@@ -182,7 +182,7 @@ def command(ctx: click.Context, /, **flags: Any) -> int:
     Run the same command again to resume: what is published stays published, once.
     """
     from bulkload.cli.running import give_early_summary, run_job
-    from bulkload.engine.runner import publish
+    from bulkload.engine.publish import publish
 
     with ExitStack() as stack:
         try:

@@ -12,14 +12,14 @@ import anyio
 
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
-from bulkload.core.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
-from bulkload.core.records import Problem
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RequestCounts, RunSummary
+from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
+from bulkload.core.model.records import Problem
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RequestCounts, RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
-from bulkload.engine.run import Progress
-from bulkload.engine.stopping import Stop, lone_errors
+from bulkload.engine.context import Progress
+from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.report.logs import logs
 from bulkload.report.problems import problem_lines

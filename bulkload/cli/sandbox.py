@@ -10,8 +10,8 @@ import click
 
 from bulkload.cli.flags import Whole
 from bulkload.cli.options import option, parsed
-from bulkload.core.errors import UsageError
-from bulkload.core.units import parse_duration
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.units import parse_duration
 from bulkload.report.sink import give_json, say, standard_output
 from bulkload.system.file_names import recorded_path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.system.private import make_private_folder
 
 # Conversions that take the real registry a minute take a private sandbox a second.

@@ -14,8 +14,8 @@ import click
 from bulkload.cli.flags import Flag, flags_of, is_service_link
 from bulkload.cli.folders import config_folder
 from bulkload.core.bounds import LARGEST_SETTINGS_BYTES
-from bulkload.core.errors import UsageError
-from bulkload.core.words import nearest, printable, toml_trouble
+from bulkload.core.model.errors import UsageError
+from bulkload.core.text.words import nearest, printable, toml_trouble
 from bulkload.report.sink import tell
 
 SETTINGS_FILE = "bulkload.toml"

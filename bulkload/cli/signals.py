@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkload.cli.telling import Telling
-from bulkload.core.errors import Interrupted
+from bulkload.core.model.errors import Interrupted
 from bulkload.report.sink import tell
 from bulkload.system.signals import ENDING, Signals
 
 if TYPE_CHECKING:
-    from bulkload.engine.stopping import Stop
+    from bulkload.engine.stop import Stop
 
 # What a stop may take beyond its grace time, for the summary and for closing the ledger.
 OVERTIME_SECONDS = 1.0
@@ -92,7 +92,7 @@ class Obedience:
 
     def __call__(self, number: int) -> None:
         """A signal came."""
-        from bulkload.engine import stopping
+        from bulkload.engine import stop as stopping
 
         if number == signal.SIGUSR1:
             tell(self._tell())
@@ -122,7 +122,7 @@ def watch_ending(signals: Signals) -> None:
 
 
 def _watch_ending(signals: Signals, reading: int) -> None:
-    from bulkload.engine import stopping
+    from bulkload.engine import stop as stopping
 
     asked, ends_at = signals.first is not None, math.inf
     while True:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO, cast
 
-from bulkload.core.errors import ExitCode, OutputLost, ReaderGone
+from bulkload.core.model.errors import ExitCode, OutputLost, ReaderGone
 from bulkload.report.sink import Sink
 
 # They come before an internal error in the order of exit codes.

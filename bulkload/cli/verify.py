@@ -8,11 +8,11 @@ import click
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.ledgers import existing_ledger, sandbox_of_ledger
 from bulkload.cli.options import connection_options, option
-from bulkload.core.errors import ExitCode
+from bulkload.core.model.errors import ExitCode
 from bulkload.report.sink import give_json, say
 
 if TYPE_CHECKING:
-    from bulkload.core.verification import LedgerWord, Unowned
+    from bulkload.core.identity.verification import LedgerWord, Unowned
 
 
 @click.command(short_help="Compare ledger and registry.")
@@ -29,7 +29,7 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
     3 when anything differs, 2 when the ledger belongs to another registry. Changes nothing.
     """
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.verifying import Tell, verify
+    from bulkload.engine.inspect.verify import Tell, verify
     from bulkload.ledger import LedgerReader
 
     def print_difference(word: "LedgerWord", wrong: list[str]) -> None:

@@ -9,7 +9,7 @@ from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.ledgers import existing_ledger, sandbox_of_ledger
 from bulkload.cli.options import connection_options, option, output_options
 from bulkload.cli.run import poll_options, resume_command
-from bulkload.core.settings import Settings
+from bulkload.core.model.settings import Settings
 
 
 @click.command(short_help="Only poll what is uploaded.")
@@ -21,7 +21,7 @@ from bulkload.core.settings import Settings
 def command(**flags: Any) -> int:
     """Poll the versions that LEDGER's runs uploaded until the registry has judged them. Sends no model."""
     from bulkload.cli.running import run_job
-    from bulkload.engine.runner import wait
+    from bulkload.engine.publish import wait
     from bulkload.ledger import LedgerReader
 
     ledger = existing_ledger(flags["ledger"], of_sandbox=flags["sandbox"])

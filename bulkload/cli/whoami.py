@@ -19,10 +19,10 @@ def command(as_json: bool, **flags: Any) -> None:
     not say), workspaces (how many this account sees).
     """
     from bulkload.cli.running import attended_loop
-    from bulkload.core.units import show_duration
-    from bulkload.engine.browsing import Browser
-    from bulkload.engine.run import Progress
-    from bulkload.engine.stopping import Stop
+    from bulkload.core.model.units import show_duration
+    from bulkload.engine.context import Progress
+    from bulkload.engine.inspect.catalog import Browser
+    from bulkload.engine.stop import Stop
     from bulkload.registry import Registry
 
     with registry_access(flags, sandbox=None) as access:

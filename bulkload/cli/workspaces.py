@@ -10,11 +10,11 @@ import click
 from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.ledgers import is_sandbox
 from bulkload.cli.options import connection_options, option, parsed, program, sandbox_folder
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import give_json, say, standard_output, tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.browsing import Browser
+    from bulkload.engine.inspect.catalog import Browser
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -47,9 +47,9 @@ class RegistryGroup(click.Group):
 def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:
     """Let ``work`` look into the registry that the flags name."""
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.browsing import Browser
-    from bulkload.engine.run import Progress
-    from bulkload.engine.stopping import Stop
+    from bulkload.engine.context import Progress
+    from bulkload.engine.inspect.catalog import Browser
+    from bulkload.engine.stop import Stop
     from bulkload.registry import Registry
 
     sandbox = _sandbox_folder(ctx, flags["sandbox_of"])

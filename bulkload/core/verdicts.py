@@ -5,7 +5,7 @@ from enum import Enum, StrEnum
 
 import msgspec
 
-from bulkload.core.errors import BulkloadError, ExitCode, LocalTrouble
+from bulkload.core.model.errors import BulkloadError, ExitCode, LocalTrouble
 
 
 class FailureKind(StrEnum):

@@ -5,13 +5,13 @@ from typing import TypeVar
 
 import anyio
 
-from bulkload.core.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
-from bulkload.core.outage import Prospect
-from bulkload.core.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
+from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
+from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
+from bulkload.engine.context import Run
 from bulkload.engine.events import log
-from bulkload.engine.gates import Gate
-from bulkload.engine.run import Run
+from bulkload.engine.limits.gates import Gate
 
 T = TypeVar("T")
 Judge = Callable[[Failure], bool]

@@ -8,18 +8,18 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from http import HTTPStatus
 
-from bulkload.core.equality import content_of_entry
-from bulkload.core.errors import RegistryUnavailable
-from bulkload.core.outage import Prospect
-from bulkload.core.reconcile import ExistingDecision, choose_existing, is_stuck
-from bulkload.core.records import RegistryVersion, SourceStat
-from bulkload.core.states import State
+from bulkload.core.identity.content import content_of_entry
+from bulkload.core.identity.reconcile import ExistingDecision, choose_existing, is_stuck
+from bulkload.core.limits.outage import Prospect
+from bulkload.core.model.errors import RegistryUnavailable
+from bulkload.core.model.records import RegistryVersion, SourceStat
+from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind, another_call_may_do
 from bulkload.engine.calls import TriedEnough, always, read
+from bulkload.engine.context import Run
 from bulkload.engine.events import log
-from bulkload.engine.run import Run
 from bulkload.ledger.records import LedgerEntry
-from bulkload.ledger.store import Store
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry.answers import registry_time
 from bulkload.source import digest_of
 

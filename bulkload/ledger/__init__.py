@@ -1,6 +1,6 @@
 """The ledger: one SQLite file that knows what became of every entry, written by one thread under one lock."""
 
-from bulkload.ledger.ledger import Ledger
-from bulkload.ledger.reading import LedgerReader
+from bulkload.ledger.reader import LedgerReader
+from bulkload.ledger.sqlite.ledger import Ledger
 
 __all__ = ["Ledger", "LedgerReader"]

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.records import Entry, SourceStat
-from bulkload.core.states import State
+from bulkload.core.model.records import Entry, SourceStat
+from bulkload.core.model.states import State
 
 
 class PlannedEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from io import IOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bulkload.core.bounds import LONGEST_LINE_BYTES, MOST_COLUMNS
+from bulkload.core.text.words import nearest, shown
 from bulkload.core.verdicts import refuse_passing
-from bulkload.core.words import nearest, shown
 from bulkload.manifest.arrow_pieces import is_plain, pieces, validate
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.json_text import NotJson, from_text, unreadable_json

@@ -5,7 +5,7 @@ import struct
 from typing import BinaryIO
 
 from bulkload.core.bounds import LARGEST_BATCH_BYTES, LARGEST_SCHEMA_BYTES
-from bulkload.core.flatbuffers import DICTIONARY, RECORDS, SCHEMA, Message, Table, look_at_schema, message_of
+from bulkload.core.formats.flatbuffers import DICTIONARY, RECORDS, SCHEMA, Message, Table, look_at_schema, message_of
 
 MAGIC = b"ARROW1"
 CONTINUES = b"\xff\xff\xff\xff"

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import BinaryIO
 
-from bulkload.core.equality import offline_keys
-from bulkload.core.errors import ManifestError
-from bulkload.core.records import Entry, Notice, Problem
+from bulkload.core.identity.content import offline_keys
+from bulkload.core.model.errors import ManifestError
+from bulkload.core.model.records import Entry, Notice, Problem
+from bulkload.core.text.words import did_you_mean, shown
 from bulkload.core.verdicts import refuse_passing
-from bulkload.core.words import did_you_mean, shown
 from bulkload.manifest.arrow_formats import Arrow, Parquet
 from bulkload.manifest.document_formats import Json, Toml
 from bulkload.manifest.entries import EntryChecker

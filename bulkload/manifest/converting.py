@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_LINE_BYTES
-from bulkload.core.errors import ManifestError, UsageError
-from bulkload.core.records import Problem
-from bulkload.core.words import UNPRINTABLE, scalar_text, shown
+from bulkload.core.model.errors import ManifestError, UsageError
+from bulkload.core.model.records import Problem
+from bulkload.core.text.words import UNPRINTABLE, scalar_text, shown
 from bulkload.manifest.arrow_pieces import VALUE_BYTES
 from bulkload.manifest.checking import STANDARD_INPUT, opened_reader
 from bulkload.manifest.document_formats import toml_bomb

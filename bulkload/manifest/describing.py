@@ -3,8 +3,8 @@
 from typing import Any
 
 from bulkload.core.bounds import MOST_LABELS
-from bulkload.core.frameworks import ACCELERATORS, ARCHITECTURES, FRAMEWORKS, PYTHON_VERSIONS, VISIBILITIES
-from bulkload.core.names import NAME
+from bulkload.core.contract.frameworks import ACCELERATORS, ARCHITECTURES, FRAMEWORKS, PYTHON_VERSIONS, VISIBILITIES
+from bulkload.core.contract.names import NAME
 from bulkload.manifest.entries import SHA256
 
 _TYPE_EXAMPLES = "int64, float32, string, bool, list<T>, T[N] (a list of exactly N), struct<name: T, ...>"

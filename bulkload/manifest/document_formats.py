@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from bulkload.core.bounds import DEEPEST_JSON, MOST_NAMED_ENTRIES, MOST_TOML_VALUES
-from bulkload.core.records import Problem
-from bulkload.core.words import toml_trouble
+from bulkload.core.model.records import Problem
+from bulkload.core.text.words import toml_trouble
 from bulkload.manifest.json_text import JsonText, NotJson
 from bulkload.manifest.rows import NOT_UTF8, SAVE_AS_UTF8, Found, Reader
 from bulkload.manifest.shapes import (

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from bulkload.core.bounds import LONGEST_LABEL_CHARACTERS, MOST_LABELS
-from bulkload.core.frameworks import (
+from bulkload.core.contract.frameworks import (
     FRAMEWORK_OF_EXTENSION,
     FRAMEWORKS,
     PYTHON_VERSIONS,
@@ -20,11 +20,11 @@ from bulkload.core.frameworks import (
     missing_framework,
     whole_config,
 )
-from bulkload.core.names import wrong_name
-from bulkload.core.records import Conversion, Entry, Notice, Problem
-from bulkload.core.schemas import SchemaProblem, look_at, parse_schema
-from bulkload.core.signatures import Content
-from bulkload.core.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
+from bulkload.core.contract.names import wrong_name
+from bulkload.core.contract.schemas import SchemaProblem, look_at, parse_schema
+from bulkload.core.formats.signatures import Content
+from bulkload.core.model.records import Conversion, Entry, Notice, Problem
+from bulkload.core.text.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
 from bulkload.manifest.files import Files
 from bulkload.manifest.json_text import from_text
 from bulkload.manifest.overriding import given, over

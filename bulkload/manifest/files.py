@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from bulkload.core.bounds import FILE_HEAD_BYTES
-from bulkload.core.contents import look
-from bulkload.core.schemas import NOT_READABLE, SchemaProblem, to_base64
-from bulkload.core.signatures import Content
+from bulkload.core.contract.schemas import NOT_READABLE, SchemaProblem, to_base64
+from bulkload.core.formats.contents import look
+from bulkload.core.formats.signatures import Content
+from bulkload.core.text.words import shown
 from bulkload.core.verdicts import local_failure, refuse_passing
-from bulkload.core.words import shown
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.missing import Missing
 from bulkload.system.file_names import local_path, path_text

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bulkload.core.bounds import MOST_VALUES
-from bulkload.core.words import shown
+from bulkload.core.text.words import shown
 from bulkload.manifest.rows import STRUCTURED_FIELDS, Unreadable
 
 # A shorter text cannot hold more values than may be: each takes two characters.

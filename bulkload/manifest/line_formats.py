@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_CELL_CHARACTERS, LONGEST_LINE_BYTES, MOST_COLUMNS
-from bulkload.core.records import Problem
-from bulkload.core.words import did_you_mean, nearest, shown
+from bulkload.core.model.records import Problem
+from bulkload.core.text.words import did_you_mean, nearest, shown
 from bulkload.manifest.json_text import NotJson, from_text, parse_line, unreadable_json
 from bulkload.manifest.rows import (
     BOM,

@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from bulkload.core.words import gap_hint, nearest, shown
+from bulkload.core.text.words import gap_hint, nearest, shown
 from bulkload.system.file_names import local_path, path_text
 
 # A search for what was meant takes milliseconds: it is done for the first missing files, not for a million of them, and

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bulkload.core.errors import UsageError
-from bulkload.core.words import did_you_mean
+from bulkload.core.model.errors import UsageError
+from bulkload.core.text.words import did_you_mean
 from bulkload.manifest.json_text import NotJson, from_text
 from bulkload.manifest.rows import FIELDS
 

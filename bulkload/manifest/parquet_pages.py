@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bulkload.core.bounds import DEEPEST_JSON, LARGEST_BATCH_BYTES, LARGEST_FOOTER_BYTES, MOST_NESTED_VALUES
-from bulkload.core.flatbuffers import framed, look_at_schema, message_of
+from bulkload.core.formats.flatbuffers import framed, look_at_schema, message_of
 from bulkload.manifest.arrow_stream import TooLarge, refuse_many_rows
 from bulkload.manifest.thrift import Cut, Thrift, Wanted
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from bulkload.core.words import shown
+from bulkload.core.text.words import shown
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//|/)?")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bulkload.core.records import Problem
+from bulkload.core.model.records import Problem
 from bulkload.system.spilling import SpilledList
 
 

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_MESSAGE_CHARACTERS
-from bulkload.core.records import Problem
-from bulkload.core.words import did_you_mean, nearest, printable, shown
+from bulkload.core.model.records import Problem
+from bulkload.core.text.words import did_you_mean, nearest, printable, shown
 
 FIELDS = (
     "name", "path", "framework", "workspace", "workspace_id", "visibility", "version", "python_version",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from bulkload.core.bounds import MOST_NAMED_ENTRIES
-from bulkload.core.words import did_you_mean, shown
+from bulkload.core.text.words import did_you_mean, shown
 from bulkload.manifest.rows import KNOWN, MOST_UNKNOWN_FIELDS, Found, Reader, Unreadable
 
 FORM = "write a list of entries, or {defaults: {...}, models: [...]}"

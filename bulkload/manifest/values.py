@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 
 from bulkload.core.bounds import DEEPEST_JSON
-from bulkload.core.frameworks import Finding
-from bulkload.core.words import ENDLESS, scalar_text, shown
+from bulkload.core.contract.frameworks import Finding
+from bulkload.core.text.words import ENDLESS, scalar_text, shown
 from bulkload.manifest.rows import Unreadable
 
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bulkload.core.bounds import DEEPEST_JSON, MOST_VALUES
-from bulkload.core.words import shown
+from bulkload.core.text.words import shown
 from bulkload.manifest.rows import Unreadable
 from bulkload.manifest.yaml_scalars import Plain
 

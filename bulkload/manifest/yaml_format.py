@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bulkload.core.bounds import MOST_NAMED_ENTRIES
-from bulkload.core.records import Problem
+from bulkload.core.model.records import Problem
 from bulkload.manifest.rows import Found, Reader
 from bulkload.manifest.shapes import (
     FORM,

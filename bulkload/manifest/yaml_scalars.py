@@ -9,7 +9,7 @@ refused: nobody can know which was meant. Text in quotes is text.
 import re
 from typing import Any
 
-from bulkload.core.words import shown
+from bulkload.core.text.words import shown
 from bulkload.manifest.json_text import integer
 from bulkload.manifest.rows import WORD_FIELDS, Unreadable
 

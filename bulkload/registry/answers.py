@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS, LONGEST_TEXT_CHARACTERS
-from bulkload.core.records import Conversion, RegistryVersion, Workspace
+from bulkload.core.model.records import Conversion, RegistryVersion, Workspace
 from bulkload.registry.redaction import NO_SECRETS, Secrets
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)

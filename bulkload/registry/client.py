@@ -8,19 +8,19 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from bulkload.core.bounds import ANSWER_SECONDS, LARGEST_SMALL_ANSWER_BYTES, LONGEST_TEXT_CHARACTERS
-from bulkload.core.json_bounds import BeyondBounds
-from bulkload.core.records import RegistryVersion, Workspace
-from bulkload.core.settings import Connection, Credentials
+from bulkload.core.formats.json_bounds import BeyondBounds
+from bulkload.core.model.records import RegistryVersion, Workspace
+from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.tokens import claims_of, seconds_left, user_of
 from bulkload.core.verdicts import CallFailed, Failure
 from bulkload.registry import answers
-from bulkload.registry.body import UploadBody
-from bulkload.registry.connecting import is_reached
+from bulkload.registry.auth.keycloak import Keycloak
 from bulkload.registry.form import Form
-from bulkload.registry.keycloak import Keycloak
+from bulkload.registry.http.body import UploadBody
+from bulkload.registry.http.connecting import is_reached
+from bulkload.registry.http.transport import Transport
 from bulkload.registry.listing import NO_LISTING, ListingParser, Pace
 from bulkload.registry.redaction import Secrets
-from bulkload.registry.transport import Transport
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 
 # Of the one realm that Wallaroo uses.
 REALM_PATH = "/auth/realms/master"

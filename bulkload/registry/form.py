@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.records import Entry
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.records import Entry
 
 
 def upload_metadata(entry: Entry, workspace_id: int) -> bytes:

@@ -7,8 +7,8 @@ import anyio
 import ijson
 
 from bulkload.core.bounds import LARGEST_LISTING_BYTES, LISTING_SECONDS, SLOWEST_LISTING_BYTES_PER_SECOND
-from bulkload.core.json_bounds import JsonBounds
-from bulkload.core.records import RegistryVersion
+from bulkload.core.formats.json_bounds import JsonBounds
+from bulkload.core.model.records import RegistryVersion
 from bulkload.registry import answers
 from bulkload.registry.redaction import Secrets
 

@@ -2,10 +2,10 @@
 
 import shlex
 
-from bulkload.core.routes import upload_call
-from bulkload.core.settings import Connection, Route
-from bulkload.core.visible import visible_json, visible_line
-from bulkload.engine.foreseeing import Step
+from bulkload.core.contract.routes import upload_call
+from bulkload.core.model.settings import Connection, Route
+from bulkload.core.text.visible import visible_json, visible_line
+from bulkload.engine.plan import Step
 from bulkload.registry.form import upload_metadata
 
 # Signs that stand for themselves in the format of printf and in double quotes.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bulkload.engine.diagnosing import Check, Finding
+from bulkload.engine.inspect.doctor import Check, Finding
 from bulkload.report.progress import clear_progress
 from bulkload.report.sink import say, standard_output
 

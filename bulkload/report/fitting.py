@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TypeVar
 
-from bulkload.core.visible import visible_line
+from bulkload.core.text.visible import visible_line
 from bulkload.report.sink import Stream, as_sink
 from bulkload.report.tables import GAP, Column, print_rows
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bulkload.core.records import RegistryVersion, Workspace
-from bulkload.core.units import show_bytes
-from bulkload.engine.browsing import ModelSummary
+from bulkload.core.model.records import RegistryVersion, Workspace
+from bulkload.core.model.units import show_bytes
+from bulkload.engine.inspect.catalog import ModelSummary
 from bulkload.registry.answers import registry_time
 from bulkload.report.fitting import Fit, print_fitted
 from bulkload.report.schemas import columns_of

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from bulkload.core.states import TERMINAL, State
-from bulkload.core.units import show_bytes
-from bulkload.engine.foreseeing import Action, Plan, Step
+from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.units import show_bytes
+from bulkload.engine.plan import Action, Plan, Step
 
 # More rows than anyone reads; the totals count all.
 MOST_ROWS = 500

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bulkload.core.records import Problem
+from bulkload.core.model.records import Problem
 
 # Places that a line names.
 FIRST_PLACES = 3

@@ -4,10 +4,10 @@ import shutil
 
 import anyio
 
-from bulkload.core.states import TERMINAL, State
-from bulkload.core.units import show_bytes, show_duration
-from bulkload.core.visible import visible_line
-from bulkload.engine.run import Progress
+from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.units import show_bytes, show_duration
+from bulkload.core.text.visible import visible_line
+from bulkload.engine.context import Progress
 from bulkload.report.sink import Sink, standard_error
 
 TERMINAL_SECONDS = 0.2

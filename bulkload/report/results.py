@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bulkload.core.units import show_bytes
-from bulkload.core.visible import spreadsheet_cell
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.core.model.units import show_bytes
+from bulkload.core.text.visible import spreadsheet_cell
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.report.sink import Stream, as_json
 from bulkload.report.tables import Column, one_line, print_rows
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bulkload.core.schemas import SchemaProblem, decode
+from bulkload.core.contract.schemas import SchemaProblem, decode
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, TextIO, cast
 
-from bulkload.core.errors import OutputLost, ReaderGone
-from bulkload.core.visible import visible, visible_json, visible_line
+from bulkload.core.model.errors import OutputLost, ReaderGone
+from bulkload.core.text.visible import visible, visible_json, visible_line
 from bulkload.system.writing import write_all
 
 ERASE_LINE = "\r\x1b[2K"

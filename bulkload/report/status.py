@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.states import TERMINAL, State
-from bulkload.core.summary import CauseCount
+from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.summary import CauseCount
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.lock import Holder
+from bulkload.ledger.sqlite.lock import Holder
 from bulkload.report.tables import one_line
 from bulkload.system.file_names import recorded_path
 

@@ -1,10 +1,10 @@
 """The end of a run, in words."""
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
-from bulkload.core.units import show_bytes, show_duration
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.model.units import show_bytes, show_duration
 
 _WORDS = {
     State.READY: "ready",

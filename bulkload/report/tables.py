@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bulkload.core.visible import visible_line
+from bulkload.core.text.visible import visible_line
 from bulkload.report.sink import Sink, Stream, as_sink
 
 # What a state looks like; words that are no states stand plain.

@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bulkload.sandbox.queries import stored_versions
-    from bulkload.sandbox.records import StoredVersion
-    from bulkload.sandbox.request_log import LogRecord, read_request_log
-    from bulkload.sandbox.server import Sandbox
+    from bulkload.sandbox.door.request_log import LogRecord, read_request_log
+    from bulkload.sandbox.door.server import Sandbox
     from bulkload.sandbox.settings import SandboxSettings
-    from bulkload.sandbox.store import DataFolderInUseError
+    from bulkload.sandbox.store.queries import stored_versions
+    from bulkload.sandbox.store.records import StoredVersion
+    from bulkload.sandbox.store.store import DataFolderInUseError
 
 __all__ = [
     "DataFolderInUseError",
@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DataFolderInUseError": "store",
-    "LogRecord": "request_log",
-    "Sandbox": "server",
+    "DataFolderInUseError": "store.store",
+    "LogRecord": "door.request_log",
+    "Sandbox": "door.server",
     "SandboxSettings": "settings",
-    "StoredVersion": "records",
-    "read_request_log": "request_log",
-    "stored_versions": "queries",
+    "StoredVersion": "store.records",
+    "read_request_log": "door.request_log",
+    "stored_versions": "store.queries",
 }
 
 

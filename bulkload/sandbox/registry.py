@@ -8,13 +8,13 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from bulkload.sandbox.accounts import Account, save_account
-from bulkload.sandbox.conversion import ConversionQueue
+from bulkload.sandbox.accounts.accounts import Account, save_account
+from bulkload.sandbox.accounts.keycloak import Keycloak
+from bulkload.sandbox.door.request_log import SteadyClock
 from bulkload.sandbox.faults import FaultPlan
-from bulkload.sandbox.keycloak import Keycloak
-from bulkload.sandbox.request_log import SteadyClock
+from bulkload.sandbox.judge.conversion import ConversionQueue
 from bulkload.sandbox.settings import SandboxSettings
-from bulkload.sandbox.store import Store
+from bulkload.sandbox.store.store import Store
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulkload.core.bounds import REQUEST_BODY_SECONDS, REQUEST_HEAD_SECONDS, REQUEST_PAUSE_SECONDS
+from bulkload.sandbox.accounts.keycloak import Lives
+from bulkload.sandbox.door.hosts import check_name
 from bulkload.sandbox.faults import FaultSpec, parse_fault
-from bulkload.sandbox.hosts import check_name
-from bulkload.sandbox.keycloak import Lives
 from bulkload.sandbox.limits import Limit, parse_limit
 
 HOST = "127.0.0.1"  # unless told otherwise: the sandbox has one account and no TLS

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import aiofiles.os
 import anyio
 
-from bulkload.core.records import SourceStat
+from bulkload.core.model.records import SourceStat
 from bulkload.source.small_files import SmallFiles, as_exception
 from bulkload.system.file_names import local_path
 from bulkload.system.opening import open_regular

@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import Process
 
 from bulkload.core.bounds import LARGEST_SECRET_BYTES, LONGEST_MESSAGE_CHARACTERS
-from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.core.model.errors import NotAuthorised, UsageError
 
 # What is read of a pipe at a time.
 PIECE_BYTES = 64 << 10

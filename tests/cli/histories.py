@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bulkload.ledger.lock import holder_of
+from bulkload.ledger.sqlite.lock import holder_of
 from bulkload.sandbox import read_request_log, stored_versions
 from tests.cli.ledgers import LedgerState, read_ledger
 from tests.cli.verdicts import Judgement, is_upload, judge
@@ -70,47 +70,47 @@ class Phase(StrEnum):
 
 PHASES: tuple[Phase, ...] = tuple(phase for phase in Phase if phase is not Phase.BETWEEN)
 
-EACH_ENTRY = "bulkload.ledger.plan:_Planning.add"
+EACH_ENTRY = "bulkload.ledger.sqlite.planning:_Planning.add"
 # Named points, (place, moment) of ``killed_at``.
 POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.PLANNING: (
-        ("bulkload.engine.runner:begin", "before"),
-        ("bulkload.ledger.store:Store.claim_for", "before"),
-        ("bulkload.ledger.store:Store.recover", "after"),
+        ("bulkload.engine.publish:begin", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.claim_for", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.recover", "after"),
         (EACH_ENTRY, "before"),
-        ("bulkload.ledger.plan:plan", "after"),
-        ("bulkload.engine.runner:follow_files", "after"),
+        ("bulkload.ledger.sqlite.planning:plan", "after"),
+        ("bulkload.engine.publish:follow_files", "after"),
     ),
     Phase.BODY: (
-        ("bulkload.registry.body:UploadBody._next", "before"),
-        ("bulkload.engine.sending:Sending._seal", "before"),
-        ("bulkload.ledger.store:Store.seal", "before"),
-        ("bulkload.ledger.store:Store.seal", "after"),
+        ("bulkload.registry.http.body:UploadBody._next", "before"),
+        ("bulkload.engine.upload.attempt:Sending._seal", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.seal", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.seal", "after"),
     ),
     Phase.SEALED: (
-        ("bulkload.engine.sending:Sending._seal", "after"),
-        ("bulkload.registry.body:UploadBody._write_pieces", "after"),
-        ("bulkload.registry.body:UploadBody.write", "after"),
+        ("bulkload.engine.upload.attempt:Sending._seal", "after"),
+        ("bulkload.registry.http.body:UploadBody._write_pieces", "after"),
+        ("bulkload.registry.http.body:UploadBody.write", "after"),
     ),
     Phase.ANSWERED: (
         ("bulkload.registry.client:Registry.upload", "after"),
-        ("bulkload.engine.uploader:Upload._uploaded", "before"),
-        ("bulkload.ledger.store:Store.later_published", "before"),
-        ("bulkload.ledger.store:Store.later_published", "after"),
+        ("bulkload.engine.upload.entry:Upload._uploaded", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.later_published", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.later_published", "after"),
     ),
     Phase.POLLING: (
-        ("bulkload.engine.poller:Poller._is_done", "before"),
-        ("bulkload.engine.poller:Poller._note_status", "before"),
-        ("bulkload.ledger.store:Store.note_status", "after"),
-        ("bulkload.engine.poller:Poller._judge", "before"),
-        ("bulkload.engine.poller:Poller._judge", "after"),
+        ("bulkload.engine.poll.poller:Poller._is_done", "before"),
+        ("bulkload.engine.poll.poller:Poller._note_status", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.note_status", "after"),
+        ("bulkload.engine.poll.poller:Poller._judge", "before"),
+        ("bulkload.engine.poll.poller:Poller._judge", "after"),
     ),
     Phase.RECONCILING: (
-        ("bulkload.engine.uploader:reconcile_entry", "before"),
-        ("bulkload.engine.reconciling:versions_now", "before"),
-        ("bulkload.engine.reconciling:versions_now", "after"),
-        ("bulkload.engine.reconciling:reconcile", "after"),
-        ("bulkload.engine.uploader:reconcile_entry", "after"),
+        ("bulkload.engine.upload.entry:reconcile_entry", "before"),
+        ("bulkload.engine.upload.reconcile:versions_now", "before"),
+        ("bulkload.engine.upload.reconcile:versions_now", "after"),
+        ("bulkload.engine.upload.reconcile:reconcile", "after"),
+        ("bulkload.engine.upload.entry:reconcile_entry", "after"),
     ),
 }
 # What the ledger must show after a kill at such a point; an answer may have been given while the process died.

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from bulkload.cli.access import connection, credentials
 from bulkload.cli.options import connection_options
-from bulkload.core.errors import UsageError
-from bulkload.core.settings import Credentials
-from bulkload.registry.logins import Login, LoginStore
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.settings import Credentials
+from bulkload.registry.auth.login_store import Login, LoginStore
 
 ENDPOINT = "https://r.example.com"
 REALM = f"{ENDPOINT}/auth/realms/master"

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bulkload.cli import cli
-from bulkload.ledger.store import Store
-from bulkload.registry.logins import Login, LoginStore
+from bulkload.ledger.sqlite.writes import Store
+from bulkload.registry.auth.login_store import Login, LoginStore
 
 THEIRS = "https://theirs.example.com"
 COMMANDS = {

@@ -16,7 +16,7 @@ import pytest
 
 from bulkload.cli import run_command_line
 from bulkload.cli.streams import standard_sinks
-from bulkload.core.visible import visible
+from bulkload.core.text.visible import visible
 from tests.cli.in_process import Place, environment_of, run_with, sandbox_in, terminal
 
 # The window's title, the clipboard, the cursor, hidden text; in 7 and in 8 bits; direction; another line of ours.

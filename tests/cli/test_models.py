@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.schemas import parse_type
+from bulkload.core.contract.schemas import parse_type
 from bulkload.report.models import log_text, printable, show_age
 from bulkload.report.schemas import type_text
 from bulkload.sandbox import read_request_log, stored_versions

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bulkload.cli import run_command_line
-from bulkload.ledger.store import Store
+from bulkload.ledger.sqlite.writes import Store
 
 COMMANDS = ["results", "status", "verify", "wait"]
 Said = Callable[..., tuple[int, str]]

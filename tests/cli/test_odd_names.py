@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bulkload.cli import run_command_line
-from bulkload.sandbox.queries import connect
-from bulkload.sandbox.store import Store
+from bulkload.sandbox.store.queries import connect
+from bulkload.sandbox.store.store import Store
 from tests.cli.in_process import Place, environment_of, run_with, sandbox_in
 
 NO_TEXT = "m\udcff"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.errors import LedgerError
+from bulkload.core.model.errors import LedgerError
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.store import Store
-from bulkload.ledger.unwritable import connect
+from bulkload.ledger.sqlite.unwritable import connect
+from bulkload.ledger.sqlite.writes import Store
 
 # Both commands in one process: what they print, a line each.
 READ = """

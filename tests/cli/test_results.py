@@ -15,8 +15,8 @@ import pyarrow.parquet
 import pytest
 
 from bulkload.cli import run_command_line
-from bulkload.ledger.reading import RESULT_COLUMNS
-from bulkload.ledger.store import Store
+from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.ledger.sqlite.writes import Store
 
 Results = Callable[..., tuple[int, str, str]]
 FORMULAS = ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", " =1", "-1", "plain"]

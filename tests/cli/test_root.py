@@ -9,13 +9,13 @@ import anyio
 import pyarrow as pa
 import pytest
 
-from bulkload.core.errors import ExitCode, UsageError
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
+from bulkload.core.model.errors import ExitCode, UsageError
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.source import SourceChanged, digest_of, read_small
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bulkload.cli import COMMANDS
-from bulkload.registry.auth import login_of
-from bulkload.registry.keycloak import Grant
-from bulkload.registry.logins import LoginStore
+from bulkload.registry.auth.keycloak import Grant
+from bulkload.registry.auth.login_store import LoginStore
+from bulkload.registry.auth.tokens import login_of
 
 # A JSON Web Token, whoever gave it out.
 TOKEN = re.compile(rb"eyJ[\w-]{10,}\.[\w-]+\.[\w-]+")

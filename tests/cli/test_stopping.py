@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from bulkload.engine.stopping import GRACE_SECONDS
+from bulkload.engine.stop import GRACE_SECONDS
 from bulkload.sandbox import read_request_log, stored_versions
 from tests.busy import times_slower
 from tests.cli.attended import Attended, attending, handles
@@ -243,7 +243,7 @@ HANGS = """
 import sys, time
 import anyio
 from bulkload.cli import running
-from bulkload.engine import stopping
+from bulkload.engine import stop as stopping
 stopping.GRACE_SECONDS = 0.5
 
 async def work(progress, stop):

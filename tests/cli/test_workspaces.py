@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.errors import UsageError
-from bulkload.core.records import Workspace
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.records import Workspace
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.browsing import Browser, find_workspace
-from bulkload.engine.run import Progress
+from bulkload.engine.context import Progress
+from bulkload.engine.inspect.catalog import Browser, find_workspace
 from bulkload.sandbox import read_request_log
 from tests.conftest import clean_environment
 

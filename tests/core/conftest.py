@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bulkload.core.records import Conversion, Entry, RegistryVersion
+from bulkload.core.model.records import Conversion, Entry, RegistryVersion
 
 # The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bulkload.core.errors import ExitCode
+from bulkload.core.model.errors import ExitCode
 from bulkload.core.verdicts import (
     GATEWAYS_BODY_BYTES,
     CallFailed,

@@ -12,13 +12,13 @@ import anyio
 import pytest
 
 import bulkload
-from bulkload.core.errors import ExitCode, Interrupted
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, Route, Settings
-from bulkload.core.summary import RunSummary
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.settings import Credentials, Route, Settings
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.sandbox import LogRecord, read_request_log, stored_versions
 
@@ -169,7 +169,7 @@ async def test_a_back_off_is_neither_skipped_nor_stretched(
     clock: JumpingClock, publication: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice half a second at the most."""
-    monkeypatch.setattr("bulkload.core.retry.BACKOFF_UNIT_SECONDS", 0.25)
+    monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.25)
     monkeypatch.setattr("random.Random.random", lambda _: 0.999)
     registry = publication.registry("upload:429*2")
     assert (await publication.run(registry)).exit_code == ExitCode.OK
@@ -222,7 +222,11 @@ async def test_the_last_run_is_the_one_that_began_last(clock: JumpingClock, publ
 
 
 # What is written for people, the age that a table shows where the registry tells no time, and doctor's own question.
-LOOK_AT_THE_WALL_CLOCK = {"engine/run.py: utc_now", "engine/browsing.py: now", "engine/diagnosing.py: _look_at_clock"}
+LOOK_AT_THE_WALL_CLOCK = {
+    "engine/context.py: utc_now",
+    "engine/inspect/catalog.py: now",
+    "engine/inspect/doctor.py: _look_at_clock",
+}
 
 
 @pytest.mark.parametrize("room", ["core", "engine", "ledger", "manifest", "report"])

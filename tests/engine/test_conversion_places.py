@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 import bulkload
-from bulkload.core.settings import Route
+from bulkload.core.model.settings import Route
 from bulkload.sandbox import Sandbox, SandboxSettings
 
 pytestmark = pytest.mark.anyio

@@ -22,17 +22,17 @@ import aiohttp
 import anyio
 import pytest
 
-from bulkload.core.errors import BulkloadError, NotAuthorised, RegistryUnavailable
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, Settings
-from bulkload.core.summary import RunSummary
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import BulkloadError, NotAuthorised, RegistryUnavailable
+from bulkload.core.model.settings import Credentials, Settings
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.registry import Registry
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
-from bulkload.sandbox.accounts import sign
+from bulkload.sandbox.accounts.accounts import sign
 
 pytestmark = pytest.mark.anyio
 
@@ -483,10 +483,10 @@ class Matrix:
         self, call: str, fault: str, times: str, *, after: int = 0, also: tuple[str, ...] = (), **changes: Any
     ) -> Cell:
         """Meet ``fault`` at requests of ``call``, the first ``after`` of them spared; ``also`` are further faults."""
-        self._monkeypatch.setattr("bulkload.core.retry.BACKOFF_UNIT_SECONDS", 0.002)
+        self._monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.002)
         if "stall" in fault or "timeout" in fault:
             quick = partial(Registry, connect_timeout=PATIENCE_SECONDS, progress_timeout=PATIENCE_SECONDS)
-            self._monkeypatch.setattr("bulkload.engine.runner.Registry", quick)
+            self._monkeypatch.setattr("bulkload.engine.publish.Registry", quick)
             changes |= {"answer_timeout": PATIENCE_SECONDS}
         async with AsyncExitStack() as stack:
             detour = None

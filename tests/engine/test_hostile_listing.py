@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 
 from bulkload.core.bounds import LARGEST_ITEM_BYTES
-from bulkload.core.errors import ExitCode
-from bulkload.engine.runner import publish
+from bulkload.core.model.errors import ExitCode
+from bulkload.engine.publish import publish
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.conftest import SettingsFor, WriteManifest
-from tests.core.test_schemas import garbled
+from tests.core.contract.test_schemas import garbled
 from tests.gateway import gateway_before
 
 pytestmark = pytest.mark.anyio

@@ -13,16 +13,16 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, Interrupted, LedgerError
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, Interrupted, LedgerError
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
-from bulkload.ledger.store import Store
+from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.

@@ -6,12 +6,12 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, Interrupted
-from bulkload.core.settings import Credentials, Settings
-from bulkload.core.states import State
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.settings import Credentials, Settings
+from bulkload.core.model.states import State
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.conftest import SettingsFor, WriteManifest
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.polling import PollInterval
-from bulkload.core.records import SourceStat
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.records import SourceStat
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
-from bulkload.ledger.store import Store
+from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.records import Entry, Problem
-from bulkload.engine.runner import publish
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.records import Entry, Problem
+from bulkload.engine.publish import publish
 from bulkload.manifest import check
 from bulkload.sandbox import Sandbox, SandboxSettings, stored_versions
 

@@ -14,15 +14,15 @@ import pytest
 import structlog
 from aiohttp import web
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, OnExisting, Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
-from bulkload.engine.runner import publish
-from bulkload.ledger.store import Store
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.settings import Credentials, OnExisting, Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.publish import publish
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings, read_request_log
-from bulkload.sandbox.queries import all_versions, connect
+from bulkload.sandbox.store.queries import all_versions, connect
 from tests.busy import times_slower
 from tests.conftest import SandboxProcess, StartSandbox
 

@@ -14,20 +14,20 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from bulkload.core.errors import ExitCode, Interrupted
-from bulkload.core.polling import AUTO_POLL_RATE, PollInterval
-from bulkload.core.records import Conversion, Entry, SourceStat
-from bulkload.core.settings import Credentials, Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
-from bulkload.engine import poller
-from bulkload.engine.runner import publish, wait
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.records import Conversion, Entry, SourceStat
+from bulkload.core.model.settings import Credentials, Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import AUTO_POLL_RATE, PollInterval
+from bulkload.engine.poll import poller
+from bulkload.engine.publish import publish, wait
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger import plan as planning
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.records import Outcome, PlannedEntry
-from bulkload.ledger.store import Store
+from bulkload.ledger.sqlite import planning
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.busy import times_slower
 
@@ -149,7 +149,7 @@ async def test_a_version_that_is_gone_is_failed_and_not_sent_again_unasked(sandb
 @pytest.mark.parametrize("status", [404, 500])
 async def test_a_deleted_version_holds_up_no_other(status, sandbox_with, write_manifest, settings_for, monkeypatch):
     """Whatever the registry answers for an id that it does not have; an outage is told from it by the listing."""
-    monkeypatch.setattr("bulkload.core.retry.BACKOFF_UNIT_SECONDS", 0.001)
+    monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.001)
     rows = [{"name": name, "content": MODEL + name.encode()} for name in "ab"]
     async with sandbox_with(unknown_version_status=status) as sandbox:
         manifest = write_manifest(rows)

@@ -9,18 +9,18 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
-from bulkload.core.polling import PollInterval
-from bulkload.core.run_limits import FailureLimit
-from bulkload.core.settings import Credentials, OnExisting, Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
+from bulkload.core.limits.run_limits import FailureLimit
+from bulkload.core.model.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
+from bulkload.core.model.settings import Credentials, OnExisting, Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.registry import Registry
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
 from tests.busy import times_slower

@@ -14,17 +14,17 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, Interrupted
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.core.summary import RunSummary
-from bulkload.engine import sending
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
+from bulkload.engine.upload import attempt as sending
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.source import LocalFile, local
 from bulkload.source.local import PIECE_SIZE_BYTES, SmallFile

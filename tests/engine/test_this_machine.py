@@ -17,14 +17,14 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.errors import ExitCode, LocalTrouble
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
+from bulkload.core.model.errors import ExitCode, LocalTrouble
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
 from bulkload.core.verdicts import FailureKind, local_failure, passes, upload_verdict
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.conftest import StartSandbox, clean_environment, homes
 
@@ -219,7 +219,7 @@ def test_too_few_threads_are_an_error_of_the_library_by_its_name(write_manifest,
     code = """
     import anyio, bulkload
     from pathlib import Path
-    from bulkload.core.errors import LocalTrouble
+    from bulkload.core.model.errors import LocalTrouble
     settings = bulkload.Settings(
         manifest="models.jsonl", endpoint="http://127.0.0.1:9", ledger=Path("x.db"), workspace="1",
         credentials=bulkload.Credentials(token="x"),

@@ -10,15 +10,15 @@ import anyio
 import pytest
 from aiohttp import web
 
-from bulkload.core.errors import ExitCode, ForeignAnswer, RegistryUnavailable
-from bulkload.core.polling import PollInterval
-from bulkload.core.settings import Credentials, OnExisting, Settings
-from bulkload.core.summary import RunSummary
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.errors import ExitCode, ForeignAnswer, RegistryUnavailable
+from bulkload.core.model.settings import Credentials, OnExisting, Settings
+from bulkload.core.model.summary import RunSummary
+from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
+from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.gateway import Gateway, gateway_before
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.records import Conversion, RegistryVersion
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.records import Conversion, RegistryVersion
 
 WORKSPACE = 7
 # Seconds that a throttled upload is asked to wait.

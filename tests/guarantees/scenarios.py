@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.settings import OnExisting
-from bulkload.core.states import OPEN, State
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.settings import OnExisting
+from bulkload.core.model.states import OPEN, State
 from tests.guarantees.registry_model import WORKSPACE, Answers, Fate, RegistryModel
 from tests.guarantees.world import Life, Row, World, distinct, products
 

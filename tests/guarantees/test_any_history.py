@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.states import OPEN, State
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.states import OPEN, State
 from tests.guarantees.conftest import MEMORY
 from tests.guarantees.registry_model import Answers, Fate, RegistryModel
 from tests.guarantees.scenarios import converted, entry, foreign_version

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.errors import ExitCode, Interrupted
-from bulkload.core.states import State
+from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.states import State
 from tests.guarantees.registry_model import Answers, Fate
 from tests.guarantees.scenarios import (
     LARGE,

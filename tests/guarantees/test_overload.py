@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.errors import ExitCode
-from bulkload.core.run_limits import FailureLimit
-from bulkload.core.states import State
+from bulkload.core.limits.run_limits import FailureLimit
+from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.states import State
 from tests.guarantees.registry_model import Overload, Refusal, RegistryModel, SlidingWindow
 from tests.guarantees.scenarios import converted, entry
 from tests.guarantees.world import Life, World

@@ -13,20 +13,21 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bulkload.core import summary as summaries
-from bulkload.core.arrival import Arrival
-from bulkload.core.equality import Match
-from bulkload.core.reconcile import ReconcileDecision, Reconciliation, reconcile
-from bulkload.core.settings import Credentials
-from bulkload.core.states import State
+from bulkload.core.identity.arrival import Arrival
+from bulkload.core.identity.content import Match
+from bulkload.core.identity.reconcile import ReconcileDecision, Reconciliation, reconcile
+from bulkload.core.model import summary as summaries
+from bulkload.core.model.settings import Credentials
+from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed
-from bulkload.engine import reconciling, runner
-from bulkload.engine.gates import Gates
-from bulkload.engine.run import Run
-from bulkload.engine.sending import Sending
-from bulkload.ledger import connection as connections
-from bulkload.ledger.store import Store
-from bulkload.ledger.writer import Writer
+from bulkload.engine import publish as runner
+from bulkload.engine.context import Run
+from bulkload.engine.limits.gates import Gates
+from bulkload.engine.upload import reconcile as reconciling
+from bulkload.engine.upload.attempt import Sending
+from bulkload.ledger.sqlite import connection as connections
+from bulkload.ledger.sqlite.writer import Writer
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -102,7 +103,7 @@ def no_seal() -> AbstractContextManager[Any]:
 def short_answer_timeout() -> AbstractContextManager[Any]:
     opened = runner.open_registry
     return mock.patch(
-        "bulkload.engine.runner.open_registry",
+        "bulkload.engine.publish.open_registry",
         lambda settings, gates: opened(replace(settings, answer_timeout=5.0), gates),
     )
 
@@ -119,7 +120,7 @@ def settling_counted_from_the_intent() -> Iterator[None]:
     async def settled(run: Run, item: Any, _: float) -> Any:
         return await reconcile_entry(run, item, intents[item.id])
 
-    with mock.patch.object(Store, "intend", noted), mock.patch("bulkload.engine.uploader.reconcile_entry", settled):
+    with mock.patch.object(Store, "intend", noted), mock.patch("bulkload.engine.upload.entry.reconcile_entry", settled):
         yield
 
 
@@ -134,7 +135,7 @@ def fence_of_the_wrong_model() -> AbstractContextManager[Any]:
     async def of_another(run: Run, item: Any) -> list[Any]:
         return await run.registry.list_versions_for_model("another", item.workspace_id)
 
-    return mock.patch("bulkload.engine.sending.versions_now", of_another)
+    return mock.patch("bulkload.engine.upload.attempt.versions_now", of_another)
 
 
 # What is whose.
@@ -145,7 +146,7 @@ def matching_by_name_only() -> AbstractContextManager[Any]:
         is_new = version.name == content.name and version.version_id not in fence
         return Match.EXACT if is_new else Match.NO
 
-    return mock.patch("bulkload.core.reconcile.could_be_ours", could_be_ours)
+    return mock.patch("bulkload.core.identity.reconcile.could_be_ours", could_be_ours)
 
 
 def near_match_sent_again() -> AbstractContextManager[Any]:
@@ -154,7 +155,7 @@ def near_match_sent_again() -> AbstractContextManager[Any]:
         is_near = decision.note is not None and "differently" in decision.note
         return ReconcileDecision(outcome=Reconciliation.ABSENT) if is_near else decision
 
-    return mock.patch("bulkload.engine.reconciling.reconcile", decide)
+    return mock.patch("bulkload.engine.upload.reconcile.reconcile", decide)
 
 
 def uniqueness_dropped() -> AbstractContextManager[Any]:
@@ -173,7 +174,7 @@ def in_doubt_counted_as_done() -> AbstractContextManager[Any]:
     def exit_code(states: dict[str, int], duplicates: int = 0) -> Any:
         return summaries.exit_code_of({**states, State.IN_DOUBT: 0}, duplicates)
 
-    return mock.patch("bulkload.engine.runner.exit_code_of", exit_code)
+    return mock.patch("bulkload.engine.publish.exit_code_of", exit_code)
 
 
 def undecided_is_said(folders: Iterator[Path]) -> list[str]:
@@ -194,8 +195,8 @@ def _an_equal_one(registry: RegistryModel) -> None:
 
 def budget_ignored() -> AbstractContextManager[Any]:
     stack = ExitStack()
-    stack.enter_context(mock.patch("bulkload.core.retry.RetryBudget.spend", return_value=True))
-    stack.enter_context(mock.patch("bulkload.core.retry.ATTEMPTS_PER_ENTRY", 1_000))
+    stack.enter_context(mock.patch("bulkload.core.limits.retry.RetryBudget.spend", return_value=True))
+    stack.enter_context(mock.patch("bulkload.core.limits.retry.ATTEMPTS_PER_ENTRY", 1_000))
     return stack
 
 
@@ -215,7 +216,7 @@ def bounded_while_half_of_it_is_refused(folders: Iterator[Path]) -> list[str]:
 
 def retry_after_ignored() -> AbstractContextManager[Any]:
     stack = ExitStack()
-    stack.enter_context(mock.patch("bulkload.engine.uploader.pause_seconds", return_value=0.1))
+    stack.enter_context(mock.patch("bulkload.engine.upload.entry.pause_seconds", return_value=0.1))
     stack.enter_context(mock.patch.object(Gates, "hold"))
     return stack
 
@@ -320,7 +321,11 @@ def a_cancelled_caller_knows(folders: Iterator[Path]) -> list[str]:
 BUGS = (
     Bug("intent after the request", intent_after_the_request, crashes_in("one entry")),
     Bug("no seal", no_seal, crashes_in("one entry")),
-    Bug("no settling", patched("bulkload.engine.reconciling.settle_seconds", lambda *_: 0.0), crashes_in("one entry")),
+    Bug(
+        "no settling",
+        patched("bulkload.engine.upload.reconcile.settle_seconds", lambda *_: 0.0),
+        crashes_in("one entry"),
+    ),
     Bug("settling counted from the intent", settling_counted_from_the_intent, crashes_in("a body takes a minute")),
     Bug("no fence", no_fence, crashes_in("an equal version was there before, and another one is asked for")),
     Bug(
@@ -332,7 +337,7 @@ BUGS = (
     Bug("near match sent again", near_match_sent_again, crashes_in("the registry shows conversions differently")),
     Bug(
         "the answer's id believed",
-        patched("bulkload.engine.poller.judge_arrival", lambda *_: Arrival.OURS),
+        patched("bulkload.engine.poll.poller.judge_arrival", lambda *_: Arrival.OURS),
         crashes_in("the answer names another upload's version"),
     ),
     Bug(
@@ -357,7 +362,11 @@ BUGS = (
     Bug("a retry inside the client", a_retry_inside_the_client, over_http("upload:lost-answer@1")),
     Bug("202 with an error body believed", an_error_body_believed, over_http('upload:202=body:{"error":"no"}')),
     Bug("a redirect followed", a_redirect_followed, over_http("upload:307=/v1/api/models/upload@1")),
-    Bug("shield removed", patched("bulkload.ledger.writer.anyio.CancelScope", _NoShield), a_cancelled_caller_knows),
+    Bug(
+        "shield removed",
+        patched("bulkload.ledger.sqlite.writer.anyio.CancelScope", _NoShield),
+        a_cancelled_caller_knows,
+    ),
 )
 
 

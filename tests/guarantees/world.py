@@ -23,19 +23,19 @@ import anyio
 import msgspec
 import structlog
 
-from bulkload.core.errors import BulkloadError, Interrupted
-from bulkload.core.records import RegistryVersion, Workspace
-from bulkload.core.settings import Settings
-from bulkload.core.states import OPEN
-from bulkload.core.summary import RunSummary
+from bulkload.core.model.errors import BulkloadError, Interrupted
+from bulkload.core.model.records import RegistryVersion, Workspace
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import OPEN
+from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.run import Progress
-from bulkload.engine.runner import publish
-from bulkload.engine.stopping import Stop
+from bulkload.engine.context import Progress
+from bulkload.engine.publish import publish
+from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.reading import RESULT_COLUMNS
-from bulkload.ledger.store import Store
-from bulkload.ledger.writer import Writer
+from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.ledger.sqlite.writer import Writer
+from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
 from tests.guarantees.registry_model import WORKSPACE, Fate, RegistryModel
@@ -194,11 +194,11 @@ class World:
         try:
             with (
                 mock.patch(
-                    "bulkload.engine.runner.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
+                    "bulkload.engine.publish.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
                 ),
-                mock.patch("bulkload.ledger.ledger.Writer", lambda open_store: _WriterHere(self, open_store)),
-                mock.patch("bulkload.engine.run.random", chance),
-                mock.patch("bulkload.engine.sending.SMALL_FILE_BYTES", PIECE_BYTES),
+                mock.patch("bulkload.ledger.sqlite.ledger.Writer", lambda open_store: _WriterHere(self, open_store)),
+                mock.patch("bulkload.engine.context.random", chance),
+                mock.patch("bulkload.engine.upload.attempt.SMALL_FILE_BYTES", PIECE_BYTES),
                 mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
                 mock.patch("bulkload.source.local.PIECE_SIZE_BYTES", PIECE_BYTES),
                 mock.patch("anyio.to_thread.run_sync", in_this_thread),

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bulkload.core.records import Conversion, Entry, SourceStat
-from bulkload.ledger.plan import plan
+from bulkload.core.model.records import Conversion, Entry, SourceStat
 from bulkload.ledger.records import PlannedEntry
-from bulkload.ledger.store import Store
+from bulkload.ledger.sqlite.planning import plan
+from bulkload.ledger.sqlite.writes import Store
 
 # The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import settings
 from pyarrow import feather, parquet
 
-from bulkload.core.records import Entry, Notice, Problem
+from bulkload.core.model.records import Entry, Notice, Problem
 from bulkload.manifest import check, parse_overrides
 
 # The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from bulkload.core.schemas import parse_schema
+from bulkload.core.contract.schemas import parse_schema
 
 BOTH = (".parquet", ".arrow")
 

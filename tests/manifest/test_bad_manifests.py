@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bulkload.core.bounds import LARGEST_DOCUMENT_BYTES, LONGEST_LINE_BYTES
-from bulkload.core.records import Problem
+from bulkload.core.model.records import Problem
 from bulkload.manifest import check
 
 

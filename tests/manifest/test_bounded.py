@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.records import Entry, Problem
+from bulkload.core.model.records import Entry, Problem
 from bulkload.manifest import check
 
 

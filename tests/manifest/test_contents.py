@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bulkload.core.bounds import FILE_HEAD_BYTES
-from bulkload.core.records import Entry, Notice, Problem
+from bulkload.core.model.records import Entry, Notice, Problem
 from bulkload.manifest import check
 
 SCHEMA = {"x": "float32"}

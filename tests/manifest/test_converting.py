@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bulkload.core.errors import UsageError
-from bulkload.core.records import Entry
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.records import Entry
 from bulkload.manifest import check
 from bulkload.manifest.converting import convert
 

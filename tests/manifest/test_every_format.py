@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.records import Conversion
-from bulkload.core.schemas import decode, parse_schema
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.contract.schemas import decode, parse_schema
+from bulkload.core.model.records import Conversion
 
 SCHEMAS = {"input_schema": {"x": "float32[10]"}, "output_schema": {"y": "float32"}}
 EMPTY = "/////zAAAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAAAAAA="

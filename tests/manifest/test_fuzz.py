@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkload.core.records import Entry, Problem
+from bulkload.core.model.records import Entry, Problem
 from bulkload.manifest import check
 from bulkload.manifest.converting import convert
 from bulkload.manifest.json_text import NotJson, parse_json, parse_line

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bulkload.core.errors import UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.manifest import parse_overrides
 
 DOCUMENTS = (".json", ".yaml", ".toml")

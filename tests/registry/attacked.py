@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bulkload.core.errors import BulkloadError
-from bulkload.core.settings import Credentials
+from bulkload.core.model.errors import BulkloadError
+from bulkload.core.model.settings import Credentials
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
 from tests.memory import most_mebibytes

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bulkload.core.records import Conversion, Entry
-from bulkload.core.settings import Credentials
+from bulkload.core.model.records import Conversion, Entry
+from bulkload.core.model.settings import Credentials
 from bulkload.registry import Registry
 from bulkload.registry.form import Form, upload_form, upload_metadata
 from bulkload.sandbox import Sandbox, SandboxSettings

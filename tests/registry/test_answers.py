@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS
-from bulkload.core.records import Conversion, Workspace
+from bulkload.core.model.records import Conversion, Workspace
 from bulkload.registry import answers
 
 NODE: dict[str, Any] = {

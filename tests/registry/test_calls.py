@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.records import Workspace
+from bulkload.core.model.records import Workspace
 from bulkload.core.verdicts import CallFailed, FailureKind
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bulkload.core.errors import UsageError
-from bulkload.core.settings import Connection, Credentials
+from bulkload.core.model.errors import UsageError
+from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed, FailureKind
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, realm_address, refuse_clear_text
 

@@ -6,9 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.core.settings import Credentials
+from bulkload.core.model.settings import Credentials
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.registry import connecting
+from bulkload.registry.http import connecting
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.engine.runner import publish
+from bulkload.engine.publish import publish
 from bulkload.sandbox import Sandbox, SandboxSettings
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from bulkload.core.bounds import SLOWEST_LISTING_BYTES_PER_SECOND
-from bulkload.core.settings import Credentials
+from bulkload.core.model.settings import Credentials
 from bulkload.core.verdicts import CallFailed, FailureKind, Verdict, upload_verdict
 from tests.registry.test_one_request import CALLS
 

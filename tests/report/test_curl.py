@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from bulkload.core.visible import visible
+from bulkload.core.text.visible import visible
 from bulkload.report.curl import shell_word
 
 WORDS = [

@@ -1,6 +1,6 @@
 """Problems for people: a line a kind, with its count and the first places."""
 
-from bulkload.core.records import Problem
+from bulkload.core.model.records import Problem
 from bulkload.report.problems import MOST_KINDS, problem_lines
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.settings import Settings
-from bulkload.core.states import State
-from bulkload.engine.gates import Gates
-from bulkload.engine.run import Progress
-from bulkload.engine.stopping import Stop
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.engine.context import Progress
+from bulkload.engine.limits.gates import Gates
+from bulkload.engine.stop import Stop
 from bulkload.report.progress import ProgressView
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkload.core.errors import OutputLost, ReaderGone
+from bulkload.core.model.errors import OutputLost, ReaderGone
 from bulkload.report.sink import Sink, as_json, give_json, say, tell
 
 

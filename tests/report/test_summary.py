@@ -1,7 +1,7 @@
 """The end of a run, in words."""
 
-from bulkload.core.states import State
-from bulkload.core.summary import RequestCounts, RunSummary
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import RequestCounts, RunSummary
 from bulkload.report.summary import converting_lines, resumable, summary_lines, trouble_lines
 
 

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bulkload.core.frameworks import FRAMEWORKS
-from bulkload.core.records import Entry, Notice, Problem
+from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.records import Entry, Notice, Problem
 from bulkload.manifest import check
-from bulkload.sandbox.archives import NotAZipError
-from bulkload.sandbox.content import judge
+from bulkload.sandbox.judge.archives import NotAZipError
+from bulkload.sandbox.judge.content import judge
 from tests.memory import most_mebibytes
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "models"

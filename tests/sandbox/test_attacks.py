@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bulkload.sandbox.gateway import routing_table
-from bulkload.sandbox.paths import DOCS_FILES, TOKEN, WITHOUT_TOKEN
+from bulkload.sandbox.door.gateway import routing_table
+from bulkload.sandbox.door.paths import DOCS_FILES, TOKEN, WITHOUT_TOKEN
 from tests.memory import most_mebibytes, needs_proc
 from tests.sandbox import hostile
 

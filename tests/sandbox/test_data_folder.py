@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from bulkload.sandbox.store import Store
+from bulkload.sandbox.store.store import Store
 
 
 @pytest.mark.parametrize("name", ["incoming", "files"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bulkload.sandbox.docs import swagger_ui
-from bulkload.sandbox.paths import DOCS, DOCS_FILES, OPENAPI
+from bulkload.sandbox.api.docs import swagger_ui
+from bulkload.sandbox.door.paths import DOCS, DOCS_FILES, OPENAPI
 from tests.sandbox.browser import PROGRAM, opened
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bulkload.core import bounds
-from bulkload.sandbox.hosts import AllowedHosts
+from bulkload.sandbox.door.hosts import AllowedHosts
 
 pytestmark = pytest.mark.anyio
 CONFIG = "/v1/api/config"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bulkload.sandbox.answers import timestamp
+from bulkload.sandbox.api.answers import timestamp
 
 pytestmark = pytest.mark.anyio
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "models-list-sample.json"

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from bulkload.core.bounds import LARGEST_SECRET_BYTES
-from bulkload.core.errors import NotAuthorised, UsageError
+from bulkload.core.model.errors import NotAuthorised, UsageError
 from bulkload.system.secrets import exposed_to, read_secret_file, secret_line, secret_of_command
 from tests.memory import needs_proc, run_with_memory
 

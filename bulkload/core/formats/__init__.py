@@ -1,0 +1,1 @@
+"""What the bytes of a model file say, read without the libraries that wrote them."""

@@ -1,0 +1,1 @@
+"""Questions about a registry and a ledger, beside runs: catalog, verify, doctor, login."""

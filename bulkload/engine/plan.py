@@ -1,0 +1,170 @@
+"""What a run would do: the same checks and the same plan, on a copy of the ledger, and no upload."""
+
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from bulkload.core.model.settings import OnExisting, Settings
+from bulkload.core.model.states import State
+from bulkload.engine.context import Progress, Run
+from bulkload.engine.limits.gates import Gates
+from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
+from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
+from bulkload.engine.publish import begin, follow_files, open_registry, opened_run
+from bulkload.engine.stop import Stop, within_window
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.records import LedgerEntry
+from bulkload.manifest.files import Outside
+from bulkload.registry import Registry
+from bulkload.source import SourceChanged, stat_of
+from bulkload.system.file_names import real_path, recorded_path
+
+ENTRIES_A_PAGE = 256
+
+
+class Action(StrEnum):
+    """What a run would do with an entry."""
+
+    UPLOAD = "upload"
+    # An equal version is there already.
+    SKIP = "skip"
+    # Its answer was lost: ask the registry first.
+    RECONCILE = "reconcile"
+    # Sent; the registry has not judged it yet.
+    POLL = "poll"
+    # Published, skipped or failed for good: nothing to do.
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry and what a run would do with it."""
+
+    item: LedgerEntry
+    action: Action
+    # Why, where that is not plain.
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Plan:
+    """The totals."""
+
+    manifest: str
+    endpoint: str | None
+    entries: int = 0
+    actions: Counter[Action] = field(default_factory=Counter)
+    # Where entries stand with which there is nothing to do.
+    settled: Counter[State] = field(default_factory=Counter)
+    bytes_to_send: int = 0
+    workspaces_to_create: tuple[str, ...] = ()
+    # What stops nothing, but that somebody should know.
+    warnings: int = 0
+    # Files outside the manifest's own folder, and the first of them.
+    outside: Outside = field(default_factory=Outside)
+
+
+async def foresee(
+    settings: Settings,
+    *,
+    offline: bool,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    tell: Callable[[Step], None] = lambda _: None,
+) -> Plan:
+    """Both checks (``offline``: the first alone) and what ``publish`` would do; ``tell`` hears of every entry.
+
+    Sends no model, makes no workspace, and neither makes nor changes a ledger. Raises as ``publish`` does.
+    """
+    progress, stop = progress or Progress(), stop or Stop()
+    async with within_window(settings, stop):
+        staged = await stop.or_end(check_offline(settings, progress, stop))
+        with closing(staged):
+            if offline:
+                return _described(
+                    Plan(manifest=recorded_path(settings.manifest), endpoint=None, entries=staged.count), staged
+                )
+            gates = Gates(settings, stop)
+            async with open_registry(settings, gates) as registry:
+                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
+                async with _on_a_copy(settings, registry, gates, instance, progress, stop) as run:
+                    await begin(run, instance, staged)
+                    await follow_files(run)
+                    await stop.or_end(list_models(run))
+                    return _described(await stop.or_end(_walk(run, instance, tell)), staged)
+
+
+def _described(plan: Plan, staged: StagedManifest) -> Plan:
+    """With what the check of the manifest found."""
+    return replace(plan, warnings=len(staged.notices), outside=staged.outside)
+
+
+@asynccontextmanager
+async def _on_a_copy(
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
+) -> AsyncGenerator[Run]:
+    with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
+        copy = Path(folder) / "ledger.db"
+        if settings.ledger.exists():
+            # Says so where it is no ledger.
+            with LedgerReader(settings.ledger):
+                pass
+            with (
+                closing(sqlite3.connect(f"{real_path(settings.ledger).as_uri()}?mode=ro", uri=True)) as original,
+                closing(sqlite3.connect(copy)) as target,
+            ):
+                original.backup(target)
+        async with opened_run(replace(settings, ledger=copy), registry, gates, instance, progress, stop) as run:
+            yield run
+
+
+async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> Plan:
+    plan = Plan(
+        manifest=recorded_path(run.settings.manifest),
+        endpoint=run.registry.endpoint,
+        workspaces_to_create=instance.missing,
+    )
+    line = 0
+    while page := await run.ledger.call(lambda store: store.in_manifest(line, ENTRIES_A_PAGE)):  # noqa: B023 - awaited at once
+        run.progress.phase, run.progress.done = "comparing", plan.entries
+        for item in page:
+            step = await _step(run, item)
+            plan.entries += 1
+            plan.actions[step.action] += 1
+            if step.action is Action.NOTHING:
+                plan.settled[item.state] += 1
+            if step.action is Action.UPLOAD and item.stat is not None:
+                plan.bytes_to_send += item.stat.size
+            tell(step)
+        line = page[-1].entry.line
+    return plan
+
+
+async def _step(run: Run, item: LedgerEntry) -> Step:
+    if item.state is State.PLANNED:
+        return await _planned_step(run, item)
+    if item.state is State.IN_DOUBT:
+        return Step(item, Action.RECONCILE, "its answer was lost")
+    if item.state is State.UPLOADED:
+        return Step(item, Action.POLL)
+    return Step(item, Action.NOTHING, item.state.value)
+
+
+async def _planned_step(run: Run, item: LedgerEntry) -> Step:
+    if run.settings.on_existing is OnExisting.UPLOAD:
+        return Step(item, Action.UPLOAD)
+    await have_listed(run, item)
+    try:
+        stat = item.stat or stat_of(item.entry.source)
+        sha256 = await digest_to_compare(run, item, stat)
+    except (OSError, SourceChanged) as error:
+        return Step(item, Action.UPLOAD, f"its file cannot be read now: {error}")
+    found = None if sha256 is None else await find_existing(run, item, sha256)
+    if found is None:
+        return Step(item, Action.UPLOAD)
+    return Step(item, Action.SKIP, f"version {found.version.version_id} is equal ({found.version.status})")

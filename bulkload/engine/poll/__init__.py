@@ -1,0 +1,1 @@
+"""Asking the registry about versions until it has judged them."""

@@ -1,0 +1,240 @@
+"""The two checks before the first upload, and the plan that follows from them.
+
+Offline: the whole manifest is read once and its entries are staged on disk, so that neither a million rows nor a
+manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config and workspaces. Neither makes a ledger.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import anyio
+import msgspec
+
+from bulkload.core.identity.content import entry_key
+from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
+from bulkload.core.model.records import Entry, Notice, Problem, SourceStat, Workspace
+from bulkload.core.model.settings import Settings
+from bulkload.engine.context import Progress
+from bulkload.engine.preflight.known_files import known_files
+from bulkload.engine.preflight.questions import Questions
+from bulkload.engine.preflight.workspaces import found_or_made
+from bulkload.engine.stop import Stop
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.records import PlannedEntry
+from bulkload.manifest import check
+from bulkload.manifest.files import Outside
+from bulkload.manifest.problems import problem_list
+from bulkload.registry import Registry
+from bulkload.source import stat_of
+from bulkload.system.file_names import recorded_path
+from bulkload.system.spilling import SpilledList
+
+STAGING_BUFFER_BYTES = 1 << 18
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+@dataclass(slots=True)
+class StagedManifest:
+    """A manifest that passed the offline check: its entries on disk, one JSON line each."""
+
+    manifest: str
+    file: IO[bytes]
+    count: int = 0
+    bytes: int = 0
+    # As written; None stands for the default workspace.
+    workspaces: set[str | None] = field(default_factory=set)
+    # What stops nothing, but that somebody should know.
+    notices: SpilledList[Problem] = field(default_factory=problem_list)
+    # Files outside the manifest's own folder.
+    outside: Outside = field(default_factory=Outside)
+
+    def take(self, entry: Entry) -> None:
+        """One more entry."""
+        self.file.write(_encode(entry) + b"\n")
+        self.workspaces.add(entry.workspace)
+        self.count += 1
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries, in manifest order."""
+        self.file.seek(0)
+        for line in self.file:
+            yield _decode(line)
+
+    def close(self) -> None:
+        """Forget the entries."""
+        self.file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What the online check learnt about the registry."""
+
+    # Whom a ledger of this registry belongs to: its address, or a sandbox's own id (its port changes).
+    identity: str
+    default_arch: str | None
+    # Workspace as written in the manifest -> id.
+    workspaces: dict[str | None, int]
+    # Names that a run would create; until then their ids are below zero.
+    missing: tuple[str, ...] = ()
+
+
+async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
+    """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
+    if settings.root is not None and not await anyio.Path(settings.root).is_dir():
+        raise UsageError(f"--root {settings.root}: is no folder; name the one that holds the models")
+    progress.phase = "checking the manifest"
+    try:
+        # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that hangs.
+        staged = await anyio.to_thread.run_sync(_stage, settings, progress, stop, abandon_on_cancel=True)
+    except ManifestError:
+        progress.tell_doubts()
+        raise
+    progress.tell_doubts()
+    return staged
+
+
+def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
+    file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
+    staged = StagedManifest(manifest=recorded_path(settings.manifest), file=file)
+    root = None if settings.root is None else os.path.realpath(settings.root)
+    progress.doubts = staged.notices
+    problems = problem_list()
+    try:
+        with known_files(settings.ledger) as is_known:
+            for found in check(
+                settings.manifest,
+                overrides=settings.overrides,
+                workspace=settings.workspace,
+                workspace_needed=not settings.default_workspace,
+                root=root,
+                outside=staged.outside,
+                is_known=is_known,
+            ):
+                stop.raise_if_asked()
+                if isinstance(found, Problem):
+                    problems.append(found)
+                elif isinstance(found, Notice):
+                    staged.notices.append(found.problem)
+                elif not problems:
+                    staged.take(found)
+                    progress.done = staged.count
+        if problems:
+            plural = "problem" if len(problems) == 1 else "problems"
+            raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
+    except OSError as error:
+        staged.close()
+        where = tempfile.gettempdir()
+        raise UsageError(f"{where}: cannot hold the entries ({error.strerror}); free space, or set TMPDIR") from None
+    except BaseException:
+        staged.close()
+        raise
+    return staged
+
+
+async def check_online(
+    settings: Settings, registry: Registry, staged: StagedManifest, progress: Progress, *, create: bool
+) -> Instance:
+    """Ask for config and workspaces.
+
+    ``create`` allows to make the workspaces that are missing and that the settings ask to make. Raises
+    ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
+    """
+    progress.phase = "asking the registry"
+    published_to = _last_endpoint(settings) == registry.endpoint
+    asking = Questions(registry, settings.patience, progress, published_to=published_to)
+    config = await asking.config()
+    await asking.token()
+    found: list[Workspace] = await asking.ask(registry.workspaces)
+    config = await asking.whole(config)
+    workspaces = _resolve(settings, staged, found)
+    missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
+    if create:
+        for name in missing:
+            workspace, _ = await asking.ask(lambda: found_or_made(registry, name))  # noqa: B023 - awaited at once
+            workspaces[name] = workspace.workspace_id
+    default_arch = config.get("default_arch")
+    return Instance(
+        identity=identity_of(registry, config),
+        default_arch=default_arch if isinstance(default_arch, str) else None,
+        workspaces={written: -n if id_ is None else id_ for n, (written, id_) in enumerate(workspaces.items(), 1)},
+        missing=missing,
+    )
+
+
+def _last_endpoint(settings: Settings) -> str | None:
+    try:
+        with LedgerReader(settings.ledger) as reader:
+            return reader.endpoint
+    except BulkloadError:
+        # There is none, or it is damaged, which whoever opens it for writing says.
+        return None
+
+
+def identity_of(registry: Registry, config: dict[str, Any]) -> str:
+    """Whom a ledger of this registry belongs to: see ``Instance``."""
+    sandbox = config.get("sandbox_id")
+    return f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint
+
+
+def _resolve(settings: Settings, staged: StagedManifest, found: list[Workspace]) -> dict[str | None, int | None]:
+    """Workspace as written -> id; None for one that is to be made."""
+    by_name = {workspace.name: workspace.workspace_id for workspace in found}
+    ids = set(by_name.values())
+    resolved: dict[str | None, int | None] = {}
+    problems: list[Problem] = []
+    for written in sorted(staged.workspaces, key=lambda name: name or ""):
+        if written is None:
+            resolved[None] = _default_workspace(found)
+        elif written.isdecimal():
+            resolved[written] = int(written)
+        else:
+            resolved[written] = by_name.get(written)
+        known = resolved[written] in ids
+        creatable = settings.create_workspace and written is not None and not written.isdecimal()
+        if not known and not creatable:
+            problems.append(_unknown_workspace(staged.manifest, written, sorted(by_name)))
+    if problems:
+        raise ManifestError(f"{staged.manifest}: nothing was sent", tuple(problems))
+    return resolved
+
+
+def _default_workspace(found: list[Workspace]) -> int | None:
+    """The account's default workspace is named ``<email> - Default Workspace``."""
+    named = [workspace.workspace_id for workspace in found if workspace.name.endswith(" - Default Workspace")]
+    return named[0] if len(named) == 1 else None
+
+
+def _unknown_workspace(manifest: str, written: str | None, names: list[str]) -> Problem:
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return Problem(
+        manifest=manifest,
+        place="",
+        field="workspace",
+        what=f"{written!r} does not exist" if written else "there is no default workspace",
+        remedy=f"name one of these: {shown or '(this account sees none)'}; or let it be made with --create-workspace",
+    )
+
+
+def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[PlannedEntry]:
+    """The staged entries, resolved. Looks at every file once; runs in the ledger's thread."""
+    for entry in staged.entries():
+        workspace_id = instance.workspaces[entry.workspace]
+        yield PlannedEntry(
+            entry_key=entry_key(entry, workspace_id, instance.default_arch),
+            workspace_id=workspace_id,
+            entry=entry,
+            stat=_stat(entry.source),
+        )
+
+
+def _stat(path: str) -> SourceStat | None:
+    try:
+        return stat_of(path)
+    except (OSError, ValueError, OverflowError):
+        # It was there at the check; sending it will say what is wrong now.
+        return None

@@ -1,0 +1,321 @@
+"""One run, from the manifest to the summary."""
+
+import io
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+
+import anyio
+import msgspec
+
+from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
+from bulkload.core.limits.run_limits import OTHER_DESCRIPTORS, room_within
+from bulkload.core.model.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
+from bulkload.core.model.records import SourceStat
+from bulkload.core.model.settings import Settings
+from bulkload.core.model.states import State
+from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
+from bulkload.core.verdicts import Failure, FailureKind, local_failure
+from bulkload.engine.calls import FOREIGN_WORDS, note_retry
+from bulkload.engine.context import Progress, Run, utc_now
+from bulkload.engine.events import log
+from bulkload.engine.limits.gates import Gates
+from bulkload.engine.listing import list_models
+from bulkload.engine.poll.poller import Poller
+from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online, planned_entries
+from bulkload.engine.stop import GRACE_SECONDS, Stop, lone_errors, window_ended, within_window
+from bulkload.engine.upload.audit import audit
+from bulkload.engine.upload.scheduler import Lanes
+from bulkload.ledger import Ledger
+from bulkload.ledger.sqlite import planning
+from bulkload.ledger.sqlite.writes import Store
+from bulkload.registry import Registry
+from bulkload.source import digest_of
+from bulkload.system.file_names import recorded_path
+from bulkload.system.process_limits import descriptors_left
+
+SUSPECTS_A_PAGE = 256
+
+
+async def publish(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+    """Publish a manifest, or go on with it. Returns the summary also when the run ended early.
+
+    Raises what ends it before the ledger knows of the run: ``ManifestError`` (with every problem), ``UsageError``,
+    ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``; ``WindowEnded`` and ``Interrupted``
+    where it is stopped so early. What ends it later is in the summary's exit code and in ``stop.error``.
+    """
+    progress, stop = progress or Progress(), stop or Stop()
+    async with within_window(settings, stop):
+        staged = await stop.or_end(check_offline(settings, progress, stop))
+        with closing(staged):
+            settings = within_open_files(settings, progress)
+            gates = Gates(settings, stop)
+            async with open_registry(settings, gates) as registry:
+                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
+                async with opened_run(settings, registry, gates, instance, progress, stop) as run:
+                    await begin(run, instance, staged)
+                    return await _to_its_end(run, lambda: _publish(run))
+
+
+async def wait(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+    """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
+    progress, stop = progress or Progress(), stop or Stop()
+    async with within_window(settings, stop):
+        gates = Gates(settings, stop)
+        async with open_registry(settings, gates) as registry:
+            nothing = StagedManifest(manifest=recorded_path(settings.manifest), file=io.BytesIO())
+            instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
+            async with opened_run(settings, registry, gates, instance, progress, stop) as run:
+                await begin(run, instance)
+                return await _to_its_end(run, lambda: _wait(run))
+
+
+def within_open_files(settings: Settings, progress: Progress) -> Settings:
+    """The settings, with no more uploads at a time than this process may have files and connections open for."""
+    left = descriptors_left()
+    if left is not None and left < OTHER_DESCRIPTORS + 4:
+        raise LocalTrouble(f"this process may open only {left} more files; raise the limit (`ulimit -n`) and run again")
+    uploads = room_within(left, settings.concurrency, 1).uploads
+    if uploads == settings.concurrency:
+        return settings
+    plural = "upload" if uploads == 1 else "uploads"
+    progress.notice(
+        f"{uploads} {plural} at a time, not {settings.concurrency}: this process may open {left} more files; raise the"
+        " limit (`ulimit -n`) for more"
+    )
+    return replace(settings, concurrency=uploads)
+
+
+def open_registry(settings: Settings, gates: Gates) -> Registry:
+    """The registry of a run; not connected yet."""
+    return Registry(
+        settings.endpoint,
+        settings.credentials,
+        settings.connection,
+        answer_timeout=settings.answer_timeout,
+        before_login=gates.tokens.enter,
+    )
+
+
+@asynccontextmanager
+async def opened_run(
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
+) -> AsyncGenerator[Run]:
+    """A run on its open ledger."""
+    started_at = utc_now()
+    run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+    progress.phase = "opening the ledger"
+    async with Ledger(settings.ledger, started_at) as ledger:
+        progress.gates = gates
+        yield Run(
+            settings, run_id, registry, ledger, gates, default_arch=instance.default_arch, progress=progress, stop=stop
+        )
+
+
+async def begin(run: Run, instance: Instance, staged: StagedManifest | None = None) -> None:
+    """Bind the ledger to this registry, open the run, sort out what an earlier process left, follow the manifest.
+
+    All or nothing: a beginning that fails, or is stopped, leaves the ledger as it was.
+    """
+    progress, facts = (
+        run.progress,
+        {"endpoint": run.registry.endpoint, "manifest": recorded_path(run.settings.manifest)},
+    )
+    progress.phase, progress.done = "planning", 0
+
+    def count(number: int) -> None:
+        progress.done = number
+        run.stop.raise_if_asked()
+
+    def begin_and_plan(store: Store) -> dict[str, list[float]]:
+        run.stop.raise_if_asked()
+        store.claim_for(instance.identity, **facts)
+        store.begin_run(run.run_id, utc_now())
+        store.recover()
+        if staged is not None:
+            planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
+        return store.conversion_seconds()
+
+    run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
+    log.info(
+        "run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=recorded_path(str(run.settings.ledger))
+    )
+
+
+async def follow_files(run: Run) -> None:
+    """Bring the ledger up to the files behind its entries. Raises the reason when the run is to stop."""
+    await run.stop.or_end(_look_at_changed_files(run))
+    retry_failed = run.settings.retry_failed
+    await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
+    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
+
+
+async def _look_at_changed_files(run: Run) -> None:
+    """A file that looks different is read: only other bytes are a new version."""
+    after = 0
+    while page := await run.ledger.call(lambda store: planning.suspects(store, after, SUSPECTS_A_PAGE)):  # noqa: B023
+        for item in page:
+            run.progress.phase = "reading changed files"
+            run.progress.done += 1
+            found = await _digest_or_none(run, item.entry.source)
+            if found is None:
+                continue  # what was published stays published; the next run looks again
+            stat, sha256 = found
+            same = sha256 == item.sha256
+            await run.ledger.call(
+                lambda store: store.same_bytes(item.id, stat) if same else store.renew(item.id, stat)  # noqa: B023
+            )
+        after = page[-1].id
+
+
+async def _digest_or_none(run: Run, path: str) -> tuple[SourceStat, str] | None:
+    """Stat and digest; None where the file cannot be read now, and the run says so in the end where that passes."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await digest_of(path, run.root)
+        except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
+            failure = local_failure(path, error)
+            if failure is None:
+                log.warning("not_looked_at", path=path, reason=str(error) or type(error).__name__)
+                return None
+            if not may_retry(attempt, run.budget):
+                run.leave_unread(failure)
+                return None
+            note_retry(run, failure)
+        await anyio.sleep(backoff_seconds(attempt, run.random.random()))
+
+
+async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSummary:
+    """Do the work of a run that has begun. Whatever ends it, the registry or the ledger's disk, there is a summary."""
+    try:
+        with lone_errors():
+            await work()
+    except BulkloadError as error:
+        run.stop.ask(error)
+    return await _summarise(run)
+
+
+async def _publish(run: Run) -> None:
+    """Send what is planned, reconcile what is in doubt, poll what is uploaded, look for duplicates."""
+    await follow_files(run)
+    if await run.ledger.call(lambda store: store.count_open()):
+        await _with_grace(run, lambda: _send_and_poll(run))
+        # A run that was stopped leaves the audit to the next one.
+        await run.stop.or_end(audit(run))
+    if run.postponed:
+        run.stop.ask(window_ended(run.settings))
+    if run.last_refusal is not None:
+        run.stop.ask(_laid_aside(run, run.last_refusal))
+    if run.last_local_trouble is not None:
+        run.stop.ask(_unread(run, run.last_local_trouble))
+
+
+async def _wait(run: Run) -> None:
+    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
+    run.progress.phase = "waiting"
+    poller = Poller(run)
+    await poller.add_from_ledger()
+    poller.close()
+    await _with_grace(run, poller.work)
+
+
+async def _send_and_poll(run: Run) -> None:
+    """Uploads and polls beside each other; once more when a poll found that an upload is in doubt after all."""
+    # An earlier process lost its connections before this one began.
+    lost_at = run.started
+    for _ in range(ATTEMPTS_PER_ENTRY):
+        # What fence and skip compare with; for a second pass it must be as fresh as for the first.
+        if await run.ledger.call(lambda store: store.workspaces_to_list()):
+            await run.stop.or_end(list_models(run))
+        run.progress.phase = "publishing"
+        poller = Poller(run)
+        async with anyio.create_task_group() as group:
+            if run.settings.wait:
+                await poller.add_from_ledger()
+                group.start_soon(poller.work)
+            await Lanes(run, poller, lost_at).work()
+            poller.close()
+        if run.stop.asked or not poller.lost:
+            return
+        lost_at = run.clock()
+
+
+async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work; once the run is to stop, give what is under way a grace time and then cut it."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cut_after_grace, run.stop, group.cancel_scope)
+        await work()
+        group.cancel_scope.cancel()
+
+
+def _laid_aside(run: Run, failure: Failure) -> RegistryUnavailable:
+    entries = "1 entry was" if run.laid_aside == 1 else f"{run.laid_aside:,} entries were"
+    said = f"{entries} refused again and again while others were not ({failure})"
+    if failure.kind is FailureKind.FOREIGN:
+        said = f"{said}; {FOREIGN_WORDS}; have it mended there"
+    return RegistryUnavailable(f"{said}; run again")
+
+
+def _unread(run: Run, failure: Failure) -> LocalTrouble:
+    entries = "1 entry" if run.unread == 1 else f"{run.unread:,} entries"
+    return LocalTrouble(f"the files of {entries} could not be read for now ({failure}); run again")
+
+
+async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
+    await stop.wait()
+    with anyio.move_on_after(GRACE_SECONDS):
+        await stop.wait_for_cut()
+    scope.cancel()
+
+
+async def _summarise(run: Run) -> RunSummary:
+    run.progress.phase = "reporting"
+    states = {state.value: run.progress.states[state] for state in State}
+    failures: tuple[CauseCount, ...] = ()
+    try:
+        states = await run.ledger.call(lambda store: store.counts())
+        failures = await run.ledger.call(lambda store: store.failures())
+    except LedgerError as error:
+        # A disk that fails is no reason to keep from people what they can still be told.
+        run.stop.ask(error)
+    summary = RunSummary(
+        run_id=run.run_id,
+        endpoint=run.registry.endpoint,
+        manifest=recorded_path(run.settings.manifest),
+        ledger=recorded_path(str(run.settings.ledger)),
+        exit_code=_exit_code(run, states),
+        entries=sum(states.values()),
+        states=states,
+        bytes_sent=run.progress.bytes_sent,
+        requests=RequestCounts(**run.registry.requests),
+        retries=run.retries,
+        adopted=run.adopted,
+        duplicates=run.duplicates,
+        elapsed_seconds=round(run.clock() - run.started, 3),
+        failures=failures,
+    )
+    try:
+        await _end(run, summary)
+    except LedgerError as error:
+        run.stop.ask(error)
+        summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
+    log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
+    return summary
+
+
+async def _end(run: Run, summary: RunSummary) -> None:
+    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), utc_now()
+
+    def end(store: Store) -> None:
+        store.keep_conversion_seconds(seconds)
+        store.end_run(now, summary.exit_code, text)
+
+    await run.ledger.call(end)
+
+
+def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:
+    """By the one reason that the run was stopped for; else by what became of the entries."""
+    return exit_code_of(states, run.duplicates) if run.stop.error is None else run.stop.error.exit_code

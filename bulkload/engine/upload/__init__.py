@@ -1,0 +1,1 @@
+"""The way of an entry to the registry: scheduler, entry, attempt, reconcile, audit."""

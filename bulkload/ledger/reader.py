@@ -1,0 +1,173 @@
+"""Reading a ledger without disturbing its writer: ``status``, ``results``, also in mid-run."""
+
+import contextlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from bulkload.core.identity.verification import LedgerWord
+from bulkload.core.model.errors import LedgerError
+from bulkload.core.model.summary import CauseCount
+from bulkload.ledger.records import SentFile
+from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, ledger_error, open_for_reading
+from bulkload.ledger.sqlite.lock import Holder, holder_of, may_see_holder
+from bulkload.ledger.sqlite.reads import Queries
+
+# The columns of the view ``results``, a contract with scripts.
+RESULT_COLUMNS = (
+    "entry_key", "line", "name", "workspace_id", "version_label", "path", "framework", "size", "sha256", "state",
+    "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
+    "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
+)  # fmt: skip
+_decode_ids = msgspec.json.Decoder(frozenset[int]).decode
+_RUN_COLUMNS = ("run_id", "started_at", "finished_at", "exit_code")
+
+
+class LedgerReader:
+    """A read-only look at a ledger. Its connection never checkpoints.
+
+    Every method raises ``LedgerError`` where the file turns out to be damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``LedgerError`` where there is no ledger of this version; makes no file where there is none."""
+        self.path = path
+        with contextlib.ExitStack() as undo:
+            self._connection, self._is_valid = open_for_reading(path, undo)
+            self._undo = undo.pop_all()
+        self._queries = Queries(self._connection)
+
+    def __enter__(self) -> Self:
+        """Nothing more to open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._undo.close()
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where the last run published to."""
+        return self._fact("endpoint")
+
+    @property
+    def registry(self) -> str | None:
+        """Whom it belongs to: an address, or a sandbox's own id."""
+        return self._fact("registry")
+
+    @property
+    def manifest(self) -> str | None:
+        """The manifest of the last run."""
+        return self._fact("manifest")
+
+    @property
+    def holder(self) -> Holder | None:
+        """The run that works on this ledger just now."""
+        return holder_of(self.path)
+
+    @property
+    def may_see_holder(self) -> bool:
+        """Whether this user can know it: ``holder`` is None, too, where it cannot be known."""
+        return may_see_holder(self.path)
+
+    def counts(self) -> dict[str, int]:
+        """How many entries of the manifest are in each state: all eight keys."""
+        with self._reading():
+            return self._queries.counts()
+
+    def failures(self) -> tuple[CauseCount, ...]:
+        """Entries of the manifest that failed, by cause."""
+        with self._reading():
+            return self._queries.failures()
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The newest run: run_id, started_at, finished_at, exit_code (None while it works, or when it was killed)."""
+        # In the order in which they began, whatever the wall clock said.
+        statement = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs ORDER BY number DESC LIMIT 1"
+        with self._reading():
+            row = self._connection.execute(statement).fetchone()
+        return dict(zip(_RUN_COLUMNS, row, strict=True)) if row else None
+
+    def results(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of ``RESULT_COLUMNS``, in manifest order; entries no longer in the manifest come last."""
+        select = f"SELECT {', '.join(RESULT_COLUMNS)} FROM results"
+        with self._reading():
+            # Each by its index: neither a million rows nor their logs are sorted.
+            for which in ("line IS NOT NULL ORDER BY line", "line IS NULL ORDER BY entry_key"):
+                # Not `yield from`: who stops early, and closes the ledger, would close the cursor after it.
+                for row in self._connection.execute(f"{select} WHERE {which}"):  # noqa: UP028
+                    yield row
+
+    def troubles(self, most: int) -> list[tuple[str, str, str]]:
+        """The first ``most`` entries of the manifest that failed or ended in error: (state, name, message)."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT state, name, coalesce(message, cause, '') FROM entries"
+                " WHERE state IN ('failed', 'error') AND line IS NOT NULL ORDER BY line LIMIT ?",
+                (most,),
+            )
+            return list(rows)
+
+    def converting(self, most: int) -> list[tuple[str, str, str]]:
+        """The first ``most`` entries of the manifest that the registry has not judged: (status, framework, name)."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT coalesce(status, ''), framework, name FROM entries"
+                " WHERE state = 'uploaded' AND line IS NOT NULL ORDER BY line LIMIT ?",
+                (most,),
+            )
+            return list(rows)
+
+    def sent_files(self) -> Generator[SentFile]:
+        """The files of the manifest whose bytes were sent, or found equal, in its order."""
+        statement = (
+            "SELECT line, path, framework, size, inode, mtime_ns, ctime_ns FROM entries"
+            " WHERE line IS NOT NULL AND sha256 IS NOT NULL ORDER BY line"
+        )
+        with self._reading(), contextlib.closing(self._connection.execute(statement)) as rows:
+            for line, path, framework, *stored in rows:
+                yield SentFile(line=line, path=path, framework=framework, stored=tuple(stored))
+
+    def workspaces(self) -> list[int]:
+        """The workspaces of this ledger's models."""
+        with self._reading():
+            rows = self._connection.execute("SELECT DISTINCT workspace_id FROM entries ORDER BY 1").fetchall()
+        return [row[0] for row in rows]
+
+    def words(self) -> Iterator[tuple[LedgerWord, frozenset[int] | None]]:
+        """What is said about every entry, also of those no longer in the manifest.
+
+        And which versions its model had before it was sent; None where it was not.
+        """
+        columns = LedgerWord.__struct_fields__
+        with self._reading():
+            for *values, fence in self._connection.execute(f"SELECT {', '.join(columns)}, fence FROM entries"):
+                yield (
+                    LedgerWord(**dict(zip(columns, values, strict=True))),
+                    None if fence is None else _decode_ids(fence),
+                )
+
+    def past_versions(self) -> Iterator[int]:
+        """Versions of publications that newer ones of the same entries replaced."""
+        with self._reading():
+            for row in self._connection.execute(
+                "SELECT version_id FROM past_publications WHERE version_id IS NOT NULL"
+            ):
+                yield row[0]
+
+    def _fact(self, key: str) -> str | None:
+        with self._reading():
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLITE_ERRORS as error:
+            if self._is_valid():
+                raise ledger_error(self.path, error, f"cannot be read ({error})") from None
+        if not self._is_valid():
+            raise LedgerError(f"{self.path}: was written to while it was read, by a run of its owner; read it again")

@@ -1,0 +1,70 @@
+"""The door to the ledger for a run: the lock, the writer's thread, and one message an operation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+from bulkload.core.model.errors import ManifestError, UsageError
+from bulkload.ledger.sqlite.lock import LedgerLock, refuse_network_file_system
+from bulkload.ledger.sqlite.writer import Writer
+from bulkload.ledger.sqlite.writes import Store
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """An open ledger. Everything goes through ``call``: ``await ledger.call(lambda store: store.seal(7, digest))``."""
+
+    def __init__(self, path: Path, started_at: str) -> None:
+        """``started_at`` (UTC ISO 8601) is what a second run is told about this one."""
+        self.path = path
+        self._lock = LedgerLock(path, started_at)
+        self._writer: Writer | None = None
+        self._is_new = False
+
+    async def __aenter__(self) -> Self:
+        """Take the lock and open the file.
+
+        Raises ``LedgerInUse`` when another process has it, ``UsageError`` where no ledger can lie, ``LedgerError``
+        where the file is no ledger of this version.
+        """
+        if not self.path.parent.is_dir():
+            raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
+        refuse_network_file_system(self.path)
+        self._lock.__enter__()
+        writer = Writer(lambda: Store(self.path))
+        try:
+            self._is_new = not self.path.exists()
+            await writer.start()
+        except BaseException:
+            # The lock outlasts the connection, also when this was cancelled while the thread was opening it.
+            await writer.stop()
+            self._lock.__exit__()
+            raise
+        self._writer = writer
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit what was handed in, close, give the lock back.
+
+        A ledger that was made for a manifest that is wrong goes again: such a manifest makes none.
+        """
+        try:
+            if self._writer is not None:
+                writer, self._writer = self._writer, None
+                await writer.stop()
+            if self._is_new and kind is not None and issubclass(kind, ManifestError):
+                self._remove()
+        finally:
+            self._lock.__exit__()
+
+    async def call(self, operation: Callable[[Store], T]) -> T:
+        """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
+        if self._writer is None:
+            raise RuntimeError("the ledger is not open")
+        return await self._writer.call(operation)
+
+    def _remove(self) -> None:
+        for suffix in ("-wal", "-shm", ""):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._lock.remove_file()

@@ -1,0 +1,173 @@
+"""Planning: the manifest's entries, one after the other, into the ledger, in one transaction."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from bulkload.core.model.errors import ManifestError
+from bulkload.core.model.records import Entry, Problem, SourceStat
+from bulkload.core.model.states import TERMINAL, State
+from bulkload.ledger.records import COLUMNS, LedgerEntry, PlannedEntry, ledger_entry
+from bulkload.ledger.sqlite.writes import Store
+
+_encode = msgspec.json.encode
+
+# More than anyone reads; the count goes on.
+MOST_PROBLEMS = 10_000
+# How often ``progress`` hears.
+ENTRIES_A_WORD = 1000
+
+_KNOWN = "entry_key, id, line, spec, state, sha256, version_id, size, inode, mtime_ns, ctime_ns"
+
+
+def plan(
+    store: Store, manifest: str, entries: Iterable[PlannedEntry], progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Bring the ledger up to the manifest: new entries are planned, known ones keep their state, absent ones data only.
+
+    ``progress`` is told the number of entries so far, now and then, from the ledger's thread. Raises
+    ``ManifestError`` when two entries turn out to be the same; the ledger is then as before.
+    """
+    connection = store.connection
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
+    connection.execute("DELETE FROM temp.suspects")
+    problems: list[Problem] = []
+    count = 0
+    with closing(_Planning(store)) as planning:
+        for number, planned in enumerate(entries, start=1):
+            twin = planning.add(planned)
+            if twin is not None:
+                count += 1
+                if count <= MOST_PROBLEMS:
+                    problems.append(_same_entry(manifest, planned.entry, twin))
+            if number % ENTRIES_A_WORD == 0:
+                progress(number)
+        if problems:
+            plural = "problem" if count == 1 else "problems"
+            raise ManifestError(f"{manifest}: {count} {plural}; nothing was sent", tuple(problems))
+        planning.drop_absent()
+
+
+def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
+    """Entries of the last plan whose file looks different from the one that was published, a page at a time."""
+    rows = store.connection.execute(
+        f"SELECT {COLUMNS} FROM entries WHERE id IN (SELECT id FROM temp.suspects WHERE id > ? ORDER BY id LIMIT ?)"
+        " ORDER BY id",
+        (after_id, most),
+    )
+    return [ledger_entry(row) for row in rows]
+
+
+class _Planning:
+    """One plan under way."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._connection = store.connection
+        (last_id,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
+        # By id, whether the entry was planned: a byte each.
+        self._planned = bytearray(last_id + 1)
+        # A manifest is mostly what it was: to read the ledger along with it costs less than a search for each entry.
+        self._in_order = self._connection.execute(f"SELECT {_KNOWN} FROM entries WHERE line IS NOT NULL ORDER BY line")
+        self._ahead: tuple[Any, ...] | None = self._in_order.fetchone()
+
+    def close(self) -> None:
+        """End the reading."""
+        self._in_order.close()
+
+    def add(self, planned: PlannedEntry) -> int | None:
+        """Plan one entry; the line of its twin where this manifest had the same one already."""
+        spec = _encode(planned.entry).decode()
+        known = self._find(planned.entry_key, planned.entry.line)
+        if known is None:
+            self._note(_insert(self._connection, planned, spec))
+            return None
+        id_: int = known[1]
+        if self._planned[id_]:
+            twin: int = self._connection.execute("SELECT line FROM entries WHERE id = ?", (id_,)).fetchone()[0]
+            return twin
+        self._planned[id_] = True
+        _plan_known(self._store, planned, spec, known)
+        return None
+
+    def _find(self, key: str, line: int) -> tuple[Any, ...] | None:
+        while self._ahead is not None and self._ahead[2] < line:
+            self._ahead = self._in_order.fetchone()
+        if self._ahead is not None and self._ahead[0] == key:
+            return self._ahead
+        found: tuple[Any, ...] | None = self._connection.execute(
+            f"SELECT {_KNOWN} FROM entries WHERE entry_key = ?", (key,)
+        ).fetchone()
+        return found
+
+    def _note(self, id_: int) -> None:
+        """A new entry's id."""
+        self._planned.extend(bytes(id_ + 1 - len(self._planned)))
+        self._planned[id_] = True
+
+    def drop_absent(self) -> None:
+        """Entries that the manifest no longer has keep their data."""
+        listed = self._connection.execute("SELECT id FROM entries WHERE line IS NOT NULL")
+        absent = ((id_,) for (id_,) in listed if not self._planned[id_])
+        self._connection.executemany("UPDATE entries SET line = NULL WHERE id = ?", absent)
+
+
+def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) -> int:
+    entry = planned.entry
+    cursor = connection.execute(
+        "INSERT INTO entries (entry_key, line, workspace_id, name, version_label, path, framework, spec, labels,"
+        " size, inode, mtime_ns, ctime_ns, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
+        (
+            planned.entry_key,
+            entry.line,
+            planned.workspace_id,
+            entry.name,
+            entry.version,
+            entry.path,
+            entry.conversion.framework,
+            spec,
+            _encode(entry.labels).decode(),
+            *_stat_columns(planned.stat),
+        ),
+    )
+    if cursor.lastrowid is None:
+        raise AssertionError("an insert gives a row id")
+    return cursor.lastrowid
+
+
+def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any, ...]) -> None:
+    """Follow the manifest with an entry that the ledger knows, and look whether its file is still the same."""
+    _, id_, line, known_spec, state, sha256, version_id, *known_stat = known
+    entry, stat = planned.entry, planned.stat
+    if line != entry.line or known_spec != spec:
+        store.connection.execute(
+            "UPDATE entries SET line = ?, spec = ?, labels = ? WHERE id = ?",
+            (entry.line, spec, _encode(entry.labels).decode(), id_),
+        )
+    has_publication = state in TERMINAL and not (state == State.FAILED and version_id is None)
+    if has_publication and entry.sha256 is not None and sha256 is not None and entry.sha256 != sha256:
+        # What was published is not what the manifest declares now: another content is asked for.
+        store.renew(id_, stat)
+    elif stat is not None and (tuple(known_stat) != (columns := stat.stored) or None in columns):
+        if has_publication:
+            store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
+        elif state in (State.PLANNED, State.FAILED):
+            # Nothing was made of the file that it was: there is nothing to compare.
+            store.same_bytes(id_, stat)
+
+
+def _stat_columns(stat: SourceStat | None) -> tuple[int | None, ...]:
+    return (None,) * 4 if stat is None else stat.stored
+
+
+def _same_entry(manifest: str, entry: Entry, twin: int) -> Problem:
+    return Problem(
+        manifest=manifest,
+        place=f"line {entry.line}",
+        field="name",
+        what=f"the same entry as line {twin}, once the workspaces and defaults are looked up",
+        remedy="remove one of them, or give them different version labels",
+    )

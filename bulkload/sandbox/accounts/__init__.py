@@ -1,0 +1,1 @@
+"""Who the sandbox lets in: its one account, and Keycloak's endpoints."""

@@ -1,0 +1,1 @@
+"""What the sandbox answers: endpoints, shapes, and the documents that describe them."""

@@ -1,0 +1,1 @@
+"""What the registry makes of an uploaded file, and when."""

@@ -1,0 +1,1 @@
+"""What the sandbox keeps: rows in SQLite, files on disk."""
