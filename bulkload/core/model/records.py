@@ -74,6 +74,15 @@ class Notice(msgspec.Struct, frozen=True):
         return str(self.problem)
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What tells one state of a source from another without reading it: equal looks with a mark are equal bytes."""
+
+    # Bytes.
+    size: int
+    # Of a local file ``inode:mtime_ns:ctime_ns``; None: the place tells nothing but the size.
+    mark: str | None
+
+
 # What a ledger's column holds.
 _LARGEST_STORED = (1 << 63) - 1
 
