@@ -80,7 +80,8 @@ class BeginRun(Message[None], frozen=True, kw_only=True):
 class PlanEntries(Message[tuple[tuple[int, int], ...]], frozen=True):
     """Bring the ledger up to a page of the manifest: new entries are planned, known ones keep their state.
 
-    Pages come in the manifest's order. The answer: (line, line of the same entry) for each entry that this manifest had already, which is not planned.
+    Pages come in the manifest's order. The answer: (line, line of the same entry) for each entry that this manifest had
+    already, which is not planned.
     """
 
     entries: tuple[PlannedEntry, ...]
