@@ -140,7 +140,7 @@ class Run:
 
     def count(self, item: LedgerEntry, before: State, after: State) -> None:
         """Keep the display's counts in step with the ledger."""
-        if item.listed:
+        if item.in_manifest:
             self.progress.states[before] -= 1
             self.progress.states[after] += 1
             if after in TERMINAL:

@@ -12,7 +12,7 @@ from bulkload.core.identity.content import content_of_entry
 from bulkload.core.identity.reconcile import ExistingDecision, choose_existing, is_stuck
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.model.errors import RegistryUnavailable
-from bulkload.core.model.records import RegistryVersion, SourceStat
+from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind, another_call_may_do
 from bulkload.engine.calls import TriedEnough, always, read
@@ -121,19 +121,19 @@ async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersio
         raise
 
 
-async def digest_to_compare(run: Run, item: LedgerEntry, stat: SourceStat) -> str | None:
+async def digest_to_compare(run: Run, item: LedgerEntry, look: Look) -> str | None:
     """The file's digest, where an equal version may be there; None where the listing rules that out.
 
     It is computed only when neither the manifest nor the ledger knows it. Raises ``OSError`` and ``SourceChanged``.
     """
     listed = await run.ledger.call(lambda store: store.listed(item.model))
-    if not any(version.size in (None, stat.size) for version in listed):
+    if not any(version.size in (None, look.size) for version in listed):
         return None
     source = item.entry.source
-    known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, stat))
+    known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, look))
     if known is None:
-        stat, known = await digest_of(source, run.root)
-        await run.ledger.call(lambda store: store.remember_digest(source, stat, known))
+        look, known = await digest_of(source, run.root)
+        await run.ledger.call(lambda store: store.remember_digest(source, look, known))
     return known
 
 
@@ -146,7 +146,7 @@ def existing_in(
     store: Store, run: Run, item: LedgerEntry, sha256: str, listed: list[RegistryVersion]
 ) -> ExistingDecision | None:
     """The same, in the ledger's thread."""
-    if item.alone and not listed:
+    if item.only_version and not listed:
         return None
     content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
     for sibling in store.siblings(item, sha256):
@@ -161,7 +161,9 @@ def existing_in(
     # A version that carries another label in this ledger is another version, equal or not.
     claimed = store.claimed(item)
     free = [v for v in listed if claimed.get(v.version_id, item.entry.version) == item.entry.version]
-    return choose_existing(content, sha256, free, run.default_arch, _stuck(run, free), retaken=item.retaken)
+    return choose_existing(
+        content, sha256, free, run.default_arch, _stuck(run, free), retry_requested=item.retry_requested
+    )
 
 
 def _stuck(run: Run, versions: Iterable[RegistryVersion]) -> frozenset[int]:

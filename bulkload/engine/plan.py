@@ -21,7 +21,7 @@ from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest.files import Outside
 from bulkload.registry import Registry
-from bulkload.source import SourceChanged, stat_of
+from bulkload.source import SourceChanged, look_of
 from bulkload.system.file_names import real_path, recorded_path
 
 ENTRIES_A_PAGE = 256
@@ -138,8 +138,8 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
             plan.actions[step.action] += 1
             if step.action is Action.NOTHING:
                 plan.settled[item.state] += 1
-            if step.action is Action.UPLOAD and item.stat is not None:
-                plan.bytes_to_send += item.stat.size
+            if step.action is Action.UPLOAD and item.look is not None:
+                plan.bytes_to_send += item.look.size
             tell(step)
         line = page[-1].entry.line
     return plan
@@ -160,8 +160,8 @@ async def _planned_step(run: Run, item: LedgerEntry) -> Step:
         return Step(item, Action.UPLOAD)
     await have_listed(run, item)
     try:
-        stat = item.stat or stat_of(item.entry.source)
-        sha256 = await digest_to_compare(run, item, stat)
+        look = item.look or look_of(item.entry.source)
+        sha256 = await digest_to_compare(run, item, look)
     except (OSError, SourceChanged) as error:
         return Step(item, Action.UPLOAD, f"its file cannot be read now: {error}")
     found = None if sha256 is None else await find_existing(run, item, sha256)

@@ -12,7 +12,7 @@ import msgspec
 from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
 from bulkload.core.limits.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.model.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
@@ -161,16 +161,16 @@ async def _look_at_changed_files(run: Run) -> None:
             found = await _digest_or_none(run, item.entry.source)
             if found is None:
                 continue  # what was published stays published; the next run looks again
-            stat, sha256 = found
+            look, sha256 = found
             same = sha256 == item.sha256
             await run.ledger.call(
-                lambda store: store.same_bytes(item.id, stat) if same else store.renew(item.id, stat)  # noqa: B023
+                lambda store: store.same_bytes(item.id, look) if same else store.renew(item.id, look)  # noqa: B023
             )
         after = page[-1].id
 
 
-async def _digest_or_none(run: Run, path: str) -> tuple[SourceStat, str] | None:
-    """Stat and digest; None where the file cannot be read now, and the run says so in the end where that passes."""
+async def _digest_or_none(run: Run, path: str) -> tuple[Look, str] | None:
+    """Look and digest; None where the file cannot be read now, and the run says so in the end where that passes."""
     attempt = 0
     while True:
         attempt += 1

@@ -9,9 +9,10 @@ import msgspec
 
 from bulkload.core.identity.verification import LedgerWord
 from bulkload.core.model.errors import LedgerError
+from bulkload.core.model.records import Look
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import SentFile
-from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, ledger_error, open_for_reading
+from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, check_schema_version, ledger_error, open_for_reading
 from bulkload.ledger.sqlite.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.sqlite.reads import Queries
 
@@ -22,6 +23,10 @@ RESULT_COLUMNS = (
     "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
 )  # fmt: skip
 _decode_ids = msgspec.json.Decoder(frozenset[int]).decode
+# Schema 1 held what is a mark since: as ``migration_2.sql`` makes it of that. All else that is read here is the same.
+_MARK_OF_SCHEMA_1 = (
+    "CASE WHEN mtime_ns IS NOT NULL AND ctime_ns IS NOT NULL THEN printf('%u:%d:%d', inode, mtime_ns, ctime_ns) END"
+)
 _RUN_COLUMNS = ("run_id", "started_at", "finished_at", "exit_code")
 
 
@@ -32,7 +37,7 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises ``LedgerError`` where there is no ledger of this version; makes no file where there is none."""
+        """Raises ``LedgerError`` where there is no ledger, or a newer one; makes no file where there is none."""
         self.path = path
         with contextlib.ExitStack() as undo:
             self._connection, self._is_valid = open_for_reading(path, undo)
@@ -122,13 +127,16 @@ class LedgerReader:
 
     def sent_files(self) -> Generator[SentFile]:
         """The files of the manifest whose bytes were sent, or found equal, in its order."""
+        mark = "mark"
+        if check_schema_version(self._connection, self.path) == 1:
+            mark = _MARK_OF_SCHEMA_1
         statement = (
-            "SELECT line, path, framework, size, inode, mtime_ns, ctime_ns FROM entries"
-            " WHERE line IS NOT NULL AND sha256 IS NOT NULL ORDER BY line"
+            f"SELECT line, path, framework, size, {mark} FROM entries"
+            " WHERE line IS NOT NULL AND sha256 IS NOT NULL AND size IS NOT NULL ORDER BY line"
         )
         with self._reading(), contextlib.closing(self._connection.execute(statement)) as rows:
-            for line, path, framework, *stored in rows:
-                yield SentFile(line=line, path=path, framework=framework, stored=tuple(stored))
+            for line, path, framework, size, mark in rows:
+                yield SentFile(line=line, path=path, framework=framework, look=Look(size, mark))
 
     def workspaces(self) -> list[int]:
         """The workspaces of this ledger's models."""

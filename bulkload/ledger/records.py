@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.model.records import Entry, SourceStat
+from bulkload.core.model.records import Entry, Look
 from bulkload.core.model.states import State
 
 
@@ -16,7 +16,7 @@ class PlannedEntry(msgspec.Struct, frozen=True, kw_only=True):
     workspace_id: int
     entry: Entry
     # None where the file could not be looked at.
-    stat: SourceStat | None
+    look: Look | None
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     workspace_id: int
     entry: Entry
     state: State
-    stat: SourceStat | None
+    # The file as it was when this publication was planned or last opened.
+    look: Look | None
     sha256: str | None
     # Version ids that this model had before the first byte was sent.
     fence: frozenset[int]
@@ -35,11 +36,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     # This ledger's upload made that version.
     owned: bool
     # Planned anew by --retry-failed: an equal version that ended in error does not spare the upload.
-    retaken: bool
+    retry_requested: bool
     # In the manifest of this run.
-    listed: bool
+    in_manifest: bool
     # Known to be the only entry of its model in this ledger.
-    alone: bool = False
+    only_version: bool = False
 
     @property
     def model(self) -> tuple[int, str]:
@@ -48,10 +49,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # The columns that ``ledger_entry`` reads, in its order.
-COLUMNS = (
-    "id, workspace_id, spec, state, size, inode, mtime_ns, ctime_ns, sha256, fence, sealed, version_id, owned, retaken,"
-    " line"
-)
+COLUMNS = "id, workspace_id, spec, state, size, mark, sha256, fence, sealed, version_id, owned, retry_requested, line"
 
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _decode_fence = msgspec.json.Decoder(frozenset[int]).decode
@@ -63,32 +61,31 @@ class DamagedRow(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
-def ledger_entry(row: tuple[Any, ...], *, alone: bool = False) -> LedgerEntry:
+def ledger_entry(row: tuple[Any, ...], *, only_version: bool = False) -> LedgerEntry:
     """A row of ``COLUMNS`` as a record. Raises ``DamagedRow``."""
     try:
-        return _decode_row(row, alone=alone)
+        return _decode_row(row, only_version=only_version)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise DamagedRow(f"entry {row[0]}: {error}") from None
 
 
-def _decode_row(row: tuple[Any, ...], *, alone: bool) -> LedgerEntry:
-    id_, workspace_id, spec, state, size, inode, mtime, ctime, sha256, fence, sealed, version_id, *flags, line = row
-    owned, retaken = flags
-    stat = None if inode is None else SourceStat(size=size, inode=inode, mtime_ns=mtime, ctime_ns=ctime)
+def _decode_row(row: tuple[Any, ...], *, only_version: bool) -> LedgerEntry:
+    id_, workspace_id, spec, state, size, mark, sha256, fence, sealed, version_id, *flags, line = row
+    owned, retry_requested = flags
     return LedgerEntry(
         id=id_,
         workspace_id=workspace_id,
         entry=_decode_entry(spec),
         state=State(state),
-        stat=stat,
+        look=None if size is None else Look(size, mark),
         sha256=sha256,
         fence=_decode_fence(fence) if fence else frozenset(),
         sealed=bool(sealed),
         version_id=version_id,
         owned=bool(owned),
-        retaken=bool(retaken),
-        listed=line is not None,
-        alone=alone,
+        retry_requested=bool(retry_requested),
+        in_manifest=line is not None,
+        only_version=only_version,
     )
 
 
@@ -98,8 +95,7 @@ class SentFile(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     path: str
     framework: str
-    # As ``SourceStat.stored``.
-    stored: tuple[int | None, ...]
+    look: Look
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

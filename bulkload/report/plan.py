@@ -25,7 +25,7 @@ class PlanTable:
             self._more += 1
             return
         entry = step.item.entry
-        size = "" if step.item.stat is None else show_bytes(step.item.stat.size)
+        size = "" if step.item.look is None else show_bytes(step.item.look.size)
         framework = entry.conversion.framework
         self._rows.append(
             (str(entry.line), entry.name, entry.version or "", framework, size, step.action.value, step.note)

@@ -6,10 +6,10 @@ from bulkload.source.local import (
     SmallFile,
     SourceChanged,
     digest_of,
+    look_in,
+    look_now,
+    look_of,
     read_small,
-    stat_now,
-    stat_of,
-    stat_record,
 )
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "SmallFile",
     "SourceChanged",
     "digest_of",
+    "look_in",
+    "look_now",
+    "look_of",
     "read_small",
-    "stat_now",
-    "stat_of",
-    "stat_record",
 ]

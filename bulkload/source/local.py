@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import aiofiles.os
 import anyio
 
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.source.small_files import SmallFiles, as_exception
 from bulkload.system.file_names import local_path
 from bulkload.system.opening import open_regular
@@ -43,18 +43,23 @@ class SmallFile:
     """A file read whole."""
 
     data: bytes
-    stat: SourceStat
+    look: Look
     sha256: str
 
 
-def stat_of(path: str) -> SourceStat:
-    """The file's stat. Raises ``OSError``."""
-    return stat_record(os.stat(local_path(path)))  # noqa: PTH116 - a million files, and Path costs as much again
+def look_of(path: str) -> Look:
+    """How the file looks. Raises ``OSError``."""
+    return look_in(_stat(path))
 
 
-async def stat_now(path: str) -> SourceStat:
+async def look_now(path: str) -> Look:
     """The same, in a thread."""
-    return stat_record(await aiofiles.os.stat(local_path(path)))
+    return look_in(await aiofiles.os.stat(local_path(path)))
+
+
+def look_in(found: os.stat_result) -> Look:
+    """The same of what the system said of it. (Who sets a file's mtime back does not set back its ctime.)"""
+    return Look(found.st_size, f"{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}")
 
 
 async def read_small(path: str, root: str | None = None) -> SmallFile:
@@ -71,47 +76,54 @@ _readers: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = 
 def _read_whole(path: str, root: str | None) -> SmallFile:
     descriptor, before = _open(path, root)
     try:
-        if before.size > SMALL_FILE_BYTES:
+        if before.st_size > SMALL_FILE_BYTES:
             raise SourceChanged(path)
         # One byte more would show that it has grown.
-        data = os.read(descriptor, before.size + 1)
-        if len(data) != before.size:
+        data = os.read(descriptor, before.st_size + 1)
+        if len(data) != before.st_size:
             raise SourceChanged(path)
-        _refuse_changed(path, before, lambda: os.pread(descriptor, before.size + 1, 0) == data)
+        _refuse_changed(path, before, lambda: os.pread(descriptor, before.st_size + 1, 0) == data)
     finally:
         os.close(descriptor)
-    return SmallFile(data=data, stat=before, sha256=hashlib.sha256(data).hexdigest())
+    return SmallFile(data=data, look=look_in(before), sha256=hashlib.sha256(data).hexdigest())
 
 
-def _refuse_changed(path: str, before: SourceStat, read_again: Callable[[], bool]) -> None:
+def _refuse_changed(path: str, before: os.stat_result, read_again: Callable[[], bool]) -> None:
     """Raise ``SourceChanged`` unless the file is as it was.
 
     Only its rights, owner or names changed: its bytes are read again, and nothing of it is sent again. Equal to those
     of the first time, they are one state of the file, which it had between both. By its path: a file that another one
     has taken the place of has changed, too.
     """
-    now = stat_of(path)
-    if now == before:
+    now = _stat(path)
+    if look_in(now) == look_in(before):
         return
-    if now.differs_in_rights_only(before) and read_again():
-        now = stat_of(path)
-        if now == before or now.differs_in_rights_only(before):
-            return
+    if _differ_in_rights_at_most(now, before) and read_again() and _differ_in_rights_at_most(_stat(path), before):
+        return
     raise SourceChanged(path)
 
 
-async def digest_of(path: str, root: str | None = None) -> tuple[SourceStat, str]:
-    """Stat and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
+def _stat(path: str) -> os.stat_result:
+    return os.stat(local_path(path))  # noqa: PTH116 - a million files, and Path costs as much again
+
+
+def _differ_in_rights_at_most(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether all is the same but for the time of the last change of rights, owner, name or links."""
+    return (one.st_size, one.st_ino, one.st_mtime_ns) == (other.st_size, other.st_ino, other.st_mtime_ns)
+
+
+async def digest_of(path: str, root: str | None = None) -> tuple[Look, str]:
+    """Look and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
     async with LocalFile(path, root=root) as file:
         async for _ in file.pieces():
             pass
-        return file.stat, file.sha256 or ""
+        return file.look, file.sha256 or ""
 
 
 class LocalFile:
     """A file, open for one upload: ``async with LocalFile(path) as file: async for piece in file.pieces()``."""
 
-    stat: SourceStat
+    look: Look
 
     def __init__(self, path: str, *, at_a_time: int = 1, root: str | None = None) -> None:
         """``at_a_time``: how many may be open together, which share the memory; ``root``: where it must lie."""
@@ -121,6 +133,7 @@ class LocalFile:
         self._piece_size = min(PIECE_SIZE_BYTES, max(SMALLEST_PIECE_BYTES, share))
         self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
+        self._found: os.stat_result
         self._digest = hashlib.sha256()
         # Pieces that were read and hashed and not given out yet, and bytes that were not read yet.
         self._ready: deque[bytes] = deque()
@@ -154,7 +167,7 @@ class LocalFile:
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to
         be as it was when it was opened. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
         """
-        left = self.stat.size
+        left = self.look.size
         while self.sha256 is None:
             piece = await self._next_piece()
             left -= len(piece)
@@ -230,8 +243,9 @@ class LocalFile:
             self._failure = error
 
     def _begin(self) -> None:
-        self._descriptor, self.stat = _open(self._path, self._root)
-        self._unread = self.stat.size
+        self._descriptor, self._found = _open(self._path, self._root)
+        self.look = look_in(self._found)
+        self._unread = self.look.size
 
     def _read_ahead(self) -> None:
         """Read and hash piece by piece until enough of them wait, or nothing is left."""
@@ -250,23 +264,23 @@ class LocalFile:
                 self._loop.call_soon_threadsafe(self._news.set)
 
     def _see_unchanged(self) -> None:
-        _refuse_changed(self._path, self.stat, self._is_read_again)
+        _refuse_changed(self._path, self._found, self._is_read_again)
 
     def _is_read_again(self) -> bool:
         """Whether the file still holds the bytes that were read."""
         digest, place = hashlib.sha256(), 0
         # One byte more would show that it has grown.
-        while self._failure is None and self._descriptor is not None and place <= self.stat.size:
-            piece = os.pread(self._descriptor, min(self._piece_size, self.stat.size + 1 - place), place)
+        while self._failure is None and self._descriptor is not None and place <= self.look.size:
+            piece = os.pread(self._descriptor, min(self._piece_size, self.look.size + 1 - place), place)
             if not piece:
                 break
             digest.update(piece)
             place += len(piece)
-        return place == self.stat.size and digest.digest() == self._digest.digest()
+        return place == self.look.size and digest.digest() == self._digest.digest()
 
 
-def _open(path: str, root: str | None) -> tuple[int, SourceStat]:
-    """A descriptor for reading and the file's stat.
+def _open(path: str, root: str | None) -> tuple[int, os.stat_result]:
+    """A descriptor for reading and what the system says of the file.
 
     Raises ``OSError``, also for what is no file, lies outside, or was emptied since the check: that is no model.
     """
@@ -281,9 +295,4 @@ def _open(path: str, root: str | None) -> tuple[int, SourceStat]:
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor, stat_record(found)
-
-
-def stat_record(stat: os.stat_result) -> SourceStat:
-    """The same of what the system gave."""
-    return SourceStat(size=stat.st_size, inode=stat.st_ino, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns)
+    return descriptor, found

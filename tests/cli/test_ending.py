@@ -336,7 +336,7 @@ def test_the_window_ends_while_changed_files_are_read(published, begin):
 
 def test_a_ledger_that_fails_while_changed_files_are_read(published, begin):
     (published.folder / "b-0.onnx").touch()
-    with failing(published.ledger, "UPDATE OF mtime_ns ON entries"):
+    with failing(published.ledger, "UPDATE OF mark ON entries"):
         published.assert_ended(begin(), 1, begun=True)
     published.assert_resumes()
 

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from bulkload.core.model.errors import ExitCode, Interrupted
-from bulkload.core.model.records import Conversion, Entry, SourceStat
+from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.core.model.settings import Credentials, Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
@@ -257,7 +257,7 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
             entry_key=f"key {number}",
             workspace_id=7,
             entry=Entry(line=number, name=f"m{number}", path="m.onnx", source="/m.onnx", conversion=conversion),
-            stat=SourceStat(size=1, inode=1, mtime_ns=1, ctime_ns=1),
+            look=Look(1, "1:1:1"),
         )
         for number in range(1, count + 1)
     )
@@ -268,7 +268,7 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
         store.begin_run("earlier", "2026-01-01T00:00:00Z")
         planning.plan(store, "models.jsonl", entries, lambda _: None)
         for number in range(1, count + 1):
-            store.intend(number, SourceStat(size=1, inode=1, mtime_ns=1, ctime_ns=1), (), "ab" * 32)
+            store.intend(number, Look(1, "1:1:1"), (), "ab" * 32)
             store.move(number, State.UPLOADED, Outcome(version_id=number, owned=True))
         store.commit()
     finally:

@@ -80,9 +80,9 @@ def intent_after_the_request() -> AbstractContextManager[Any]:
         file = await read_small(path)
         body = b"".join((form.head, file.data, form.tail))
         version_id = await self._run.registry.upload(
-            call, form, file.stat.size, body, on_first_byte=self._note_departure
+            call, form, file.look.size, body, on_first_byte=self._note_departure
         )
-        await self._intend(file.stat, fence, file.sha256)
+        await self._intend(file.look, fence, file.sha256)
         return version_id
 
     stack = ExitStack()

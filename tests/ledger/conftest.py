@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bulkload.core.model.records import Conversion, Entry, SourceStat
+from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.ledger.records import PlannedEntry
 from bulkload.ledger.sqlite.planning import plan
 from bulkload.ledger.sqlite.writes import Store
@@ -17,7 +17,7 @@ from bulkload.ledger.sqlite.writes import Store
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
 
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+LOOK = Look(10, "1:2:3")
 
 MakePlanned = Callable[..., PlannedEntry]
 Plan = Callable[..., None]
@@ -46,12 +46,12 @@ def make_planned() -> MakePlanned:
 
     def make(line: int, name: str = "model", **fields: Any) -> PlannedEntry:
         workspace_id = fields.pop("workspace_id", 7)
-        stat = fields.pop("stat", STAT)
+        look = fields.pop("look", LOOK)
         defaults = {"version": str(line), "path": f"files/{name}-{line}.onnx", "source": f"/files/{name}-{line}.onnx"}
         entry = Entry(**{"line": line, "name": name, "conversion": Conversion(framework="onnx"), **defaults, **fields})
         words = f"{workspace_id} {entry.name} {entry.version} {entry.path}"
         key = hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
-        return PlannedEntry(entry_key=key, workspace_id=workspace_id, entry=entry, stat=stat)
+        return PlannedEntry(entry_key=key, workspace_id=workspace_id, entry=entry, look=look)
 
     return make
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bulkload.core.model.errors import LedgerError
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger import LedgerReader
@@ -17,7 +17,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.writes import Store
 
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+LOOK = Look(10, "1:2:3")
 
 MakePlanned = Callable[..., PlannedEntry]
 Plan = Callable[..., None]
@@ -74,7 +74,7 @@ def test_a_row_says_all_about_its_last_publication(
 ) -> None:
     planned = make_planned(1, version="v1", path="m.onnx", labels={"team": "fraud"})
     plan_entries(planned)
-    store.intend(1, STAT, {1}, "digest")
+    store.intend(1, LOOK, {1}, "digest")
     store.move(1, State.UPLOADED, Outcome(version_id=5, owned=True, uploaded_at="t1", upload_seconds=0.5))
     store.move(
         1,

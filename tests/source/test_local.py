@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bulkload.source import LocalFile, SourceChanged, digest_of, local, read_small, stat_of
+from bulkload.source import LocalFile, SourceChanged, digest_of, local, look_of, read_small
 
 # Small enough that "several pieces" is quick, large enough to be cut in the middle.
 PIECE = 1024
@@ -81,7 +81,7 @@ async def test_all_bytes_come_in_order_and_the_digest_with_the_last_piece(
     expected = hashlib.sha256(content_of(size)).hexdigest()
     pieces, digests = [], []
     async with LocalFile(str(path)) as file:
-        assert file.stat == stat_of(str(path))
+        assert file.look == look_of(str(path))
         async for piece in file.pieces():
             pieces.append(piece)
             digests.append(file.sha256)
@@ -89,7 +89,7 @@ async def test_all_bytes_come_in_order_and_the_digest_with_the_last_piece(
     assert [len(piece) for piece in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
     # Known neither earlier, when it could not be sealed with, nor later.
     assert digests == [None] * (len(pieces) - 1) + [expected]
-    assert await digest_of(str(path)) == (stat_of(str(path)), expected)
+    assert await digest_of(str(path)) == (look_of(str(path)), expected)
 
 
 @pytest.mark.anyio
@@ -110,7 +110,7 @@ async def test_a_small_file_comes_whole(size: int, write: Callable[[int], Path])
     file = await read_small(str(path))
     assert file.data == content_of(size)
     assert file.sha256 == hashlib.sha256(file.data).hexdigest()
-    assert file.stat == stat_of(str(path))
+    assert file.look == look_of(str(path))
 
 
 @pytest.mark.anyio
@@ -257,11 +257,11 @@ async def test_a_small_file_that_changes_between_opening_and_reading_is_noticed(
 
 def test_a_stat_tells_one_state_of_a_file_from_another(write: Callable[[int], Path]) -> None:
     path = write(PIECE)
-    before = stat_of(str(path))
+    before = look_of(str(path))
     assert before.size == PIECE
     for change in (edit, grow, replace):
         change(path)
-        assert stat_of(str(path)) != before
+        assert look_of(str(path)) != before
 
 
 @pytest.mark.anyio
@@ -309,7 +309,7 @@ async def test_what_is_not_there_is_an_os_error(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             await read(path)
     with pytest.raises(FileNotFoundError):
-        stat_of(path)
+        look_of(path)
 
 
 @pytest.mark.anyio

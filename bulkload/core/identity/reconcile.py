@@ -109,19 +109,24 @@ def choose_existing(
     default_arch: str | None,
     stuck: AbstractSet[int] = frozenset(),
     *,
-    retaken: bool = False,
+    retry_requested: bool = False,
 ) -> ExistingDecision | None:
     """Of the equal versions that are there: the highest ready one, else the youngest converting, else one in error.
 
-    ``stuck`` holds ids of versions that will never end (see ``is_stuck``); they count as not there. ``retaken``: the
-    entry is tried anew although such a version ended in error (--retry-failed), so none in error counts.
+    ``stuck`` holds ids of versions that will never end (see ``is_stuck``); they count as not there.
+    ``retry_requested``: the entry is tried anew although such a version ended in error (--retry-failed), so none in
+    error counts.
     """
     found = [
         ExistingDecision(state=_state_of_existing(version), version=version)
         for version in versions
         if version.version_id not in stuck and same_content(content, sha256, version, default_arch)
     ]
-    ranks = {State.UPLOADED: 1, State.SKIPPED: 2} if retaken else {State.ERROR: 0, State.UPLOADED: 1, State.SKIPPED: 2}
+    ranks = (
+        {State.UPLOADED: 1, State.SKIPPED: 2}
+        if retry_requested
+        else {State.ERROR: 0, State.UPLOADED: 1, State.SKIPPED: 2}
+    )
     counted = [decision for decision in found if decision.state in ranks]
     return max(counted, key=lambda decision: (ranks[decision.state], decision.version.version_id), default=None)
 

@@ -83,40 +83,6 @@ class Look(msgspec.Struct, frozen=True):
     mark: str | None
 
 
-# What a ledger's column holds.
-_LARGEST_STORED = (1 << 63) - 1
-
-
-class SourceStat(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells one state of a file from another without reading it; None: a time that no ledger could hold."""
-
-    size: int
-    inode: int
-    mtime_ns: int | None
-    ctime_ns: int | None
-
-    @property
-    def stored(self) -> tuple[int, int, int | None, int | None]:
-        """As columns of a ledger, signed numbers of 64 bits: size, inode, times. A time beyond these is unknown."""
-        # Inodes are unsigned ones: the upper half lies below zero.
-        inode = self.inode if self.inode <= _LARGEST_STORED else self.inode - (1 << 64)
-        return min(self.size, _LARGEST_STORED), inode, _storable(self.mtime_ns), _storable(self.ctime_ns)
-
-    @property
-    def is_storable(self) -> bool:
-        """Whether a ledger can tell this state from all others: else the file is read again."""
-        return None not in self.stored
-
-    def differs_in_rights_only(self, other: "SourceStat") -> bool:
-        """Whether all but the time of the last change of rights, owner, name or links is the same."""
-        mine, its = (self.size, self.inode, self.mtime_ns), (other.size, other.inode, other.mtime_ns)
-        return mine == its and self.ctime_ns != other.ctime_ns
-
-
-def _storable(number: int | None) -> int | None:
-    return number if number is not None and abs(number) <= _LARGEST_STORED else None
-
-
 class RegistryVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One model version as the registry shows it (``get_version_by_id``, ``models/list``)."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from bulkload.core.identity.content import entry_key
 from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
-from bulkload.core.model.records import Entry, Notice, Problem, SourceStat, Workspace
+from bulkload.core.model.records import Entry, Look, Notice, Problem, Workspace
 from bulkload.core.model.settings import Settings
 from bulkload.engine.context import Progress
 from bulkload.engine.preflight.known_files import known_files
@@ -28,7 +28,7 @@ from bulkload.manifest import check
 from bulkload.manifest.files import Outside
 from bulkload.manifest.problems import problem_list
 from bulkload.registry import Registry
-from bulkload.source import stat_of
+from bulkload.source import look_of
 from bulkload.system.file_names import recorded_path
 from bulkload.system.spilling import SpilledList
 
@@ -228,13 +228,13 @@ def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[Plan
             entry_key=entry_key(entry, workspace_id, instance.default_arch),
             workspace_id=workspace_id,
             entry=entry,
-            stat=_stat(entry.source),
+            look=_look(entry.source),
         )
 
 
-def _stat(path: str) -> SourceStat | None:
+def _look(path: str) -> Look | None:
     try:
-        return stat_of(path)
+        return look_of(path)
     except (OSError, ValueError, OverflowError):
         # It was there at the check; sending it will say what is wrong now.
         return None

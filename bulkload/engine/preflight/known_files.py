@@ -11,7 +11,7 @@ from pathlib import Path
 from bulkload.core.model.errors import BulkloadError
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import SentFile
-from bulkload.source import stat_record
+from bulkload.source import look_in
 
 
 class KnownFiles:
@@ -32,8 +32,7 @@ class KnownFiles:
         row = self._next
         if row is None or row.line != line or row.path != path or row.framework != framework:
             return False
-        stored = stat_record(found).stored
-        return None not in stored and stored == row.stored
+        return row.look.mark is not None and row.look == look_in(found)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 
 from bulkload.core.identity.reconcile import ExistingDecision
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import State
 from bulkload.engine.calls import missing_token
@@ -18,7 +18,7 @@ from bulkload.engine.listing import digest_to_compare, existing_in, find_existin
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import SMALL_FILE_BYTES, LocalFile, read_small, stat_now
+from bulkload.source import SMALL_FILE_BYTES, LocalFile, look_now, read_small
 
 # Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
 SLICE_SECONDS = 0.1
@@ -68,21 +68,21 @@ class Sending:
         nothing of it; ``OSError`` for the file; ``Stopped``.
         """
         entry, run = self._item.entry, self._run
-        stat = self._item.stat if self._as_planned else None
-        if stat is None:
-            stat = await stat_now(entry.source)
+        look = self._item.look if self._as_planned else None
+        if look is None:
+            look = await look_now(entry.source)
         fence: frozenset[int] | None = None
-        if run.settings.on_existing is OnExisting.UPLOAD or self._item.retaken:
+        if run.settings.on_existing is OnExisting.UPLOAD or self._item.retry_requested:
             # An equal version may be there already: only an exact fence tells it from ours.
             fence = frozenset(version.version_id for version in await versions_now(run, self._item))
         else:
             await have_listed(run, self._item)
         form = upload_form(upload_metadata(entry, self._item.workspace_id), entry.source)
-        if stat.size <= min(SMALL_FILE_BYTES, self._slice_size):
+        if look.size <= min(SMALL_FILE_BYTES, self._slice_size):
             return await self._send_small(call, form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
         if run.settings.on_existing is OnExisting.SKIP:
-            known = await digest_to_compare(run, self._item, stat)
+            known = await digest_to_compare(run, self._item, look)
             if known is not None:
                 await self._refuse_equal(known)
         return await self._send_large(call, form, fence)
@@ -92,7 +92,7 @@ class Sending:
         file = await read_small(self._item.entry.source, self._run.root)
         self._refuse_wrong(file.sha256)
         await self._wait_for_leave(large=False)
-        await self._intend(file.stat, fence, file.sha256)
+        await self._intend(file.look, fence, file.sha256)
         self.sealed = True
         if self._run.settings.bandwidth is not None:
             await self._run.gates.bytes.wait(len(file.data))
@@ -100,17 +100,17 @@ class Sending:
         body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
         self.sent_at = self.began
-        return await self._run.registry.upload(call, form, file.stat.size, body, on_first_byte=self._note_departure)
+        return await self._run.registry.upload(call, form, file.look.size, body, on_first_byte=self._note_departure)
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
         at_a_time, root = self._run.settings.concurrency, self._run.root
         async with LocalFile(self._item.entry.source, at_a_time=at_a_time, root=root) as file:
             await self._wait_for_leave(large=True)
-            await self._intend(file.stat, fence, None)
+            await self._intend(file.look, fence, None)
             await self._depart(large=True)
             return await self._run.registry.upload(
-                call, form, file.stat.size, self._pieces(form, file), on_first_byte=self._note_departure
+                call, form, file.look.size, self._pieces(form, file), on_first_byte=self._note_departure
             )
 
     async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
@@ -149,7 +149,7 @@ class Sending:
         await self._run.gates.uploads.depart(lambda: missing_token(self._run, large=large))
         self.began = self._run.clock()
 
-    async def _intend(self, stat: SourceStat, fence: frozenset[int] | None, sha256: str | None) -> None:
+    async def _intend(self, look: Look, fence: frozenset[int] | None, sha256: str | None) -> None:
         """Look once more whether the same is there, and put the intent on disk: one commit.
 
         ``fence``: None for what the run's listing has; ``sha256``: None for a body that is sealed later.
@@ -163,7 +163,7 @@ class Sending:
                 if found is not None:
                     return found
             behind = frozenset(version.version_id for version in listed) if fence is None else fence
-            store.intend(item.id, stat, behind, sha256)
+            store.intend(item.id, look, behind, sha256)
             return None
 
         found = await run.ledger.call(look_and_intend)

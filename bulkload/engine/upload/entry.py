@@ -52,7 +52,7 @@ class Upload:
         """Send, settle and send again until nothing is left to do for now, or the run stops."""
         while not self._run.stop.asked and not self.postponed:
             before = self.state
-            if before is State.PLANNED and not self._item.listed:
+            if before is State.PLANNED and not self._item.in_manifest:
                 return  # no longer in the manifest: reconciled, never sent
             if before is State.PLANNED:
                 await self._attempt()
@@ -184,14 +184,14 @@ class Upload:
 
     @property
     def _size(self) -> int:
-        return self._item.stat.size if self._item.stat is not None else 0
+        return self._item.look.size if self._item.look is not None else 0
 
     async def _uploaded(self, version_id: int, seconds: float) -> None:
         """The answer's id is written down before anything else happens to this model."""
         outcome = Outcome(version_id=version_id, owned=True, uploaded_at=utc_now(), upload_seconds=seconds)
 
         def arrive(store: Store) -> None:
-            out_of_order = not self._item.alone and store.later_published(self._item)
+            out_of_order = not self._item.only_version and store.later_published(self._item)
             message = OUT_OF_ORDER if out_of_order else None
             store.move(self._item.id, State.UPLOADED, msgspec.structs.replace(outcome, message=message))
 

@@ -34,7 +34,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     ``lost_at``: when the connection was lost, on the monotonic clock; this process's start for earlier ones. A run
     that is asked to stop leaves the entry in doubt.
     """
-    size = item.stat.size if item.stat is not None else 0
+    size = item.look.size if item.look is not None else 0
     until = lost_at + settle_seconds(run.settings.settle, size)
     with anyio.move_on_after(max(0.0, until - run.clock())):
         await run.stop.wait()

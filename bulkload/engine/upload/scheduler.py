@@ -85,7 +85,7 @@ class Lanes:
         item: LedgerEntry | None = head
         try:
             while item is not None and not self._run.stop.asked:
-                if not await self._publish(item) or item.alone:
+                if not await self._publish(item) or item.only_version:
                     return
                 item = await self._run.ledger.call(lambda store: store.next_of_model(head.model))
         except Stopped:
@@ -98,7 +98,7 @@ class Lanes:
     async def _publish(self, item: LedgerEntry) -> bool:
         """Publish one entry; False when it must wait for the next run, and later versions of its model with it."""
         current = item
-        if not item.alone:
+        if not item.only_version:
             current = await self._run.ledger.call(lambda store: store.entry(item.id))
         if current.state not in (State.PLANNED, State.IN_DOUBT):
             return True  # an earlier lane of this model was quicker than the page it was read from

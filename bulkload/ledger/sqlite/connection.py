@@ -16,9 +16,8 @@ from bulkload.ledger.sqlite.unwritable import is_writable
 from bulkload.system.file_names import real_path
 from bulkload.system.private import is_private, make_private
 
-SCHEMA_VERSION = 1
-# Schema version -> the statements that bring a ledger of the version before it there. None yet.
-MIGRATIONS: dict[int, str] = {}
+# ``migration_N.sql`` brings a ledger of the version before N to N.
+SCHEMA_VERSION = 2
 
 # How long a statement waits for another connection's lock: a person's SQLite client may hold one for a moment.
 BUSY_SECONDS = 10.0
@@ -133,7 +132,7 @@ def _refuse_strangers(path: Path) -> list[Path]:
 def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Connection, Callable[[], bool]]:
     """Open a ledger that exists, never to write; ``undo`` closes it. Also what tells whether it may be believed still.
 
-    Raises ``LedgerError`` where it is no ledger of this schema, or cannot be read.
+    Raises ``LedgerError`` where it is no ledger, a newer one, or cannot be read. One of an older schema stays as it is.
     """
     try:
         if not path.is_file():
@@ -148,8 +147,7 @@ def open_for_reading(path: Path, undo: contextlib.ExitStack) -> tuple[sqlite3.Co
             is_valid: Callable[[], bool] = lambda: True  # noqa: E731
         else:
             connection, is_valid = unwritable.connect(found, undo)
-        if check_schema_version(connection, path) < SCHEMA_VERSION:
-            raise LedgerError(f"{path}: was written by an older bulkload; `bulkload run` brings it up to date")
+        check_schema_version(connection, path)
     except SQLITE_ERRORS as error:
         raise ledger_error(path, error, f"is not a bulkload ledger ({error})") from None
     except OSError as error:
@@ -213,13 +211,17 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    schema = (files("bulkload.ledger.sqlite") / "schema.sql").read_text(encoding="utf-8")
+    schema = _statements("schema.sql")
     connection.executescript(f"BEGIN; {schema} INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}'); COMMIT;")
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """All steps or none: a script that fails leaves its transaction to be rolled back when the connection closes."""
-    steps = "".join(MIGRATIONS[number] for number in range(version + 1, SCHEMA_VERSION + 1))
+    steps = "".join(_statements(f"migration_{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
     connection.executescript(
         f"BEGIN IMMEDIATE; {steps} UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'; COMMIT;"
     )
+
+
+def _statements(name: str) -> str:
+    return (files("bulkload.ledger.sqlite") / name).read_text(encoding="utf-8")

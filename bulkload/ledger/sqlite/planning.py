@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bulkload.core.model.errors import ManifestError
-from bulkload.core.model.records import Entry, Problem, SourceStat
+from bulkload.core.model.records import Entry, Look, Problem
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.ledger.records import COLUMNS, LedgerEntry, PlannedEntry, ledger_entry
 from bulkload.ledger.sqlite.writes import Store
@@ -20,7 +20,7 @@ MOST_PROBLEMS = 10_000
 # How often ``progress`` hears.
 ENTRIES_A_WORD = 1000
 
-_KNOWN = "entry_key, id, line, spec, state, sha256, version_id, size, inode, mtime_ns, ctime_ns"
+_KNOWN = "entry_key, id, line, spec, state, sha256, version_id, size, mark"
 
 
 def plan(
@@ -119,7 +119,7 @@ def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) ->
     entry = planned.entry
     cursor = connection.execute(
         "INSERT INTO entries (entry_key, line, workspace_id, name, version_label, path, framework, spec, labels,"
-        " size, inode, mtime_ns, ctime_ns, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
+        " size, mark, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
         (
             planned.entry_key,
             entry.line,
@@ -130,7 +130,7 @@ def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) ->
             entry.conversion.framework,
             spec,
             _encode(entry.labels).decode(),
-            *_stat_columns(planned.stat),
+            *_look_columns(planned.look),
         ),
     )
     if cursor.lastrowid is None:
@@ -140,8 +140,8 @@ def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) ->
 
 def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any, ...]) -> None:
     """Follow the manifest with an entry that the ledger knows, and look whether its file is still the same."""
-    _, id_, line, known_spec, state, sha256, version_id, *known_stat = known
-    entry, stat = planned.entry, planned.stat
+    _, id_, line, known_spec, state, sha256, version_id, size, mark = known
+    entry, look = planned.entry, planned.look
     if line != entry.line or known_spec != spec:
         store.connection.execute(
             "UPDATE entries SET line = ?, spec = ?, labels = ? WHERE id = ?",
@@ -150,17 +150,17 @@ def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any
     has_publication = state in TERMINAL and not (state == State.FAILED and version_id is None)
     if has_publication and entry.sha256 is not None and sha256 is not None and entry.sha256 != sha256:
         # What was published is not what the manifest declares now: another content is asked for.
-        store.renew(id_, stat)
-    elif stat is not None and (tuple(known_stat) != (columns := stat.stored) or None in columns):
+        store.renew(id_, look)
+    elif look is not None and ((look.size, look.mark) != (size, mark) or look.mark is None):
         if has_publication:
             store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
         elif state in (State.PLANNED, State.FAILED):
             # Nothing was made of the file that it was: there is nothing to compare.
-            store.same_bytes(id_, stat)
+            store.same_bytes(id_, look)
 
 
-def _stat_columns(stat: SourceStat | None) -> tuple[int | None, ...]:
-    return (None,) * 4 if stat is None else stat.stored
+def _look_columns(look: Look | None) -> tuple[int | str | None, ...]:
+    return (None, None) if look is None else (look.size, look.mark)
 
 
 def _same_entry(manifest: str, entry: Entry, twin: int) -> Problem:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.model.records import RegistryVersion, SourceStat
+from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import OPEN, State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import COLUMNS, LedgerEntry, ledger_entry
@@ -44,7 +44,7 @@ class Queries:
             " ORDER BY line LIMIT ?",
             (after_line, most),
         )
-        return [ledger_entry(row[:-1], alone=bool(row[-1])) for row in rows]
+        return [ledger_entry(row[:-1], only_version=bool(row[-1])) for row in rows]
 
     def next_of_model(self, model: tuple[int, str]) -> LedgerEntry | None:
         """The first planned entry of a model, when nothing of the model is in flight or in doubt."""
@@ -117,12 +117,11 @@ class Queries:
             (*entry.model, entry.id, sha256),
         )
 
-    def digest(self, path: str, stat: SourceStat) -> str | None:
+    def digest(self, path: str, look: Look) -> str | None:
         """The digest of a file that still looks as it did when it was read."""
-        # What is unknown is equal to nothing.
+        # NULL is equal to nothing: without a mark, no state of the file is known again.
         row = self._one(
-            "SELECT sha256 FROM digests WHERE path = ? AND size = ? AND inode = ? AND mtime_ns = ? AND ctime_ns = ?",
-            (path, *stat.stored),
+            "SELECT sha256 FROM digests WHERE path = ? AND size = ? AND mark = ?", (path, look.size, look.mark)
         )
         return row[0] if row else None
 

@@ -31,12 +31,13 @@ CREATE TABLE entries (
 
     state TEXT NOT NULL,
     -- The file as it was when this publication was planned or last opened.
-    size INTEGER, inode INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
+    size INTEGER,
+    mark TEXT,                 -- with the size: what tells this state of it from others; NULL: nothing does
     sha256 TEXT,               -- of the bytes sent, or found equal
     -- Intent: JSON list of the version ids that this model had before the first byte was sent.
     fence TEXT,
     sealed INTEGER NOT NULL DEFAULT 0,  -- 1: the last piece may have left
-    retaken INTEGER NOT NULL DEFAULT 0, -- 1: planned anew by --retry-failed: an equal version in error does not count
+    retry_requested INTEGER NOT NULL DEFAULT 0, -- 1: planned anew by --retry-failed: one in error does not count
     version_id INTEGER,
     owned INTEGER NOT NULL DEFAULT 0,   -- 1: this ledger's upload made that version
     version_uuid TEXT,
@@ -77,9 +78,7 @@ CREATE UNIQUE INDEX past_owned_version ON past_publications (version_id) WHERE o
 
 -- Digests of files that were read whole and did not change meanwhile.
 CREATE TABLE digests (
-    path TEXT PRIMARY KEY,
-    inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    sha256 TEXT NOT NULL
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mark TEXT NOT NULL, sha256 TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- What the registry held of this manifest's models when the current run asked.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bulkload.core.model.errors import UsageError
-from bulkload.core.model.records import RegistryVersion, SourceStat
+from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import MOVES, TERMINAL, IllegalMove, State
 from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite.connection import open_for_writing
@@ -34,14 +34,14 @@ _NO_VERSION = (
 )
 # A publication's own columns go back to nothing when the entry is to be published anew.
 _FRESH = (
-    f"{_NO_VERSION}, sha256 = NULL, fence = NULL, sealed = 0, retaken = 0, cause = NULL, message = NULL, logs = NULL,"
-    " attempts = 0, finished_at = NULL, convert_seconds = NULL"
+    f"{_NO_VERSION}, sha256 = NULL, fence = NULL, sealed = 0, retry_requested = 0, cause = NULL, message = NULL,"
+    " logs = NULL, attempts = 0, finished_at = NULL, convert_seconds = NULL"
 )
 _PAST = (
     "state, size, sha256, version_id, owned, version_uuid, status, cause, message, logs, attempts, adopted,"
     " uploaded_at, finished_at, upload_seconds, convert_seconds, run_id"
 )
-_STAT = "size = ?, inode = ?, mtime_ns = ?, ctime_ns = ?"
+_LOOK = "size = ?, mark = ?"
 
 _encode = msgspec.json.encode
 
@@ -131,14 +131,14 @@ class Store(Queries):
 
     # Moves.
 
-    def intend(self, id_: int, stat: SourceStat, fence: Iterable[int], sha256: str | None) -> None:
+    def intend(self, id_: int, look: Look, fence: Iterable[int], sha256: str | None) -> None:
         """The first byte may leave now. With ``sha256`` the whole body is sealed in the same commit."""
         self._move(
             id_,
             State.UPLOADING,
-            f"{_STAT}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
+            f"{_LOOK}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
             " attempts = attempts + 1, cause = NULL, message = NULL",
-            (*stat.stored, _encode(sorted(fence)).decode(), sha256, sha256 is not None),
+            (look.size, look.mark, _encode(sorted(fence)).decode(), sha256, sha256 is not None),
         )
 
     def seal(self, id_: int, sha256: str) -> None:
@@ -179,8 +179,8 @@ class Store(Queries):
         """The registry's word about a version that it has not judged yet."""
         self.connection.execute("UPDATE entries SET status = ? WHERE id = ? AND state = 'uploaded'", (status, id_))
 
-    def renew(self, id_: int, stat: SourceStat | None = None) -> None:
-        """Keep the entry's publication as a past one and plan a new one, of the file as ``stat`` describes it now.
+    def renew(self, id_: int, look: Look | None = None) -> None:
+        """Keep the entry's publication as a past one and plan a new one, of the file as ``look`` describes it now.
 
         Raises ``IllegalMove`` unless the publication has ended: what is under way may still become a version.
         """
@@ -192,12 +192,12 @@ class Store(Queries):
         if kept.rowcount != 1:
             raise IllegalMove(self.entry(id_).state, State.PLANNED)
         self._move(id_, State.PLANNED, _FRESH, ())
-        if stat is not None:
-            self.same_bytes(id_, stat)
+        if look is not None:
+            self.same_bytes(id_, look)
 
-    def same_bytes(self, id_: int, stat: SourceStat) -> None:
+    def same_bytes(self, id_: int, look: Look) -> None:
         """Note how the file looks now: the publication stays what it is."""
-        self.connection.execute(f"UPDATE entries SET {_STAT} WHERE id = ?", (*stat.stored, id_))
+        self.connection.execute(f"UPDATE entries SET {_LOOK} WHERE id = ?", (look.size, look.mark, id_))
 
     def recover(self) -> None:
         """Sort out what an earlier process left under way: unsealed is not accepted for sure, sealed is in doubt."""
@@ -219,7 +219,7 @@ class Store(Queries):
             ).fetchall()
             for (id_,) in again:
                 self.renew(id_)
-                self.connection.execute("UPDATE entries SET retaken = 1 WHERE id = ?", (id_,))
+                self.connection.execute("UPDATE entries SET retry_requested = 1 WHERE id = ?", (id_,))
         self.connection.execute(
             "UPDATE entries SET state = 'planned', cause = NULL, message = NULL, finished_at = NULL, run_id = ?"
             " WHERE state = 'failed' AND version_id IS NULL AND line IS NOT NULL",
@@ -245,12 +245,11 @@ class Store(Queries):
 
     # What was learnt about files and about the registry.
 
-    def remember_digest(self, path: str, stat: SourceStat, sha256: str) -> None:
+    def remember_digest(self, path: str, look: Look, sha256: str) -> None:
         """Keep the digest of a file that was read whole, where the same state of it can be told again."""
-        if stat.is_storable:
-            size, inode, *times = stat.stored
+        if look.mark is not None:
             self.connection.execute(
-                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", (path, inode, size, *times, sha256)
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", (path, look.size, look.mark, sha256)
             )
 
     def clear_listing(self) -> None:

@@ -152,9 +152,11 @@ def test_a_large_upload_may_land_later(settle: float, size: int, seconds: float)
 
 
 def choose(
-    versions: list[RegistryVersion], stuck: frozenset[int] = frozenset(), *, retaken: bool = False
+    versions: list[RegistryVersion], stuck: frozenset[int] = frozenset(), *, retry_requested: bool = False
 ) -> tuple[State, int] | None:
-    found: ExistingDecision | None = choose_existing(content(), SHA256, versions, None, stuck, retaken=retaken)
+    found: ExistingDecision | None = choose_existing(
+        content(), SHA256, versions, None, stuck, retry_requested=retry_requested
+    )
     return None if found is None else (found.state, found.version.version_id)
 
 
@@ -191,9 +193,9 @@ def test_a_stuck_one_does_not_count(make_version: MakeVersion) -> None:
 def test_an_entry_taken_again_is_not_held_up_by_the_one_in_error(make_version: MakeVersion) -> None:
     """--retry-failed asks for another version and gets it, unless a good one is there."""
     failed = make_version(3, status="error")
-    assert choose([failed], retaken=True) is None
-    assert choose([failed, make_version(2)], retaken=True) == (State.SKIPPED, 2)
-    assert choose([failed, make_version(2, status="pending_load_native")], retaken=True) == (State.UPLOADED, 2)
+    assert choose([failed], retry_requested=True) is None
+    assert choose([failed, make_version(2)], retry_requested=True) == (State.SKIPPED, 2)
+    assert choose([failed, make_version(2, status="pending_load_native")], retry_requested=True) == (State.UPLOADED, 2)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bulkload.core.model.errors import LedgerError
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import State
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import Outcome
@@ -75,8 +75,8 @@ def some_move(store: Store, chance: random.Random, number: int) -> None:
     id_, state, sealed = chance.choice(store.connection.execute("SELECT id, state, sealed FROM entries").fetchall())
     digest = chance.randbytes(32).hex()
     if state == State.PLANNED:
-        stat = SourceStat(size=number, inode=id_, mtime_ns=number, ctime_ns=number)
-        store.intend(id_, stat, chance.sample(range(1000, 2000), chance.randrange(40)), None)
+        look = Look(number, f"{id_}:{number}:{number}")
+        store.intend(id_, look, chance.sample(range(1000, 2000), chance.randrange(40)), None)
     elif state == State.UPLOADING and not sealed:
         store.seal(id_, digest)
     elif state == State.UPLOADING:
@@ -239,8 +239,9 @@ def test_a_reader_of_a_damaged_file_shows_it_or_says_so(seed: int, history: Hist
             assert_one_line(error, path)
 
 
-@pytest.mark.parametrize("share", [0.999, 0.9, 0.5, 0.1])
+@pytest.mark.parametrize("share", [0.96, 0.9, 0.5, 0.1])
 def test_a_file_that_lost_its_end_is_noticed(share: float, history: History, path: Path) -> None:
+    """A page or more. The last one alone may hold the rest of a log, which decides nothing."""
     left_behind(path, history.closed[: int(len(history.closed) * share)])
     with pytest.raises(LedgerError, match=r"the ledger is damaged .*; move it away") as raised:
         Store(path)
@@ -311,41 +312,6 @@ def test_a_large_ledger_is_checked_after_a_kill_only(
     assert checks == [path]
     opened(path)
     assert checks == [path]
-
-
-# Schemas
-
-
-def test_an_older_ledger_is_migrated_with_all_that_it_holds(
-    history: History, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Step by step up to this schema; a reader, which never writes, says who does that."""
-    left_behind(path, history.closed)
-    steps = {2: "ALTER TABLE runs ADD COLUMN note TEXT;", 3: "UPDATE runs SET note = 'from 2';"}
-    monkeypatch.setattr(connection, "MIGRATIONS", steps)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
-    with pytest.raises(LedgerError, match="older bulkload; `bulkload run` brings it up to date"):
-        LedgerReader(path)
-    for _ in range(2):
-        with closing(Store(path)) as store:
-            assert store.connection.execute(DECISIVE).fetchall() == history.decisive
-            assert store.connection.execute("SELECT note FROM runs").fetchall() == [("from 2",)]
-    with LedgerReader(path) as reader:
-        assert sum(reader.counts().values()) == ENTRIES
-
-
-def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
-    history: History, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All steps or none: the older bulkload can still use it."""
-    left_behind(path, history.closed)
-    steps = {2: "ALTER TABLE runs ADD COLUMN note TEXT;", 3: "UPDATE absent SET note = 'from 2';"}
-    with monkeypatch.context() as newer:
-        newer.setattr(connection, "MIGRATIONS", steps)
-        newer.setattr(connection, "SCHEMA_VERSION", 3)
-        with pytest.raises(LedgerError, match="no such table: absent"):
-            Store(path)
-    assert opened(path) == history.commits[-1][1]
 
 
 # What was copied or left alone

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bulkload.core.model.errors import UsageError
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import MOVES, TERMINAL, IllegalMove, State
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.writes import Store, VersionTaken
@@ -16,8 +16,8 @@ MakePlanned = Callable[..., PlannedEntry]
 Plan = Callable[..., None]
 
 SHA256 = "ab" * 32
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
-OTHER_STAT = SourceStat(size=20, inode=4, mtime_ns=5, ctime_ns=6)
+LOOK = Look(10, "1:2:3")
+OTHER_LOOK = Look(20, "4:5:6")
 
 
 def row(store: Store, id_: int = 1) -> dict[str, Any]:
@@ -76,29 +76,29 @@ def test_a_move_of_nobody_is_an_error(one: Store) -> None:
 
 
 def test_an_intent_keeps_file_fence_and_attempt(one: Store) -> None:
-    one.intend(1, OTHER_STAT, {9, 3}, None)
+    one.intend(1, OTHER_LOOK, {9, 3}, None)
     item = one.entry(1)
-    assert (item.state, item.stat, item.fence) == (State.UPLOADING, OTHER_STAT, frozenset({3, 9}))
+    assert (item.state, item.look, item.fence) == (State.UPLOADING, OTHER_LOOK, frozenset({3, 9}))
     assert (item.sealed, item.sha256, row(one)["attempts"]) == (False, None, 1)
 
 
 def test_a_small_files_intent_is_its_seal(one: Store) -> None:
-    one.intend(1, STAT, (), SHA256)
+    one.intend(1, LOOK, (), SHA256)
     assert (one.entry(1).sealed, one.entry(1).sha256) == (True, SHA256)
 
 
 def test_a_new_attempt_is_not_sealed_by_an_old_one(one: Store) -> None:
     """G2: a seal left over would put an upload in doubt that was never complete; and the old reason is gone."""
-    one.intend(1, STAT, {1}, SHA256)
+    one.intend(1, LOOK, {1}, SHA256)
     one.move(1, State.PLANNED, Outcome(cause="c", message="429"))
-    one.intend(1, STAT, {2}, None)
+    one.intend(1, LOOK, {2}, None)
     item = one.entry(1)
     assert (item.sealed, item.sha256, item.fence) == (False, None, frozenset({2}))
     assert (row(one)["attempts"], row(one)["message"], row(one)["cause"]) == (2, None, None)
 
 
 def test_a_seal_keeps_the_digest(one: Store) -> None:
-    one.intend(1, STAT, (), None)
+    one.intend(1, LOOK, (), None)
     one.seal(1, SHA256)
     assert (one.entry(1).sealed, one.entry(1).sha256) == (True, SHA256)
 
@@ -118,7 +118,7 @@ def test_only_what_is_planned_is_sent(state: State, one: Store) -> None:
     put(one, 1, state)
     as_it_was = row(one)
     with pytest.raises(IllegalMove):
-        one.intend(1, STAT, (), None)
+        one.intend(1, LOOK, (), None)
     assert row(one) == as_it_was
 
 
@@ -126,13 +126,13 @@ def test_only_what_is_planned_is_sent(state: State, one: Store) -> None:
 
 
 def upload(store: Store, id_: int, version_id: int) -> None:
-    store.intend(id_, STAT, (), SHA256)
+    store.intend(id_, LOOK, (), SHA256)
     store.move(id_, State.UPLOADED, Outcome(version_id=version_id, owned=True))
 
 
 def test_an_answer_with_another_entrys_id_is_not_believed(one: Store) -> None:
     upload(one, 1, 5)
-    one.intend(2, STAT, (), SHA256)
+    one.intend(2, LOOK, (), SHA256)
     as_it_was = row(one, 2)
     with pytest.raises(VersionTaken, match="5"):
         one.move(2, State.UPLOADED, Outcome(version_id=5, owned=True))
@@ -145,7 +145,7 @@ def test_an_answer_with_a_past_publications_id_is_not_believed(one: Store) -> No
     one.move(1, State.READY, Outcome())
     one.renew(1)
     for id_ in (1, 2):
-        one.intend(id_, STAT, (), SHA256)
+        one.intend(id_, LOOK, (), SHA256)
         with pytest.raises(VersionTaken):
             one.move(id_, State.UPLOADED, Outcome(version_id=5, owned=True))
 
@@ -159,7 +159,7 @@ def test_a_version_that_was_found_may_be_found_by_several(one: Store) -> None:
 
 def test_a_disowned_version_leaves_no_trace(one: Store) -> None:
     """Its id, UUID and times were another upload's; the intent is needed to reconcile."""
-    one.intend(1, STAT, {1, 2}, SHA256)
+    one.intend(1, LOOK, {1, 2}, SHA256)
     one.move(
         1,
         State.UPLOADED,
@@ -244,7 +244,7 @@ def audits(store: Store) -> list[int]:
 def test_what_was_sent_again_and_became_a_version_is_audited(one: Store) -> None:
     """The first sending may have landed after all: a twin, to be reported."""
     upload(one, 1, 5)
-    one.intend(2, STAT, (), SHA256)
+    one.intend(2, LOOK, (), SHA256)
     one.move(2, State.IN_DOUBT, Outcome())
     one.move(2, State.PLANNED, Outcome())
     upload(one, 2, 6)
@@ -256,9 +256,9 @@ def test_what_was_sent_again_and_became_a_version_is_audited(one: Store) -> None
 def test_an_audit_that_is_due_is_open_work_and_one_without_a_version_is_none(one: Store) -> None:
     """A run with nothing open asks the registry nothing, for ever."""
     for id_, after in ((1, State.READY), (2, State.FAILED)):
-        one.intend(id_, STAT, (), SHA256)
+        one.intend(id_, LOOK, (), SHA256)
         one.move(id_, State.PLANNED, Outcome())
-        one.intend(id_, STAT, (), SHA256)
+        one.intend(id_, LOOK, (), SHA256)
         if after is State.READY:
             one.move(id_, State.UPLOADED, Outcome(version_id=5, owned=True))
         one.move(id_, after, Outcome())
@@ -277,13 +277,13 @@ def test_a_new_publication_keeps_the_past_one(state: State, one: Store) -> None:
     before = {
         "sha256": SHA256, "fence": "[1]", "sealed": 1, "version_id": 5, "owned": 1, "version_uuid": "u", "status": "s",
         "cause": "c", "message": "m", "logs": "l", "attempts": 3, "adopted": 1, "uploaded_at": "t", "finished_at": "t",
-        "upload_seconds": 1.0, "convert_seconds": 2.0, "retaken": 1,
+        "upload_seconds": 1.0, "convert_seconds": 2.0, "retry_requested": 1,
     }  # fmt: skip
     put(one, 1, state, **before)
-    one.renew(1, OTHER_STAT)
-    renewed = {"size": 20, "inode": 4, "mtime_ns": 5, "ctime_ns": 6, "run_id": "run-1"}
+    one.renew(1, OTHER_LOOK)
+    renewed = {"size": 20, "mark": "4:5:6", "run_id": "run-1"}
     assert row(one) == fresh | renewed
-    columns = [name for name in before if name not in {"fence", "sealed", "retaken"}]
+    columns = [name for name in before if name not in {"fence", "sealed", "retry_requested"}]
     past = one.connection.execute(f"SELECT entry_id, state, size, {', '.join(columns)} FROM past_publications")
     assert past.fetchall() == [(1, state, 10, *(before[name] for name in columns))]
 
@@ -300,15 +300,15 @@ def test_what_is_under_way_is_not_renewed(state: State, one: Store) -> None:
 
 def test_a_file_that_only_looks_different_keeps_its_publication(one: Store) -> None:
     upload(one, 1, 5)
-    one.same_bytes(1, OTHER_STAT)
+    one.same_bytes(1, OTHER_LOOK)
     item = one.entry(1)
-    assert (item.stat, item.state, item.version_id) == (OTHER_STAT, State.UPLOADED, 5)
+    assert (item.look, item.state, item.version_id) == (OTHER_LOOK, State.UPLOADED, 5)
 
 
 def test_what_was_not_sealed_is_sent_again_and_what_was_sealed_is_in_doubt(one: Store) -> None:
     """After a kill: an unsealed upload cannot have been accepted, a sealed one may have been."""
-    one.intend(1, STAT, {3}, None)
-    one.intend(2, STAT, {3}, SHA256)
+    one.intend(1, LOOK, {3}, None)
+    one.intend(2, LOOK, {3}, SHA256)
     one.begin_run("run-2", "2026-01-06T17:00:00Z")
     one.recover()
     assert [one.entry(id_).state for id_ in (1, 2)] == [State.PLANNED, State.IN_DOUBT]
@@ -360,12 +360,12 @@ def test_only_what_had_a_version_is_marked_as_taken_again(one: Store) -> None:
     put(one, 1, State.ERROR, version_id=5, owned=1)
     put(one, 2, State.FAILED)
     one.retake_failed(with_versions=True)
-    assert [one.entry(id_).retaken for id_ in (1, 2)] == [True, False]
+    assert [one.entry(id_).retry_requested for id_ in (1, 2)] == [True, False]
     assert 5 in one.claimed(one.entry(1))
     upload(one, 1, 6)
     one.move(1, State.ERROR, Outcome())
     one.renew(1)
-    assert not one.entry(1).retaken
+    assert not one.entry(1).retry_requested
 
 
 # Whose ledger, and its runs
@@ -378,7 +378,7 @@ def test_a_ledger_belongs_to_one_registry(store: Store) -> None:
         store.claim_for("https://b", manifest="o.csv")
     meta = dict(store.connection.execute("SELECT key, value FROM meta"))
     assert meta == {
-        "schema_version": "1", "registry": "https://a", "endpoint": "https://a:443", "manifest": "n.csv",
+        "schema_version": "2", "registry": "https://a", "endpoint": "https://a:443", "manifest": "n.csv",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkload.core.model.errors import ManifestError
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.planning import MOST_PROBLEMS, plan, suspects
@@ -19,13 +19,13 @@ MakePlanned = Callable[..., PlannedEntry]
 Plan = Callable[..., None]
 
 SHA256 = "ab" * 32
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+LOOK = Look(10, "1:2:3")
 OTHER_SHA256 = "cd" * 32
-OTHER_STAT = SourceStat(size=20, inode=4, mtime_ns=5, ctime_ns=6)
+OTHER_LOOK = Look(20, "4:5:6")
 
 
-def changed(planned: PlannedEntry, stat: SourceStat | None = OTHER_STAT) -> PlannedEntry:
-    return msgspec.structs.replace(planned, stat=stat)
+def changed(planned: PlannedEntry, look: Look | None = OTHER_LOOK) -> PlannedEntry:
+    return msgspec.structs.replace(planned, look=look)
 
 
 def states(store: Store) -> dict[int, str]:
@@ -42,7 +42,7 @@ def dump(connection: sqlite3.Connection) -> list[str]:
 
 def publish(store: Store, id_: int, state: State = State.READY, version_id: int | None = None) -> None:
     """Let the ledger have published an entry, with this outcome."""
-    store.intend(id_, STAT, (), SHA256)
+    store.intend(id_, LOOK, (), SHA256)
     store.move(id_, State.UPLOADED, Outcome(version_id=version_id or id_, owned=True))
     store.move(id_, state, Outcome())
 
@@ -98,7 +98,7 @@ def test_what_left_the_manifest_keeps_its_data(store: Store, plan_entries: Plan,
     publish(store, 1)
     plan_entries(make_planned(2))
     assert lines(store) == {1: None, 2: 2, 3: None}
-    assert (store.entry(1).version_id, store.entry(1).listed) == (1, False)
+    assert (store.entry(1).version_id, store.entry(1).in_manifest) == (1, False)
     assert [item.id for item in store.heads(0, 9)] == [2]
     assert sum(store.counts().values()) == 1
     plan_entries(make_planned(1), make_planned(2), make_planned(3, "other"))
@@ -127,16 +127,16 @@ def test_a_file_that_looks_different_is_suspect_and_stays_published_until_it_was
     store.connection.execute("UPDATE entries SET state = ?, version_id = 5, sha256 = ?", (state, SHA256))
     plan_entries(changed(make_planned(1)))
     assert suspicious(store) == [1]
-    assert (store.entry(1).state, store.entry(1).stat) == (state, STAT)
+    assert (store.entry(1).state, store.entry(1).look) == (state, LOOK)
 
 
-@pytest.mark.parametrize("field", ["size", "inode", "mtime_ns", "ctime_ns"])
-def test_any_change_of_a_files_stat_is_suspect(
-    field: str, store: Store, plan_entries: Plan, make_planned: MakePlanned
+@pytest.mark.parametrize("look", [Look(11, "1:2:3"), Look(10, "1:2:4"), Look(10, None)], ids=str)
+def test_any_change_of_a_files_look_is_suspect(
+    look: Look, store: Store, plan_entries: Plan, make_planned: MakePlanned
 ) -> None:
     plan_entries(make_planned(1))
     publish(store, 1)
-    plan_entries(changed(make_planned(1), msgspec.structs.replace(STAT, **{field: 999})))
+    plan_entries(changed(make_planned(1), look))
     assert suspicious(store) == [1]
 
 
@@ -157,7 +157,7 @@ def test_a_planned_entry_follows_its_file(store: Store, plan_entries: Plan, make
     store.move(2, State.FAILED, Outcome(cause="unreadable"))
     plan_entries(changed(make_planned(1)), changed(make_planned(2)))
     assert suspicious(store) == []
-    assert [store.entry(id_).stat for id_ in (1, 2)] == [OTHER_STAT, OTHER_STAT]
+    assert [store.entry(id_).look for id_ in (1, 2)] == [OTHER_LOOK, OTHER_LOOK]
 
 
 @pytest.mark.parametrize("state", [State.UPLOADED, State.IN_DOUBT])
@@ -166,11 +166,11 @@ def test_what_is_under_way_remembers_the_file_that_was_sent(
 ) -> None:
     """So that a later run still sees the change."""
     plan_entries(make_planned(1))
-    store.intend(1, STAT, (), SHA256)
+    store.intend(1, LOOK, (), SHA256)
     store.move(1, state, Outcome())
     plan_entries(changed(make_planned(1)))
     assert suspicious(store) == []
-    assert store.entry(1).stat == STAT
+    assert store.entry(1).look == LOOK
 
 
 def test_suspects_are_those_of_the_last_plan(store: Store, plan_entries: Plan, make_planned: MakePlanned) -> None:
@@ -179,8 +179,8 @@ def test_suspects_are_those_of_the_last_plan(store: Store, plan_entries: Plan, m
         publish(store, id_)
     plan_entries(*(changed(make_planned(line)) for line in range(1, 6)))
     assert [item.id for item in suspects(store, 2, 2)] == [3, 4]
-    store.same_bytes(3, OTHER_STAT)
-    store.renew(4, OTHER_STAT)
+    store.same_bytes(3, OTHER_LOOK)
+    store.renew(4, OTHER_LOOK)
     plan_entries(*(changed(make_planned(line)) for line in range(3, 6)))
     assert suspicious(store) == [5]
 

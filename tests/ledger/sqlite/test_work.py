@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkload.core.model.records import RegistryVersion, SourceStat
+from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import IllegalMove, State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import LedgerEntry, Outcome, PlannedEntry
@@ -20,7 +19,7 @@ MakePlanned = Callable[..., PlannedEntry]
 Plan = Callable[..., None]
 
 SHA256 = "ab" * 32
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+LOOK = Look(10, "1:2:3")
 IN_FLIGHT = {State.UPLOADING, State.IN_DOUBT}
 
 
@@ -92,7 +91,7 @@ def test_any_run_sends_each_model_one_by_one_and_in_order(
         assert len(names) == len(set(names))
         item = chance.choice(under_way + heads)
         if item.state is State.PLANNED:
-            shared_store.intend(item.id, STAT, (), SHA256)
+            shared_store.intend(item.id, LOOK, (), SHA256)
             if item.id not in sent[item.entry.name]:
                 sent[item.entry.name].append(item.id)
         elif item.state is State.UPLOADING:
@@ -115,7 +114,7 @@ def test_what_left_the_manifest_under_way_still_blocks_its_model(
 ) -> None:
     """G2: it may become a version yet, and the next one must not overtake it."""
     plan_entries(make_planned(1), make_planned(2), make_planned(3, "other"))
-    store.intend(1, STAT, (), SHA256)
+    store.intend(1, LOOK, (), SHA256)
     if state is State.IN_DOUBT:
         store.move(1, State.IN_DOUBT, Outcome())
     plan_entries(make_planned(2), make_planned(3, "other"))
@@ -183,23 +182,23 @@ def test_an_entry_comes_back_as_it_was_planned(store: Store, plan_entries: Plan,
         workspace_id=7,
         entry=planned.entry,
         state=State.PLANNED,
-        stat=STAT,
+        look=LOOK,
         sha256=None,
         fence=frozenset(),
         sealed=False,
         version_id=None,
         owned=False,
-        retaken=False,
-        listed=True,
+        retry_requested=False,
+        in_manifest=True,
     )
     assert store.entry(1).model == (7, "model")
 
 
-def test_an_entry_whose_file_could_not_be_looked_at_has_no_stat(
+def test_an_entry_whose_file_could_not_be_looked_at_has_no_look(
     store: Store, plan_entries: Plan, make_planned: MakePlanned
 ) -> None:
-    plan_entries(make_planned(1, stat=None))
-    assert store.entry(1).stat is None
+    plan_entries(make_planned(1, look=None))
+    assert store.entry(1).look is None
 
 
 # Counts
@@ -244,16 +243,16 @@ def test_failures_are_counted_by_cause_with_the_first_as_example(
 
 
 def test_a_digest_is_known_as_long_as_the_file_looks_the_same(store: Store) -> None:
-    store.remember_digest("/a", STAT, "old")
-    store.remember_digest("/a", STAT, SHA256)
-    assert store.digest("/a", STAT) == SHA256
-    assert store.digest("/b", STAT) is None
+    store.remember_digest("/a", LOOK, "old")
+    store.remember_digest("/a", LOOK, SHA256)
+    assert store.digest("/a", LOOK) == SHA256
+    assert store.digest("/b", LOOK) is None
 
 
-@pytest.mark.parametrize("field", ["size", "inode", "mtime_ns", "ctime_ns"])
-def test_any_change_of_a_files_stat_forgets_its_digest(field: str, store: Store) -> None:
-    store.remember_digest("/a", STAT, SHA256)
-    assert store.digest("/a", msgspec.structs.replace(STAT, **{field: 999})) is None
+@pytest.mark.parametrize("look", [Look(11, "1:2:3"), Look(10, "1:2:4"), Look(10, None)], ids=str)
+def test_any_change_of_a_files_look_forgets_its_digest(look: Look, store: Store) -> None:
+    store.remember_digest("/a", LOOK, SHA256)
+    assert store.digest("/a", look) is None
 
 
 def version(version_id: int, name: str = "model", workspace_id: int = 7) -> RegistryVersion:
@@ -311,4 +310,4 @@ def test_a_group_that_was_given_up_is_gone(store: Store, plan_entries: Plan, mak
     assert store.entry(1).state is State.PLANNED
     assert not store.in_transaction
     with suppress(IllegalMove):
-        store.intend(1, STAT, (), None)
+        store.intend(1, LOOK, (), None)

@@ -11,13 +11,13 @@ import anyio
 import pytest
 
 from bulkload.core.model.errors import LedgerError
-from bulkload.core.model.records import SourceStat
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import IllegalMove, State
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.writer import LARGEST_GROUP, Writer
 from bulkload.ledger.sqlite.writes import Store
 
-STAT = SourceStat(size=10, inode=1, mtime_ns=2, ctime_ns=3)
+LOOK = Look(10, "1:2:3")
 # Far longer than anything here takes: a bound for what hangs, never waited for.
 BOUND_SECONDS = 20
 
@@ -43,7 +43,7 @@ def remember(number: int) -> Callable[[Store], int]:
     """An operation that leaves something behind."""
 
     def operation(store: Store) -> int:
-        store.remember_digest(f"/{number}", STAT, "digest")
+        store.remember_digest(f"/{number}", LOOK, "digest")
         return number
 
     return operation
@@ -157,7 +157,7 @@ async def test_operations_run_in_the_order_of_the_calls(path: Path) -> None:
 @pytest.mark.anyio
 async def test_a_failing_operation_spares_the_others(path: Path, make_planned: Callable[..., PlannedEntry]) -> None:
     def fails(store: Store) -> None:
-        store.remember_digest("/99", STAT, "digest")
+        store.remember_digest("/99", LOOK, "digest")
         raise IllegalMove(State.READY, State.FAILED)
 
     async with writing(lambda: Store(path)) as writer:
@@ -362,7 +362,7 @@ async def test_every_move_of_many_callers_is_kept(path: Path, make_planned: Call
 
         async def work() -> None:
             for id_ in ids:
-                await writer.call(lambda store, id_=id_: store.intend(id_, STAT, (), "digest"))  # type: ignore[misc]
+                await writer.call(lambda store, id_=id_: store.intend(id_, LOOK, (), "digest"))  # type: ignore[misc]
                 outcome = Outcome(version_id=id_, owned=True)
                 await writer.call(lambda store, id_=id_: store.move(id_, State.UPLOADED, outcome))  # type: ignore[misc]  # noqa: B023
 

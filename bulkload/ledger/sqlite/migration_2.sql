@@ -1,0 +1,18 @@
+-- From schema 1, of bulkload 0.1.0, to 2: a mark in place of inode and times, and a word of its own for what
+-- --retry-failed asks for. A mark is written as bulkload.source.local writes it, so that no unchanged file is read
+-- again. Schema 1 held inodes as signed numbers; a time that it could not hold is unknown, and gives no mark.
+
+ALTER TABLE entries ADD COLUMN mark TEXT;
+UPDATE entries SET mark = printf('%u:%d:%d', inode, mtime_ns, ctime_ns)
+    WHERE inode IS NOT NULL AND mtime_ns IS NOT NULL AND ctime_ns IS NOT NULL;
+ALTER TABLE entries DROP COLUMN inode;
+ALTER TABLE entries DROP COLUMN mtime_ns;
+ALTER TABLE entries DROP COLUMN ctime_ns;
+ALTER TABLE entries RENAME COLUMN retaken TO retry_requested;
+
+ALTER TABLE digests RENAME TO digests_1;
+CREATE TABLE digests (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mark TEXT NOT NULL, sha256 TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO digests SELECT path, size, printf('%u:%d:%d', inode, mtime_ns, ctime_ns), sha256 FROM digests_1;
+DROP TABLE digests_1;
