@@ -4,12 +4,11 @@ A workspace is listed whole, in one call; where that is refused, or too slow, ea
 its turn comes.
 """
 
-from collections.abc import Iterable
 from contextlib import aclosing
 from http import HTTPStatus
 
-from bulkload.core.identity.content import content_of_entry
-from bulkload.core.identity.reconcile import ExistingDecision, choose_existing, is_stuck
+from bulkload.core.identity.existing import Present, Sibling, Sought, find_equal
+from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.model.errors import RegistryUnavailable
 from bulkload.core.model.records import Look, RegistryVersion
@@ -20,7 +19,6 @@ from bulkload.engine.context import Run
 from bulkload.engine.events import log
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.writes import Store
-from bulkload.registry.answers import registry_time
 from bulkload.source import digest_of
 
 # One ledger operation for many models: a big workspace has tens of thousands.
@@ -148,32 +146,11 @@ def existing_in(
     """The same, in the ledger's thread."""
     if item.only_version and not listed:
         return None
-    content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
-    for sibling in store.siblings(item, sha256):
-        same = content_of_entry(sibling.entry, sibling.workspace_id, run.default_arch) == content
-        if same and sibling.entry.version == item.entry.version and sibling.version_id is not None:
-            found = RegistryVersion(
-                version_id=sibling.version_id, name=item.entry.name, workspace_id=item.workspace_id, sha256=sha256
-            )
-            # Skipped means that it is there for sure; one that still converts is polled.
-            state = State.SKIPPED if sibling.state is State.READY else State.UPLOADED
-            return ExistingDecision(state=state, version=found)
-    # A version that carries another label in this ledger is another version, equal or not.
-    claimed = store.claimed(item)
-    free = [v for v in listed if claimed.get(v.version_id, item.entry.version) == item.entry.version]
-    return choose_existing(
-        content, sha256, free, run.default_arch, _stuck(run, free), retry_requested=item.retry_requested
-    )
-
-
-def _stuck(run: Run, versions: Iterable[RegistryVersion]) -> frozenset[int]:
-    """Versions that never end, by the registry's own clock."""
-    now = run.registry.answered_at
-    if now is None:
-        return frozenset()
-    found = set()
-    for version in versions:
-        created = registry_time(version.created_at)
-        if created is not None and is_stuck(version, (now - created).total_seconds(), run.settings.wait_timeout):
-            found.add(version.version_id)
-    return frozenset(found)
+    siblings = [
+        Sibling(each.entry, each.version_id, each.state is State.READY)
+        for each in store.siblings(item, sha256)
+        if each.version_id is not None
+    ]
+    sought = Sought(item.entry, item.workspace_id, sha256, item.retry_requested)
+    present = Present(listed, siblings, store.claimed(item))
+    return find_equal(sought, present, run.default_arch, run.settings.wait_timeout, run.registry.answered_at)

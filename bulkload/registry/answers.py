@@ -238,15 +238,6 @@ def http_date(header: str | None) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
-def registry_time(text: str | None) -> datetime | None:
-    """A time of the registry: ISO 8601 with a fraction of any width (``2026-01-09T18:38:00.86797+00:00`` occurs)."""
-    try:
-        parsed = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
-
-
 def _conversion(node: object, secrets: Secrets) -> Conversion | None:
     values = _object(node)
     framework = _name(values.get("framework"), secrets)

@@ -1,12 +1,12 @@
 """The upload's ``multipart/form-data``: metadata first, then the file, with an exact length."""
 
-import posixpath
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.contract.frameworks import FRAMEWORKS
 from bulkload.core.model.records import Entry
 
@@ -81,14 +81,3 @@ def upload_form(metadata: bytes, file_name: str) -> Form:
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
     return Form(boundary=BOUNDARY, head=head, tail=_END)
-
-
-def sent_file_name(path: str) -> str:
-    """A file's name as it is sent, which is how the registry shows it ever after.
-
-    The basename: registries store the whole of what comes, and conversions of files sent with their folders failed.
-    As browsers write it (WHATWG multipart/form-data): quotes and line breaks are percent-encoded.
-    """
-    # A name on disk that is no UTF-8 gets question marks.
-    name = posixpath.basename(path).encode("utf-8", "replace").decode()
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

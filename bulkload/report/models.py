@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bulkload.core.contract.times import registry_time
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.model.units import show_bytes
 from bulkload.engine.inspect.catalog import ModelSummary
-from bulkload.registry.answers import registry_time
 from bulkload.report.fitting import Fit, print_fitted
 from bulkload.report.schemas import columns_of
 from bulkload.report.sink import Stream, as_json

@@ -25,8 +25,9 @@ from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.upload import reconcile as reconciling
 from bulkload.engine.upload.attempt import Sending
+from bulkload.ledger.interface import CountOpen
 from bulkload.ledger.sqlite import connection as connections
-from bulkload.ledger.sqlite.writer import Writer
+from bulkload.ledger.sqlite.writer import ThreadWriter
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
@@ -300,13 +301,13 @@ def a_cancelled_caller_knows(folders: Iterator[Path]) -> list[str]:
     async def ask() -> list[str]:
         folder = next(folders)
         folder.mkdir()
-        writer = Writer(lambda: Store(folder / "ledger.db"))
+        writer = ThreadWriter(lambda: Store(folder / "ledger.db"))
         await writer.start()
         heard: list[int] = []
         async with anyio.create_task_group() as group:
 
             async def call() -> None:
-                heard.append(await writer.call(lambda store: store.count_open()))
+                heard.append(await writer.call(CountOpen()))
 
             group.start_soon(call)
             await anyio.lowlevel.checkpoint()
@@ -352,7 +353,7 @@ BUGS = (
     ),
     Bug(
         "a stuck version adopted",
-        patched("bulkload.engine.listing.is_stuck", lambda *_: False),
+        patched("bulkload.core.identity.existing.is_stuck", lambda *_: False),
         crashes_in("an equal version never gets ready"),
     ),
     Bug("uniqueness dropped", uniqueness_dropped, crashes_in("the answer names an equal sibling's version")),

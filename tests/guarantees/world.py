@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,10 +33,9 @@ from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
-from bulkload.ledger import LedgerReader
+from bulkload.ledger import Ledger, LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
-from bulkload.ledger.sqlite.writer import Writer
-from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.sqlite.writer import LoopWriter
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
 from tests.guarantees.registry_model import WORKSPACE, Fate, RegistryModel
@@ -190,13 +190,14 @@ class World:
     @contextmanager
     def _everything_in_memory(self) -> Iterator[None]:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        writer = partial(LoopWriter, on_commit=self._commit)
         chance = SimpleNamespace(Random=lambda: random.Random(self.seed))
         try:
             with (
                 mock.patch(
                     "bulkload.engine.publish.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
                 ),
-                mock.patch("bulkload.ledger.sqlite.ledger.Writer", lambda open_store: _WriterHere(self, open_store)),
+                mock.patch("bulkload.engine.publish.Ledger", partial(Ledger, writer=writer)),
                 mock.patch("bulkload.engine.context.random", chance),
                 mock.patch("bulkload.engine.upload.attempt.SMALL_FILE_BYTES", PIECE_BYTES),
                 mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
@@ -207,39 +208,10 @@ class World:
         finally:
             structlog.reset_defaults()
 
-    def committed(self, store: Store) -> None:
-        """The ledger has committed."""
-        self._ledger_changes = store.connection.total_changes
-
-
-class _WriterHere(Writer):
-    """The ledger's writer with its group commit and its shields, in this thread; a commit is an effect."""
-
-    def __init__(self, world: World, open_store: Callable[[], Store]) -> None:
-        super().__init__(open_store)
-        self._world = world
-        self._store: Store | None = None
-
-    async def start(self) -> None:
-        self._store = self._open_store()
-
-    async def stop(self) -> None:
-        self._stopped = True
-        if self._store is not None:
-            self._store.close()
-
-    def _ring(self) -> None:
-        self._will_ring = False
-        group = self._next_group()
-        assert self._store is not None
-        try:
-            self._world.effect()
-            outcomes = self._commit(self._store, group)
-            self._world.committed(self._store)
-            self._world.effect()
-        except Crash as crash:
-            outcomes = [(future, None, crash) for _, future in group]
-        self._tell(outcomes)
+    def _commit(self, changes: int) -> None:
+        """The ledger is about to commit, or has committed: so many changes of this life are on the disk."""
+        self._ledger_changes = changes
+        self.effect()
 
 
 class Client:

@@ -1,6 +1,5 @@
 """Whatever a registry answers is read, and never raises."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -245,26 +244,3 @@ def test_retry_after_in_both_forms(header: str | None, date: str | None, seconds
 def test_no_date_raises(header: str, date: str) -> None:
     """A header is whatever somebody wrote into it."""
     answers.retry_after_seconds(header, date)
-    answers.registry_time(header)
-
-
-@pytest.mark.parametrize("digits", range(10))
-def test_a_time_has_any_number_of_fraction_digits(digits: int) -> None:
-    """``2026-01-09T18:38:00.86797+00:00`` occurs."""
-    fraction = f".{'867971234'[:digits]}" if digits else ""
-    read = answers.registry_time(f"2026-01-09T18:38:00{fraction}+00:00")
-    assert read is not None
-    expected = datetime(2026, 1, 9, 18, 38, tzinfo=UTC) + timedelta(seconds=float(f"0{fraction or '.0'}"))
-    assert abs(read - expected) < timedelta(microseconds=2)
-
-
-@pytest.mark.parametrize("text", ["2026-01-09T18:38:00Z", "2026-01-09T18:38:00", "2026-01-09T19:38:00+01:00"])
-def test_a_time_is_utc_unless_it_says_otherwise(text: str) -> None:
-    """So that two of them can be compared."""
-    assert answers.registry_time(text) == datetime(2026, 1, 9, 18, 38, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", [None, "", "now", "2026-13-01T00:00:00Z"])
-def test_what_is_no_time_is_none(text: str | None) -> None:
-    """It does not raise."""
-    assert answers.registry_time(text) is None

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bulkload.registry.form import Form, sent_file_name, upload_form
+from bulkload.core.contract.file_names import sent_file_name
+from bulkload.registry.form import Form, upload_form
 
 
 def parts_of(form: Form, content: bytes = b"bytes") -> list[Message]:

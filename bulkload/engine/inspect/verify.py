@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.verification import LedgerWord, Unowned, differences
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.records import RegistryVersion
@@ -19,7 +20,6 @@ from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.registry import Registry
-from bulkload.registry.form import sent_file_name
 
 _encode = msgspec.json.encode
 _decode_version = msgspec.json.Decoder(RegistryVersion).decode

@@ -2,6 +2,7 @@
 
 import anyio
 
+from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.contract.routes import converts
 from bulkload.core.identity.arrival import Arrival, judge_arrival
 from bulkload.core.limits.pacing import timer_seconds
@@ -18,7 +19,6 @@ from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.sqlite.writes import Store
-from bulkload.registry.form import sent_file_name
 
 # Further polls under way at a time, and first ones at the least: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16

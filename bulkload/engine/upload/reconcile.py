@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.content import Content, content_of_entry
 from bulkload.core.identity.reconcile import Reconciliation, reconcile, settle_seconds
 from bulkload.core.model.states import State
@@ -11,7 +12,6 @@ from bulkload.engine.context import Run, utc_now
 from bulkload.engine.events import log
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
-from bulkload.registry.form import sent_file_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,30 @@
-"""The door to the ledger for a run: the lock, the writer's thread, and one message an operation."""
+"""The ledger that is a file: its lock, and the writer that executes the messages."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
 from bulkload.core.model.errors import ManifestError, UsageError
+from bulkload.ledger.interface import Message
+from bulkload.ledger.sqlite.groups import Operation
 from bulkload.ledger.sqlite.lock import LedgerLock, refuse_network_file_system
-from bulkload.ledger.sqlite.writer import Writer
+from bulkload.ledger.sqlite.writer import OpenStore, ThreadWriter, Writer
 from bulkload.ledger.sqlite.writes import Store
 
 T = TypeVar("T")
 
 
 class Ledger:
-    """An open ledger. Everything goes through ``call``: ``await ledger.call(lambda store: store.seal(7, digest))``."""
+    """An open ledger, for the messages of ``interface``: ``await ledger.execute(Seal(entry, sha256))``."""
 
-    def __init__(self, path: Path, started_at: str) -> None:
-        """``started_at`` (UTC ISO 8601) is what a second run is told about this one."""
+    def __init__(self, path: Path, started_at: str, *, writer: Callable[[OpenStore], Writer] = ThreadWriter) -> None:
+        """``started_at`` (UTC ISO 8601) is what a second run is told about this one.
+
+        ``writer``: where the messages are executed; in a thread, unless it is ``LoopWriter``, or one like it.
+        """
         self.path = path
         self._lock = LedgerLock(path, started_at)
+        self._make_writer = writer
         self._writer: Writer | None = None
         self._is_new = False
 
@@ -32,7 +38,7 @@ class Ledger:
             raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
         refuse_network_file_system(self.path)
         self._lock.__enter__()
-        writer = Writer(lambda: Store(self.path))
+        writer = self._make_writer(lambda: Store(self.path))
         try:
             self._is_new = not self.path.exists()
             await writer.start()
@@ -58,13 +64,21 @@ class Ledger:
         finally:
             self._lock.__exit__()
 
-    async def call(self, operation: Callable[[Store], T]) -> T:
-        """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
+    async def execute(self, message: Message[T]) -> T:
+        """Execute a message; durable when this returns. Raises why it was refused."""
         if self._writer is None:
             raise RuntimeError("the ledger is not open")
-        return await self._writer.call(operation)
+        return await self._writer.call(message)
+
+    async def call(self, operation: Callable[[Store], T]) -> T:
+        """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
+        return await self.execute(_operation(operation))
 
     def _remove(self) -> None:
         for suffix in ("-wal", "-shm", ""):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._lock.remove_file()
+
+
+def _operation(function: Callable[[Store], T]) -> Message[T]:
+    return Operation(function)

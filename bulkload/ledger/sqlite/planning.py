@@ -31,12 +31,9 @@ def plan(
     ``progress`` is told the number of entries so far, now and then, from the ledger's thread. Raises
     ``ManifestError`` when two entries turn out to be the same; the ledger is then as before.
     """
-    connection = store.connection
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
-    connection.execute("DELETE FROM temp.suspects")
     problems: list[Problem] = []
     count = 0
-    with closing(_Planning(store)) as planning:
+    with closing(Planning(store)) as planning:
         for number, planned in enumerate(entries, start=1):
             twin = planning.add(planned)
             if twin is not None:
@@ -61,12 +58,14 @@ def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
     return [ledger_entry(row) for row in rows]
 
 
-class _Planning:
-    """One plan under way."""
+class Planning:
+    """One plan under way: known entries keep their state, new ones are planned."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection = store.connection
+        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
+        self._connection.execute("DELETE FROM temp.suspects")
         (last_id,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
         # By id, whether the entry was planned: a byte each.
         self._planned = bytearray(last_id + 1)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -14,7 +15,8 @@ from bulkload.core.model.errors import LedgerError
 from bulkload.core.model.records import Look
 from bulkload.core.model.states import IllegalMove, State
 from bulkload.ledger.records import Outcome, PlannedEntry
-from bulkload.ledger.sqlite.writer import LARGEST_GROUP, Writer
+from bulkload.ledger.sqlite.groups import Operation
+from bulkload.ledger.sqlite.writer import LARGEST_GROUP, ThreadWriter, Writer
 from bulkload.ledger.sqlite.writes import Store
 
 LOOK = Look(10, "1:2:3")
@@ -31,12 +33,16 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def writing(open_store: Callable[[], Store]) -> AsyncIterator[Writer]:
     """A writer at work."""
-    writer = Writer(open_store)
+    writer = ThreadWriter(open_store)
     try:
         await writer.start()
         yield writer
     finally:
         await writer.stop()
+
+
+async def call(writer: Writer, operation: Callable[[Store], Any]) -> Any:
+    return await writer.call(Operation(operation))
 
 
 def remember(number: int) -> Callable[[Store], int]:
@@ -72,17 +78,17 @@ async def heap_up(writer: Writer, operations: list[Callable[[Store], object]]) -
     gate = Gate()
     outcomes: list[object] = [None] * len(operations)
 
-    async def call(index: int) -> None:
+    async def call_one(index: int) -> None:
         try:
-            outcomes[index] = await writer.call(operations[index])
+            outcomes[index] = await call(writer, operations[index])
         except Exception as error:  # noqa: BLE001 - it is the outcome
             outcomes[index] = error
 
     async with anyio.create_task_group() as calls:
-        calls.start_soon(writer.call, gate)
+        calls.start_soon(call, writer, gate)
         await anyio.to_thread.run_sync(gate.reached.wait, BOUND_SECONDS)
         for index in range(len(operations)):
-            calls.start_soon(call, index)
+            calls.start_soon(call_one, index)
         await anyio.wait_all_tasks_blocked()
         gate.opened.set()
     return outcomes
@@ -93,7 +99,7 @@ async def test_what_was_called_is_on_the_disk_when_the_call_returns(path: Path) 
     """Intents and seals depend on it: read through another connection, while the writer is still open."""
     async with writing(lambda: Store(path)) as writer:
         for number in range(3):
-            assert await writer.call(remember(number)) == number
+            assert await call(writer, remember(number)) == number
             assert remembered(path) == set(range(number + 1))
 
 
@@ -102,8 +108,8 @@ async def test_a_commit_is_flushed(path: Path) -> None:
     """WAL with synchronous=FULL: a commit survives a power cut."""
     async with writing(lambda: Store(path)) as writer:
         pragmas = ("journal_mode", "synchronous")
-        found = await writer.call(
-            lambda store: [store.connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas]
+        found = await call(
+            writer, lambda store: [store.connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas]
         )
     assert found == ["wal", 2]
 
@@ -112,8 +118,9 @@ async def test_a_commit_is_flushed(path: Path) -> None:
 async def test_calls_that_wait_together_are_one_commit(path: Path) -> None:
     commits: list[str] = []
     async with writing(lambda: Store(path)) as writer:
-        await writer.call(
-            lambda store: store.connection.set_trace_callback(lambda s: commits.append(s) if s == "COMMIT" else None)
+        await call(
+            writer,
+            lambda store: store.connection.set_trace_callback(lambda s: commits.append(s) if s == "COMMIT" else None),
         )
         commits.clear()
         outcomes = await heap_up(writer, [remember(number) for number in range(300)])
@@ -178,17 +185,17 @@ async def test_a_lone_operation_that_fails_is_run_once(path: Path) -> None:
 
     async with writing(lambda: Store(path)) as writer:
         with pytest.raises(IllegalMove):
-            await writer.call(fails)
+            await call(writer, fails)
         assert len(runs) == 1
-        assert await writer.call(remember(1)) == 1
+        assert await call(writer, remember(1)) == 1
 
 
 @pytest.mark.anyio
 async def test_words_of_sqlite_become_a_ledger_error_with_a_next_step(path: Path) -> None:
     async with writing(lambda: Store(path)) as writer:
         with pytest.raises(LedgerError, match=r"no such table: absent; free space or mend the disk, then run again"):
-            await writer.call(lambda store: store.connection.execute("SELECT * FROM absent"))
-        assert await writer.call(remember(1)) == 1
+            await call(writer, lambda store: store.connection.execute("SELECT * FROM absent"))
+        assert await call(writer, remember(1)) == 1
 
 
 @pytest.mark.anyio
@@ -218,7 +225,7 @@ async def test_a_commit_that_fails_fails_for_all_and_the_next_may_succeed(path: 
         assert [type(outcome) for outcome in outcomes] == [LedgerError] * 3
         assert "disk I/O error" in str(outcomes[0])
         assert remembered(path) == set()
-        assert await writer.call(remember(3)) == 3
+        assert await call(writer, remember(3)) == 3
     assert remembered(path) == {3}
 
 
@@ -234,7 +241,7 @@ async def test_a_group_that_sqlite_gives_up_fails_for_all(path: Path) -> None:
         outcomes = await heap_up(writer, [remember(1), given_up, remember(2)])
         assert [type(outcome) for outcome in outcomes] == [LedgerError] * 3
         assert remembered(path) == set()
-        assert await writer.call(remember(3)) == 3
+        assert await call(writer, remember(3)) == 3
     assert remembered(path) == {3}
 
 
@@ -244,11 +251,11 @@ async def test_a_full_disk_is_a_ledger_error_and_loses_nothing(path: Path) -> No
         store.connection.execute("INSERT INTO meta VALUES ('filler', ?)", ("x" * 10_000_000,))
 
     async with writing(lambda: Store(path)) as writer:
-        await writer.call(remember(1))
-        await writer.call(lambda store: store.connection.execute("PRAGMA max_page_count = 64").fetchall())
+        await call(writer, remember(1))
+        await call(writer, lambda store: store.connection.execute("PRAGMA max_page_count = 64").fetchall())
         with pytest.raises(LedgerError, match="full"):
-            await writer.call(fill_up)
-        assert await writer.call(remember(2)) == 2
+            await call(writer, fill_up)
+        assert await call(writer, remember(2)) == 2
     assert remembered(path) == {1, 2}
 
 
@@ -264,12 +271,12 @@ async def test_a_cancelled_callers_write_lands_before_it_goes(path: Path) -> Non
     async def caller(writer: Writer) -> None:
         with scope:
             try:
-                await writer.call(remember(1))
+                await call(writer, remember(1))
             finally:
                 found_when_it_went.append(remembered(path))
 
     async with writing(lambda: Store(path)) as writer, anyio.create_task_group() as calls:
-        calls.start_soon(writer.call, gate)
+        calls.start_soon(call, writer, gate)
         await anyio.to_thread.run_sync(gate.reached.wait, BOUND_SECONDS)
         calls.start_soon(caller, writer)
         await anyio.wait_all_tasks_blocked()
@@ -285,48 +292,48 @@ async def test_a_caller_cancelled_from_outside_anyio_does_not_stop_the_writer(pa
     """asyncio's own cancellation cannot be shielded from: the caller goes, its write lands, the next call works."""
     gate = Gate()
     async with writing(lambda: Store(path)) as writer:
-        held = asyncio.ensure_future(writer.call(gate))
-        gone = asyncio.ensure_future(writer.call(remember(1)))
+        held = asyncio.ensure_future(call(writer, gate))
+        gone = asyncio.ensure_future(call(writer, remember(1)))
         await anyio.to_thread.run_sync(gate.reached.wait, BOUND_SECONDS)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
         gate.opened.set()
         await held
-        assert await writer.call(remember(2)) == 2
+        assert await call(writer, remember(2)) == 2
     assert remembered(path) == {1, 2}
 
 
 @pytest.mark.anyio
 async def test_stopping_finishes_what_was_handed_in(path: Path) -> None:
     gate = Gate()
-    writer = Writer(lambda: Store(path))
+    writer = ThreadWriter(lambda: Store(path))
     await writer.start()
     async with anyio.create_task_group() as calls:
-        calls.start_soon(writer.call, gate)
+        calls.start_soon(call, writer, gate)
         await anyio.to_thread.run_sync(gate.reached.wait, BOUND_SECONDS)
         for number in range(5):
-            calls.start_soon(writer.call, remember(number))
+            calls.start_soon(call, writer, remember(number))
         await anyio.wait_all_tasks_blocked()
         calls.start_soon(writer.stop)
         await anyio.wait_all_tasks_blocked()
         gate.opened.set()
     assert remembered(path) == set(range(5))
     with pytest.raises(RuntimeError, match="closed"):
-        await writer.call(remember(9))
+        await call(writer, remember(9))
     await writer.stop()
 
 
 def test_what_was_handed_in_lands_although_the_loop_is_gone(path: Path) -> None:
     """A run that is torn down without stopping its writer: the thread commits, finds nobody to tell, and is no bar."""
     gate = Gate()
-    writers: list[Writer] = []
+    writers: list[ThreadWriter] = []
 
     async def torn_down() -> None:
-        writer = Writer(lambda: Store(path))
+        writer = ThreadWriter(lambda: Store(path))
         writers.append(writer)
         await writer.start()
-        calls = [asyncio.ensure_future(writer.call(operation)) for operation in (gate, remember(1))]
+        calls = [asyncio.ensure_future(call(writer, operation)) for operation in (gate, remember(1))]
         await anyio.wait_all_tasks_blocked()
         assert not any(call.done() for call in calls)
 
@@ -344,7 +351,7 @@ async def test_what_opening_raises_comes_out() -> None:
     def open_store() -> Store:
         raise LedgerError("no ledger")
 
-    writer = Writer(open_store)
+    writer = ThreadWriter(open_store)
     with pytest.raises(LedgerError, match="no ledger"):
         await writer.start()
     await writer.stop()
@@ -357,19 +364,19 @@ async def test_every_move_of_many_callers_is_kept(path: Path, make_planned: Call
 
     count = 200
     async with writing(lambda: Store(path)) as writer:
-        await writer.call(lambda store: plan(store, "m", (make_planned(n, f"m-{n}") for n in range(1, count + 1))))
+        await call(writer, lambda store: plan(store, "m", (make_planned(n, f"m-{n}") for n in range(1, count + 1))))
         ids = iter(range(1, count + 1))
 
         async def work() -> None:
             for id_ in ids:
-                await writer.call(lambda store, id_=id_: store.intend(id_, LOOK, (), "digest"))  # type: ignore[misc]
+                await call(writer, lambda store, id_=id_: store.intend(id_, LOOK, (), "digest"))  # type: ignore[misc]
                 outcome = Outcome(version_id=id_, owned=True)
-                await writer.call(lambda store, id_=id_: store.move(id_, State.UPLOADED, outcome))  # type: ignore[misc]  # noqa: B023
+                await call(writer, lambda store, id_=id_: store.move(id_, State.UPLOADED, outcome))  # type: ignore[misc]  # noqa: B023
 
         async with anyio.create_task_group() as callers:
             for _ in range(32):
                 callers.start_soon(work)
-        counts = await writer.call(lambda store: store.counts())
+        counts = await call(writer, lambda store: store.counts())
     assert counts["uploaded"] == count
 
 
@@ -385,7 +392,7 @@ async def test_an_error_of_others_is_no_damage(tmp_path: Path, error: Exception)
 
     async with writing(lambda: Store(tmp_path / "ledger.db")) as writer:
         with pytest.raises(type(error)) as raised:
-            await writer.call(decode)
+            await call(writer, decode)
         assert raised.value is error
-        assert await writer.call(remember(1)) == 1
+        assert await call(writer, remember(1)) == 1
     assert remembered(tmp_path / "ledger.db") == {1}

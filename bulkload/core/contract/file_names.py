@@ -1,0 +1,14 @@
+"""How a file is called in an upload."""
+
+import posixpath
+
+
+def sent_file_name(path: str) -> str:
+    """A file's name as it is sent, which is how the registry shows it ever after.
+
+    The basename: registries store the whole of what comes, and conversions of files sent with their folders failed.
+    As browsers write it (WHATWG multipart/form-data): quotes and line breaks are percent-encoded.
+    """
+    # A name on disk that is no UTF-8 gets question marks.
+    name = posixpath.basename(path).encode("utf-8", "replace").decode()
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

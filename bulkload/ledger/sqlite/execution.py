@@ -1,0 +1,216 @@
+"""What each message does to the file."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import msgspec
+
+from bulkload.core.identity.existing import Present, Sibling
+from bulkload.core.identity.reconcile import ExistingDecision
+from bulkload.core.model.settings import OnExisting
+from bulkload.core.model.states import State
+from bulkload.ledger import interface as messages
+from bulkload.ledger.deciding import OUT_OF_ORDER, arrival_of, becomes_ready, equal_version, has_news
+from bulkload.ledger.interface import Claims, Comparison, Judged, Message, Moved, VersionTaken
+from bulkload.ledger.records import Outcome
+from bulkload.ledger.sqlite import writes
+from bulkload.ledger.sqlite.planning import Planning, suspects
+from bulkload.ledger.sqlite.writes import Store
+
+
+def _by_store(method: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """A message whose fields are what a method of the store takes, in its order."""
+    return lambda execution, message: method(execution.store, *msgspec.structs.astuple(message))
+
+
+class Execution:
+    """Executes messages on a store, one by one; a transaction is around them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        # The run that works on the ledger, and its plan while it is being made.
+        self._run: messages.BeginRun | None = None
+        self._planning: Planning | None = None
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether a run is being begun: its transaction is open until the plan is whole."""
+        return self._planning is not None
+
+    def give_up_planning(self) -> None:
+        """The beginning was taken back."""
+        if self._planning is not None:
+            self._planning.close()
+        self._planning = self._run = None
+
+    def carry_out(self, message: Message[Any]) -> Any:
+        """The message's answer."""
+        return self._BY_TYPE[type(message)](self, message)
+
+    @property
+    def run(self) -> messages.BeginRun:
+        """The constants of the run. Raises ``RuntimeError`` where none has begun."""
+        if self._run is None:
+            raise RuntimeError("no run has begun on this ledger")
+        return self._run
+
+    # A run's beginning and end.
+
+    def _begin_run(self, message: messages.BeginRun) -> None:
+        store = self.store
+        store.claim_for(message.registry, endpoint=message.endpoint, manifest=message.manifest)
+        store.begin_run(message.run_id, message.started_at)
+        store.recover()
+        self._planning = Planning(store)
+        self._run = message
+
+    def _plan_entries(self, message: messages.PlanEntries) -> tuple[tuple[int, int], ...]:
+        same = []
+        for planned in message.entries:
+            line = self._plan.add(planned)
+            if line is not None:
+                same.append((planned.entry.line, line))
+        return tuple(same)
+
+    def _finish_plan(self, message: messages.FinishPlan) -> dict[str, list[float]]:
+        if message.follows_manifest:
+            self._plan.drop_absent()
+        self._plan.close()
+        self._planning = None
+        return self.store.conversion_seconds()
+
+    @property
+    def _plan(self) -> Planning:
+        if self._planning is None:
+            raise RuntimeError("no run is being begun on this ledger")
+        return self._planning
+
+    def _end_run(self, message: messages.EndRun) -> None:
+        self.store.keep_conversion_seconds(message.conversion_seconds)
+        self.store.end_run(message.finished_at, message.exit_code, message.summary)
+
+    # Moves.
+
+    def _intend(self, message: messages.Intend) -> Moved | ExistingDecision:
+        item, store = message.entry, self.store
+        found = self._equal(message, message.sha256)
+        if found is not None:
+            return found
+        fence = message.fence
+        if fence is None:
+            fence = frozenset(version.version_id for version in store.listed(item.model))
+        store.intend(item.id, message.look, fence, message.sha256)
+        return Moved(State.PLANNED, State.UPLOADING)
+
+    def _seal(self, message: messages.Seal) -> Moved | ExistingDecision:
+        found = self._equal(message, message.sha256)
+        if found is not None:
+            return found
+        self.store.seal(message.entry.id, message.sha256)
+        return Moved(State.UPLOADING, State.UPLOADING)
+
+    def _equal(self, message: messages.Intend | messages.Seal, sha256: str | None) -> ExistingDecision | None:
+        """What spares the upload, where the run skips what is there."""
+        if sha256 is None or self.run.on_existing is not OnExisting.SKIP:
+            return None
+        return self._find(message, sha256)
+
+    def _find_equal(self, message: messages.FindEqual) -> ExistingDecision | None:
+        return self._find(message, message.sha256)
+
+    def _find(
+        self, message: messages.Intend | messages.Seal | messages.FindEqual, sha256: str
+    ) -> ExistingDecision | None:
+        item, store = message.entry, self.store
+        listed = store.listed(item.model)
+        if item.only_version and not listed:
+            return None
+        siblings = [
+            Sibling(each.entry, each.version_id, each.state is State.READY)
+            for each in store.siblings(item, sha256)
+            if each.version_id is not None
+        ]
+        return equal_version(message, sha256, Present(listed, siblings, store.claimed(item)), self.run)
+
+    def _arrived(self, message: messages.Arrived) -> Moved | VersionTaken:
+        item, store = message.entry, self.store
+        outcome = Outcome(
+            version_id=message.version_id,
+            owned=True,
+            uploaded_at=message.uploaded_at,
+            upload_seconds=message.upload_seconds,
+            message=None if item.only_version or not store.later_published(item) else OUT_OF_ORDER,
+        )
+        before = store.entry(item.id).state
+        try:
+            store.move(item.id, State.UPLOADED, outcome)
+        except writes.VersionTaken:
+            return VersionTaken(message.version_id)
+        return Moved(before, State.UPLOADED)
+
+    def _move(self, message: messages.Move) -> Moved:
+        before = self.store.entry(message.entry_id).state
+        self.store.move(message.entry_id, message.after, message.outcome)
+        return Moved(before, message.after)
+
+    def _disown(self, message: messages.Disown) -> Moved:
+        before = self.store.entry(message.entry_id).state
+        self.store.disown(message.entry_id, message.reason)
+        return Moved(before, State.IN_DOUBT)
+
+    def _judge(self, message: messages.Judge) -> Judged:
+        item = self.store.entry(message.entry_id)
+        arrival = arrival_of(item, message.version)
+        if becomes_ready(message, arrival):
+            self.store.move(item.id, State.READY, message.ready)
+            return Judged(item, arrival, Moved(item.state, State.READY))
+        if has_news(message, arrival):
+            self.store.note_status(item.id, message.version.status)
+        return Judged(item, arrival, None)
+
+    # Questions that need more than one of the store's.
+
+    def _claims(self, message: messages.GetClaims) -> Claims:
+        claimed, unproved = self.store.claimed(message.entry), self.store.unproved(message.entry)
+        return Claims(frozenset(claimed), frozenset(unproved))
+
+    def _compare(self, message: messages.Compare) -> Comparison:
+        item, look = message.entry, message.look
+        possible = any(version.size in (None, look.size) for version in self.store.listed(item.model))
+        return Comparison(possible, self.store.digest(item.entry.source, look) if possible else None)
+
+    _BY_TYPE: ClassVar[dict[type[Message[Any]], Callable[[Any, Any], Any]]] = {
+        messages.BeginRun: _begin_run,
+        messages.PlanEntries: _plan_entries,
+        messages.FinishPlan: _finish_plan,
+        messages.EndRun: _end_run,
+        messages.Suspects: _by_store(suspects),
+        messages.SameBytes: _by_store(Store.same_bytes),
+        messages.Renew: _by_store(Store.renew),
+        messages.RetryFailed: lambda self, message: self.store.retake_failed(with_versions=message.with_versions),
+        messages.Take: lambda self, message: self.store.heads(message.after_line, message.most),
+        messages.NextOfModel: _by_store(Store.next_of_model),
+        messages.GetEntry: _by_store(Store.entry),
+        messages.InState: _by_store(Store.in_state),
+        messages.InManifest: _by_store(Store.in_manifest),
+        messages.ToAudit: _by_store(Store.to_audit),
+        messages.Intend: _intend,
+        messages.Seal: _seal,
+        messages.Arrived: _arrived,
+        messages.Move: _move,
+        messages.Disown: _disown,
+        messages.Judge: _judge,
+        messages.NotePlanned: _by_store(Store.note_planned),
+        messages.NoteStatus: _by_store(Store.note_status),
+        messages.Audited: _by_store(Store.audited),
+        messages.GetClaims: _claims,
+        messages.WorkspacesToList: _by_store(Store.workspaces_to_list),
+        messages.ForgetListing: _by_store(Store.clear_listing),
+        messages.KeepListing: _by_store(Store.add_to_listing),
+        messages.Compare: _compare,
+        messages.FindEqual: _find_equal,
+        messages.RememberDigest: _by_store(Store.remember_digest),
+        messages.Counts: _by_store(Store.counts),
+        messages.CountOpen: _by_store(Store.count_open),
+        messages.Failures: _by_store(Store.failures),
+    }
