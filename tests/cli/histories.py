@@ -70,7 +70,7 @@ class Phase(StrEnum):
 
 PHASES: tuple[Phase, ...] = tuple(phase for phase in Phase if phase is not Phase.BETWEEN)
 
-EACH_ENTRY = "bulkload.ledger.sqlite.planning:_Planning.add"
+EACH_ENTRY = "bulkload.ledger.sqlite.planning:Planning.add"
 # Named points, (place, moment) of ``killed_at``.
 POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.PLANNING: (
