@@ -5,6 +5,9 @@
     settings = bulkload.Settings(manifest="models.csv", endpoint=..., ledger=..., credentials=...)
     summary = await bulkload.publish(settings)
 
+A library call prints and logs nothing. ``on_event`` hears what happens, as events of ``bulkload.events``:
+``publish(settings, on_event=bulkload.log_events)`` sends them where the program sends its log.
+
 Names are imported when they are first used, so that importing bulkload costs nothing.
 """
 
@@ -12,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bulkload.core.model import events
     from bulkload.core.model.errors import (
         BulkloadError,
         ExitCode,
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from bulkload.engine.publish import publish, wait
     from bulkload.ledger import Ledger, LedgerReader
     from bulkload.registry import Registry
+    from bulkload.report.log import log_events
     from bulkload.sandbox import Sandbox, SandboxSettings
 
 __version__ = "0.1.0"
@@ -45,7 +50,7 @@ _ERRORS = (
     "RegistryUnavailable",
     "UsageError",
 )
-# Public name -> (module, its name there).
+# Public name -> (module, its name there; empty: the module itself).
 _HOMES = {
     **{name: ("core.model.errors", name) for name in _ERRORS},
     "Connection": ("core.model.settings", "Connection"),
@@ -58,6 +63,8 @@ _HOMES = {
     "Sandbox": ("sandbox", "Sandbox"),
     "SandboxSettings": ("sandbox", "SandboxSettings"),
     "Settings": ("core.model.settings", "Settings"),
+    "events": ("core.model.events", ""),
+    "log_events": ("report.log", "log_events"),
     "plan": ("engine.plan", "foresee"),
     "publish": ("engine.publish", "publish"),
     "wait": ("engine.publish", "wait"),
@@ -83,6 +90,8 @@ __all__ = [
     "SandboxSettings",
     "Settings",
     "UsageError",
+    "events",
+    "log_events",
     "plan",
     "publish",
     "wait",
@@ -93,4 +102,5 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    return getattr(import_module(f"bulkload.{module}"), attribute)
+    home = import_module(f"bulkload.{module}")
+    return getattr(home, attribute) if attribute else home

@@ -11,7 +11,7 @@ from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import give_json
 
 if TYPE_CHECKING:
-    from bulkload.engine.context import Progress
+    from bulkload.engine.events import OnEvent
     from bulkload.engine.inspect.doctor import Check, Diagnosis
     from bulkload.engine.stop import Stop
 
@@ -36,6 +36,7 @@ def command(as_json: bool, **flags: Any) -> int:
     note, failed or skipped.
     """
     from bulkload.cli.running import attended_loop
+    from bulkload.core.model.events import PhaseBegan
     from bulkload.engine.inspect.doctor import Diagnosis
     from bulkload.report.doctor import diagnosis_object, show_check
 
@@ -54,8 +55,8 @@ def command(as_json: bool, **flags: Any) -> int:
         diagnosis.no_address(error)
     else:
 
-        async def look(progress: "Progress", stop: "Stop") -> None:
-            progress.phase = "asking the registry"
+        async def look(on_event: "OnEvent", stop: "Stop") -> None:
+            on_event(PhaseBegan("asking the registry"))
             await stop.or_end(_look(diagnosis, address, flags))
 
         attended_loop(look)

@@ -9,7 +9,7 @@ from bulkload.cli.options import address_options
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.context import Progress
+    from bulkload.engine.events import OnEvent
     from bulkload.engine.stop import Stop
     from bulkload.registry.auth.keycloak import DeviceCode
     from bulkload.registry.auth.login_store import Login
@@ -24,6 +24,7 @@ def command(**flags: Any) -> None:
     ~/.local/state/bulkload), one login a registry and user. Commands that find no other token use it, and renew it.
     """
     from bulkload.cli.running import attended_loop
+    from bulkload.core.model.events import PhaseBegan
     from bulkload.engine.inspect.login import log_in
     from bulkload.registry import Registry
     from bulkload.registry.auth.login_store import LoginStore
@@ -31,8 +32,8 @@ def command(**flags: Any) -> None:
     access = client_access(flags)
     store = LoginStore(logins_path())
 
-    async def work(progress: "Progress", stop: "Stop") -> "Login":
-        progress.phase = "waiting for the browser"
+    async def work(on_event: "OnEvent", stop: "Stop") -> "Login":
+        on_event(PhaseBegan("waiting for the browser"))
 
         async def logged_in() -> "Login":
             async with Registry(access.endpoint, access.credentials, access.connection) as registry:

@@ -11,7 +11,7 @@ from bulkload.core.model.errors import BulkloadError, UsageError
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.context import Progress
+    from bulkload.engine.events import OnEvent
     from bulkload.engine.stop import Stop
     from bulkload.registry.auth.login_store import Login
 
@@ -26,7 +26,7 @@ def command(username: str | None, **flags: Any) -> None:
 
     endpoint, store = registry_endpoint(flags), LoginStore(logins_path())
 
-    async def forget(_: "Progress", stop: "Stop") -> tuple["Login", str | None]:
+    async def forget(_: "OnEvent", stop: "Stop") -> tuple["Login", str | None]:
         async with store.locked():
             login = store.find(endpoint, username)
             if login is None:

@@ -40,7 +40,7 @@ def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **f
         settings = _offline_settings(flags) if offline else settings_from(ctx, flags, stack)
         take = partial(_show_curl, settings) if curl else table.add
         plan = attended_loop(
-            lambda progress, stop: foresee(settings, offline=offline, progress=progress, stop=stop, tell=take)
+            lambda on_event, stop: foresee(settings, offline=offline, on_event=on_event, stop=stop, tell=take)
         )
     if curl:
         for line in plan_lines(plan, offline=offline):

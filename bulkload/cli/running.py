@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +13,17 @@ import anyio
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
 from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
-from bulkload.core.model.records import Problem
+from bulkload.core.model.events import Event, ManifestDoubted, Noticed
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RequestCounts, RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
-from bulkload.engine.context import Progress
+from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
-from bulkload.report.logs import logs
+from bulkload.report.log import LogLines
 from bulkload.report.problems import problem_lines
-from bulkload.report.progress import ProgressView, clear_progress, show_progress
+from bulkload.report.progress import Progress, ProgressView, clear_progress, show_progress
 from bulkload.report.sink import give_json, tell
 from bulkload.report.summary import (
     MOST_TROUBLES,
@@ -55,15 +55,15 @@ def run_job(
     command: str,
     catch_up: str | None = None,
 ) -> int:
-    """Run ``job(settings, progress=..., stop=...)`` to its end and say how it ended; the exit code.
+    """Run ``job(settings, on_event=..., stop=...)`` to its end and say how it ended; the exit code.
 
     ``command`` is what resumes it, ``catch_up`` what helps where nothing is left but to wait for the registry.
     """
     # The command began when the program did.
     settings = replace(settings, spent=time.monotonic() - current_signals().began)
 
-    async def work(progress: Progress, stop: Stop) -> tuple[RunSummary, BulkloadError | None]:
-        summary = await job(settings, progress=progress, stop=stop)
+    async def work(on_event: OnEvent, stop: Stop) -> tuple[RunSummary, BulkloadError | None]:
+        summary = await job(settings, on_event=on_event, stop=stop)
         # A stop that came when all was done has ended nothing.
         ended_it = stop.error is not None and stop.error.exit_code == summary.exit_code
         return summary, stop.error if ended_it else None
@@ -118,14 +118,18 @@ def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
         raise _leaf(group) from None
 
 
+def _show_notices(event: Event) -> None:
+    """A consumer of events: what people are told at once, beside the progress."""
+    if isinstance(event, Noticed):
+        _show_notice(event.words)
+    elif isinstance(event, ManifestDoubted):
+        for line in problem_lines(event.problems, each=False)[0]:
+            _show_notice(line)
+
+
 def _show_notice(words: str) -> None:
     clear_progress()
     tell(f"warning: {words}")
-
-
-def _show_doubts(doubts: Sequence[Problem]) -> None:
-    for line in problem_lines(doubts, each=False)[0]:
-        _show_notice(line)
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -149,14 +153,13 @@ def _converting(summary: RunSummary) -> list[str]:
         return converting_lines(reader.converting(MOST_TROUBLES))
 
 
-def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:
-    """Run ``work(progress, stop)`` on a loop of its own: signals obeyed, progress shown, logs where asked for.
+def attended_loop(work: Callable[[OnEvent, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:
+    """Run ``work(on_event, stop)`` on a loop of its own: signals obeyed, progress shown, a log where asked for.
 
     Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
     """
     progress, stop = Progress(), Stop()
-    if not quiet:
-        progress.on_notice, progress.on_doubts = _show_notice, _show_doubts
+    events = Events(progress, None if quiet else _show_notices, LogLines() if verbose else None)
     last_resort, signals = LastResort(), current_signals()
 
     async def attended() -> T:
@@ -169,13 +172,12 @@ def attended_loop(work: Callable[[Progress, Stop], Awaitable[T]], *, quiet: bool
             async with anyio.create_task_group() as attendants:
                 if not quiet:
                     attendants.start_soon(show_progress, progress)
-                result = await work(progress, stop)
+                result = await work(events, stop)
                 attendants.cancel_scope.cancel()
             return result
 
     try:
-        with logs(verbose=verbose):
-            result: T = run_loop(attended)
+        result: T = run_loop(attended)
     except KeyboardInterrupt:
         raise interrupted_by(signals) from None
     finally:

@@ -55,9 +55,9 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
         registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access,
     ):
         found = attended_loop(
-                lambda progress, stop: verify(
+                lambda on_event, stop: verify(
                     reader, access.endpoint, access.credentials, access.connection,
-                    progress=progress, stop=stop, tell=tell,
+                    on_event=on_event, stop=stop, tell=tell,
                 )
             )  # fmt: skip
     if as_json:

@@ -20,17 +20,17 @@ def command(as_json: bool, **flags: Any) -> None:
     """
     from bulkload.cli.running import attended_loop
     from bulkload.core.model.units import show_duration
-    from bulkload.engine.context import Progress
+    from bulkload.engine.events import OnEvent
     from bulkload.engine.inspect.catalog import Browser
     from bulkload.engine.stop import Stop
     from bulkload.registry import Registry
 
     with registry_access(flags, sandbox=None) as access:
 
-        async def ask(progress: Progress, stop: Stop) -> dict[str, Any]:
+        async def ask(on_event: OnEvent, stop: Stop) -> dict[str, Any]:
             async def asked() -> dict[str, Any]:
                 async with Registry(access.endpoint, access.credentials, access.connection) as registry:
-                    workspaces = await Browser(registry, progress).workspaces()
+                    workspaces = await Browser(registry, on_event).workspaces()
                     token = await registry.token_facts()
                     return {
                         "endpoint": registry.endpoint,

@@ -47,7 +47,7 @@ class RegistryGroup(click.Group):
 def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:
     """Let ``work`` look into the registry that the flags name."""
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.context import Progress
+    from bulkload.engine.events import OnEvent
     from bulkload.engine.inspect.catalog import Browser
     from bulkload.engine.stop import Stop
     from bulkload.registry import Registry
@@ -55,10 +55,10 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
     sandbox = _sandbox_folder(ctx, flags["sandbox_of"])
     with registry_access(flags, sandbox=sandbox) as access:
 
-        async def look(progress: Progress, stop: Stop) -> T:
+        async def look(on_event: OnEvent, stop: Stop) -> T:
             async def asked() -> T:
                 async with Registry(access.endpoint, access.credentials, access.connection) as registry:
-                    return await work(Browser(registry, progress))
+                    return await work(Browser(registry, on_event))
 
             return await stop.or_end(asked())
 

@@ -8,9 +8,10 @@ import anyio
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.limits.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
+from bulkload.core.model.events import Retried
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
 from bulkload.engine.context import Run
-from bulkload.engine.events import log
+from bulkload.engine.events import Events
 from bulkload.engine.limits.gates import Gate
 
 T = TypeVar("T")
@@ -82,10 +83,12 @@ async def _repeat_within_patience(
     few_tries: Judge = never,
     give_way: Judge = never,
 ) -> T:
-    def note(failure: Failure) -> None:
-        note_retry(run, failure)
+    def note(failure: Failure, backoff: float) -> None:
+        note_retry(run.events, failure)
         if failure.retry_after:
             run.gates.hold(failure.retry_after)
+        if outage := gate.outage_event(failure, backoff, run.settings.patience):
+            run.events(outage)
 
     def prospect(failure: Failure) -> Prospect:
         return Prospect.NO_OUTAGE if few_tries(failure) else gate.prospect(run.settings.patience)
@@ -97,14 +100,14 @@ async def repeat(
     operation: Callable[[], Awaitable[T]],
     budget: RetryBudget,
     chance: Callable[[], float],
-    on_retry: Callable[[Failure], None] = lambda _: None,
+    on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
     give_way: Judge = never,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
-    ``prospect``: of an outage, in which there is no end to the tries until it lasts too long. ``give_way``: as for
-    ``read``.
+    ``on_retry`` hears why, and in how many seconds. ``prospect``: of an outage, in which there is no end to the tries
+    until it lasts too long. ``give_way``: as for ``read``.
     """
     attempt, renewed = 0, False
     while True:
@@ -130,17 +133,16 @@ async def repeat(
                 if failure.kind is FailureKind.UNREADABLE and not failure.known:
                     ending = ForeignAnswer
                 raise ending(unavailable_message(failure)) from failed
-            on_retry(failure)
+            on_retry(failure, seconds)
             await anyio.sleep(seconds)
         else:
             budget.earn()
             return result
 
 
-def note_retry(run: Run, failure: Failure) -> None:
-    """Count a retry and say why."""
-    run.retries += 1
-    log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)
+def note_retry(events: Events, failure: Failure) -> None:
+    """Say that something is tried again, and why."""
+    events(Retried(call=failure.call, reason=str(failure), status=failure.status, retry_after=failure.retry_after))
 
 
 def pause_seconds(failure: Failure, attempt: int, chance: float) -> float:

@@ -4,20 +4,18 @@ import asyncio
 import os
 import random
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.limits.run_limits import FailureStreak, room_within
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import TooManyFailures
-from bulkload.core.model.records import Problem
+from bulkload.core.model.events import EntryLaidAside, EntryMoved, EntryUnread, Noticed, RouteChanged
 from bulkload.core.model.settings import Route, Settings
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.core.polls.schedule import PollSchedule
 from bulkload.core.verdicts import Failure
-from bulkload.engine.events import log
+from bulkload.engine.events import Events
 from bulkload.engine.limits.conversions import Conversions
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.stop import Stop
@@ -32,38 +30,6 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(slots=True)
-class Progress:
-    """What a display may look at while a run works."""
-
-    # "checking", "planning", "listing", "publishing", ...
-    phase: str = "starting"
-    # Counted in the current phase, where it has no states to show.
-    done: int = 0
-    # Entries of the manifest in each state; empty before planning.
-    states: Counter[str] = field(default_factory=Counter)
-    bytes_sent: int = 0
-    # How many uploads at a time and how fast, as far as that is limited; None before the first.
-    gates: Gates | None = None
-    # What people are told beside their entries, and who tells them at once.
-    notices: list[str] = field(default_factory=list)
-    on_notice: Callable[[str], None] | None = None
-    # What the check found that stops nothing, and who tells it.
-    doubts: Sequence[Problem] = ()
-    on_doubts: Callable[[Sequence[Problem]], None] | None = None
-
-    def tell_doubts(self) -> None:
-        """The check has ended: say what it found."""
-        if self.doubts and self.on_doubts is not None:
-            self.on_doubts(self.doubts)
-
-    def notice(self, words: str) -> None:
-        """Something that stops nothing, but that somebody should know."""
-        self.notices.append(words)
-        if self.on_notice is not None:
-            self.on_notice(words)
-
-
 class Run:
     """One run of the engine."""
 
@@ -76,7 +42,7 @@ class Run:
         gates: Gates,
         *,
         default_arch: str | None,
-        progress: Progress,
+        events: Events,
         stop: Stop,
     ) -> None:
         self.settings = settings
@@ -89,7 +55,10 @@ class Run:
         self.root = None if settings.root is None else os.path.realpath(settings.root)
         # Polls of each kind under way at a time, within the files that this process may have open.
         self.most_polls = room_within(descriptors_left(), settings.concurrency, sys.maxsize).polls
-        self.progress = progress
+        self.events = events
+        # For the summary.
+        self.counts = Counts()
+        events.add(self.counts)
         self.stop = stop
         self.random = random.Random()  # noqa: S311 - jitter, no secret
         # The monotonic clock, in seconds. anyio asks each time which event loop this is.
@@ -98,13 +67,11 @@ class Run:
         self.started = self.clock()
         self.budget = RetryBudget()
         self.poll_schedule = PollSchedule(settings.poll_interval)
-        self.conversions = Conversions(settings.max_converting)
+        self.conversions = Conversions(settings.max_converting, events)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.
         self.route = settings.route
         # Workspaces that cannot be listed whole: their models are asked for one by one.
         self.unlisted: set[int] = set()
-        self.retries = 0
-        self.adopted = 0
         # Entries that this run saw through, and those of them that failed.
         self._finished = 0
         self._failed = 0
@@ -120,34 +87,28 @@ class Run:
         # Entries whose files could not be read, for causes that pass, and the last of these.
         self.unread = 0
         self.last_local_trouble: Failure | None = None
-        # Versions beyond one, found by the audit.
-        self.duplicates = 0
 
     async def move(self, item: LedgerEntry, after: State, outcome: Outcome, *, before: State | None = None) -> None:
         """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""
         await self.ledger.call(lambda store: store.move(item.id, after, outcome))
         self.moved(item, before or item.state, after, outcome)
 
-    def moved(self, item: LedgerEntry, before: State, after: State, outcome: Outcome) -> None:
-        """The ledger moved an entry: keep the counts, and see whether it was one failure too many."""
-        self.count(item, before, after)
+    def moved(self, item: LedgerEntry, before: State, after: State, outcome: Outcome | None = None) -> None:
+        """The ledger moved an entry: say so, and see whether it was one failure too many."""
+        outcome = outcome or Outcome()
+        if self.events.hears(EntryMoved):
+            self.events(_entry_moved(item, before, after, outcome))
+        if item.in_manifest and after in TERMINAL:
+            self._finished += 1
+            self._failed += after in (State.FAILED, State.ERROR)
+            self._stop_at_too_many_failures()
         if after is State.FAILED:
             self._watch(self._refusals, outcome)
         elif after is State.ERROR:
             self._watch(self._conversion_errors, outcome)
         elif after is State.READY:
             self._conversion_errors.succeeded()
-
-    def count(self, item: LedgerEntry, before: State, after: State) -> None:
-        """Keep the display's counts in step with the ledger."""
-        if item.in_manifest:
-            self.progress.states[before] -= 1
-            self.progress.states[after] += 1
-            if after in TERMINAL:
-                self._finished += 1
-                self._failed += after in (State.FAILED, State.ERROR)
-                self._stop_at_too_many_failures()
-        if after is State.UPLOADED:
+        elif after is State.UPLOADED:
             self._refusals.succeeded()
 
     def _watch(self, streak: FailureStreak, outcome: Outcome) -> None:
@@ -167,18 +128,37 @@ class Run:
         """An entry is left for the next run: this one has tried it often enough."""
         self.laid_aside += 1
         self.last_refusal = failure
+        self.events(EntryLaidAside(str(failure)))
 
     def leave_unread(self, failure: Failure) -> None:
         """An entry is left for the next run, as this machine cannot read its file for now."""
         self.unread += 1
         self.last_local_trouble = failure
-        log.warning("not_read", reason=str(failure))
+        self.events(EntryUnread(str(failure)))
 
     def use_convert_route(self, failure: Failure) -> None:
         """``models/upload`` does not exist here."""
         self.route = Route.CONVERT
-        log.warning("route_changed", route="convert", reason=str(failure))
-        self.progress.notice(
-            f"this registry has no models/upload ({failure.status}): onnx and tensorflow go by upload_and_convert, too,"
-            " as with --route convert"
+        self.events(RouteChanged(str(failure)))
+        self.events(
+            Noticed(
+                f"this registry has no models/upload ({failure.status}): onnx and tensorflow go by upload_and_convert,"
+                " too, as with --route convert"
+            )
         )
+
+
+def _entry_moved(item: LedgerEntry, before: State, after: State, outcome: Outcome) -> EntryMoved:
+    return EntryMoved(
+        entry_id=item.id,
+        name=item.entry.name,
+        before=before,
+        after=after,
+        in_manifest=item.in_manifest,
+        size=None if item.look is None else item.look.size,
+        version_id=item.version_id if outcome.version_id is None else outcome.version_id,
+        cause=outcome.cause,
+        message=outcome.message,
+        seconds=outcome.upload_seconds if after is State.UPLOADED else outcome.convert_seconds,
+        adopted=bool(outcome.adopted),
+    )

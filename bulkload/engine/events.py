@@ -1,54 +1,112 @@
-"""What happens in a run, as log events with fields.
+"""From a run to those who listen to it: each event at once, in order, on the run's own loop."""
 
-A library prints nothing by itself: events go where the program sends them, to structlog or to the logger "bulkload" of
-the standard library, and nowhere where it has configured neither.
-"""
+import asyncio
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-import logging
-import sys
-from typing import Any
+from bulkload.core.model.events import Advanced, Event, Noticed, PhaseBegan
 
-_logger = logging.getLogger("bulkload")
-# The standard library would print warnings of a program that configures no logging.
-_logger.addHandler(logging.NullHandler())
+# An attribute ``kinds`` (types of events) says what a consumer listens to; one without it hears all.
+OnEvent = Callable[[Event], None]
 
-
-class EventLog:
-    """The log of this package."""
-
-    def __init__(self) -> None:
-        # Nobody reads along.
-        self.silent = False
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Something that goes as it should."""
-        if not self.silent:
-            _emit("info", logging.INFO, event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Something that somebody may have to look at."""
-        if not self.silent:
-            _emit("warning", logging.WARNING, event, fields)
+# How often a thread tells how far it came.
+ADVANCE_SECONDS = 0.1
 
 
-def _emit(name: str, level: int, event: str, fields: dict[str, Any]) -> None:
-    # Who has configured structlog has imported it.
-    structlog = sys.modules.get("structlog")
-    if structlog is not None and structlog.is_configured():
-        getattr(structlog.get_logger("bulkload"), name)(event, **fields)
-    elif _logger.isEnabledFor(level):
-        _logger.log(level, "%s", _Line(event, fields), extra={"event": event, "fields": fields})
+class Events:
+    """The consumers of a run. It is a consumer itself, so that several can be given where one is taken."""
+
+    def __init__(self, *consumers: OnEvent | None) -> None:
+        self._consumers: tuple[OnEvent, ...] = ()
+        self._listening: dict[type[Event], tuple[OnEvent, ...]] = {}
+        self._phase: str | None = None
+        for consumer in consumers:
+            if consumer is not None:
+                self.add(consumer)
+
+    @property
+    def kinds(self) -> frozenset[type[Event]] | None:
+        """What somebody listens to; None: everything."""
+        kinds: set[type[Event]] = set()
+        for consumer in self._consumers:
+            wanted = _kinds_of(consumer)
+            if wanted is None:
+                return None
+            kinds |= wanted
+        return frozenset(kinds)
+
+    def add(self, consumer: OnEvent) -> None:
+        """Let one more hear what happens from now on."""
+        self._consumers += (consumer,)
+        self._listening.clear()
+
+    def hears(self, kind: type[Event]) -> bool:
+        """Whether anybody listens to this kind: what nobody hears need not be made."""
+        return bool(self._those_who_hear(kind))
+
+    def __call__(self, event: Event) -> None:
+        """Something has happened. A consumer that raises hears nothing more, which ends no run."""
+        for consumer in self._those_who_hear(type(event)):
+            try:
+                consumer(event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
+                self._drop(consumer, error)
+
+    def phase(self, phase: str) -> None:
+        """What goes on now; told when it is another than before."""
+        if phase != self._phase:
+            self._phase = phase
+            self(PhaseBegan(phase))
+
+    def _those_who_hear(self, kind: type[Event]) -> tuple[OnEvent, ...]:
+        found = self._listening.get(kind)
+        if found is None:
+            found = tuple(c for c in self._consumers if (kinds := _kinds_of(c)) is None or kind in kinds)
+            self._listening[kind] = found
+        return found
+
+    def _drop(self, consumer: OnEvent, error: Exception) -> None:
+        if consumer not in self._consumers:
+            return  # it was dropped by what it was told meanwhile
+        self._consumers = tuple(other for other in self._consumers if other is not consumer)
+        self._listening.clear()
+        name = getattr(consumer, "__qualname__", type(consumer).__qualname__)
+        words = f"{name} raised {type(error).__name__}: {error}; it hears no more of what happens"
+        if self.hears(Noticed):
+            self(Noticed(words))
+        else:
+            # Where a program makes errors of its warnings, the run goes on all the same.
+            with suppress(RuntimeWarning):
+                warnings.warn(words, RuntimeWarning, stacklevel=3)
 
 
-class _Line:
-    """An event in words, for handlers that print any: ``uploaded entry=churn version_id=1215``."""
-
-    def __init__(self, event: str, fields: dict[str, Any]) -> None:
-        self._event = event
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return " ".join((self._event, *(f"{name}={value!r}" for name, value in self._fields.items())))
+def _kinds_of(consumer: OnEvent) -> frozenset[type[Event]] | None:
+    return getattr(consumer, "kinds", None)
 
 
-log = EventLog()
+@contextmanager
+def advancing(events: Events) -> Iterator[Callable[[int], None]]:
+    """Within the block, a thread may say how far it came: that is told now and then, on the loop, and not afterwards.
+
+    Work that is left behind in its thread is not heard any more.
+    """
+    loop, is_open, next_at = asyncio.get_running_loop(), True, 0.0
+
+    def tell(done: int) -> None:
+        if is_open:
+            events(Advanced(done))
+
+    def advanced(done: int) -> None:
+        nonlocal next_at
+        now = time.monotonic()
+        if now >= next_at and events.hears(Advanced):
+            next_at = now + ADVANCE_SECONDS
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, done)
+
+    try:
+        yield advanced
+    finally:
+        is_open = False

@@ -11,12 +11,12 @@ from bulkload.core.identity.existing import Present, Sibling, Sought, find_equal
 from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.model.errors import RegistryUnavailable
+from bulkload.core.model.events import Advanced, ListingRead, NotListed, VersionNotShown
 from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind, another_call_may_do
 from bulkload.engine.calls import TriedEnough, always, read
 from bulkload.engine.context import Run
-from bulkload.engine.events import log
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.source import digest_of
@@ -27,30 +27,34 @@ VERSIONS_A_COMMIT = 500
 
 async def list_models(run: Run) -> None:
     """Ask each workspace in which something is to be sent or reconciled, and keep this manifest's models on disk."""
-    run.progress.phase, run.progress.done = "listing", 0
+    run.events.phase("listing")
     await run.ledger.call(lambda store: store.clear_listing())
+    seen = 0
     for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
-        await _list_or_leave(run, workspace_id)
+        seen += await _list_or_leave(run, workspace_id, seen)
 
 
-async def _list_or_leave(run: Run, workspace_id: int) -> None:
-    """List a workspace; leave it to be asked for model by model where only this call fails."""
+async def _list_or_leave(run: Run, workspace_id: int, seen: int) -> int:
+    """List a workspace; leave it to be asked for model by model where only this call fails.
+
+    ``seen``: versions of other workspaces. Returns how many this one has.
+    """
     gate = run.gates.lists
     while True:
         try:
-            await read(run, gate, lambda: _list_workspace(run, workspace_id), few_tries=always)
+            versions = await read(run, gate, lambda: _list_workspace(run, workspace_id, seen), few_tries=always)
         except (CallFailed, RegistryUnavailable) as error:
             if not _is_down(error):
                 run.unlisted.add(workspace_id)
-                log.warning("not_listed", workspace_id=workspace_id, reason=str(error))
+                run.events(NotListed(workspace_id, str(error)))
                 # It says nothing of other listings.
                 gate.answered(run.clock())
-                return
+                return 0
             if not isinstance(error, TriedEnough) or gate.prospect(run.settings.patience) is not Prospect.GO_ON:
                 raise
         else:
-            log.info("listed", workspace_id=workspace_id, versions=run.progress.done)
-            return
+            run.events(ListingRead(workspace_id, versions))
+            return versions
 
 
 def _is_down(error: CallFailed | RegistryUnavailable) -> bool:
@@ -61,8 +65,9 @@ def _is_down(error: CallFailed | RegistryUnavailable) -> bool:
     return failed.failure.kind is FailureKind.NO_CONNECTION or failed.failure.status in (429, 503)
 
 
-async def _list_workspace(run: Run, workspace_id: int) -> None:
+async def _list_workspace(run: Run, workspace_id: int, seen: int) -> int:
     batch: list[RegistryVersion] = []
+    count = 0
 
     async def keep() -> None:
         versions = list(batch)
@@ -72,10 +77,13 @@ async def _list_workspace(run: Run, workspace_id: int) -> None:
     async with aclosing(run.registry.list_workspace(workspace_id)) as models:
         async for versions in models:
             batch.extend(versions)
-            run.progress.done += len(versions)
+            count += len(versions)
+            if run.events.hears(Advanced):
+                run.events(Advanced(seen + count))
             if len(batch) >= VERSIONS_A_COMMIT:
                 await keep()
     await keep()
+    return count
 
 
 async def have_listed(run: Run, item: LedgerEntry) -> None:
@@ -114,7 +122,7 @@ async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersio
         refusal = failed.failure.refusal
         # Who looks for bytes that were sent must not take "not found" for "not there".
         if refusal == HTTPStatus.FORBIDDEN or (refusal == HTTPStatus.NOT_FOUND and sha256 is None):
-            log.info("not_seen", version_id=version_id, reason=str(failed))
+            run.events(VersionNotShown(version_id, str(failed)))
             return None
         raise
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from bulkload.core.model.events import Advanced
 from bulkload.core.model.settings import OnExisting, Settings
 from bulkload.core.model.states import State
-from bulkload.engine.context import Progress, Run
+from bulkload.engine.context import Run
+from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
@@ -73,7 +75,7 @@ async def foresee(
     settings: Settings,
     *,
     offline: bool,
-    progress: Progress | None = None,
+    on_event: OnEvent | None = None,
     stop: Stop | None = None,
     tell: Callable[[Step], None] = lambda _: None,
 ) -> Plan:
@@ -81,18 +83,19 @@ async def foresee(
 
     Sends no model, makes no workspace, and neither makes nor changes a ledger. Raises as ``publish`` does.
     """
-    progress, stop = progress or Progress(), stop or Stop()
+    events, stop = Events(on_event), stop or Stop()
+    stop.tell(events)
     async with within_window(settings, stop):
-        staged = await stop.or_end(check_offline(settings, progress, stop))
+        staged = await stop.or_end(check_offline(settings, events, stop))
         with closing(staged):
             if offline:
                 return _described(
                     Plan(manifest=recorded_path(settings.manifest), endpoint=None, entries=staged.count), staged
                 )
-            gates = Gates(settings, stop)
+            gates = Gates(settings, stop, events)
             async with open_registry(settings, gates) as registry:
-                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=False))
-                async with _on_a_copy(settings, registry, gates, instance, progress, stop) as run:
+                instance = await stop.or_end(check_online(settings, registry, staged, events, create=False))
+                async with _on_a_copy(settings, registry, gates, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     await follow_files(run)
                     await stop.or_end(list_models(run))
@@ -106,7 +109,7 @@ def _described(plan: Plan, staged: StagedManifest) -> Plan:
 
 @asynccontextmanager
 async def _on_a_copy(
-    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
         copy = Path(folder) / "ledger.db"
@@ -119,7 +122,7 @@ async def _on_a_copy(
                 closing(sqlite3.connect(copy)) as target,
             ):
                 original.backup(target)
-        async with opened_run(replace(settings, ledger=copy), registry, gates, instance, progress, stop) as run:
+        async with opened_run(replace(settings, ledger=copy), registry, gates, instance, events, stop) as run:
             yield run
 
 
@@ -131,7 +134,8 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
     )
     line = 0
     while page := await run.ledger.call(lambda store: store.in_manifest(line, ENTRIES_A_PAGE)):  # noqa: B023 - awaited at once
-        run.progress.phase, run.progress.done = "comparing", plan.entries
+        run.events.phase("comparing")
+        run.events(Advanced(plan.entries))
         for item in page:
             step = await _step(run, item)
             plan.entries += 1

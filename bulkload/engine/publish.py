@@ -12,14 +12,15 @@ import msgspec
 from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
 from bulkload.core.limits.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.model.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
+from bulkload.core.model.events import Advanced, ChangeUnread, Noticed, RunBegan, RunEnded, StatesCounted
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
 from bulkload.core.verdicts import Failure, FailureKind, local_failure
 from bulkload.engine.calls import FOREIGN_WORDS, note_retry
-from bulkload.engine.context import Progress, Run, utc_now
-from bulkload.engine.events import log
+from bulkload.engine.context import Run, utc_now
+from bulkload.engine.events import Events, OnEvent, advancing
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.listing import list_models
 from bulkload.engine.poll.poller import Poller
@@ -38,40 +39,45 @@ from bulkload.system.process_limits import descriptors_left
 SUSPECTS_A_PAGE = 256
 
 
-async def publish(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+async def publish(settings: Settings, *, on_event: OnEvent | None = None, stop: Stop | None = None) -> RunSummary:
     """Publish a manifest, or go on with it. Returns the summary also when the run ended early.
+
+    ``on_event`` hears of everything that happens (``core.model.events``), at once and on this loop; it must not wait.
+    Nothing is printed and nothing logged.
 
     Raises what ends it before the ledger knows of the run: ``ManifestError`` (with every problem), ``UsageError``,
     ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``; ``WindowEnded`` and ``Interrupted``
     where it is stopped so early. What ends it later is in the summary's exit code and in ``stop.error``.
     """
-    progress, stop = progress or Progress(), stop or Stop()
+    events, stop = Events(on_event), stop or Stop()
+    stop.tell(events)
     async with within_window(settings, stop):
-        staged = await stop.or_end(check_offline(settings, progress, stop))
+        staged = await stop.or_end(check_offline(settings, events, stop))
         with closing(staged):
-            settings = within_open_files(settings, progress)
-            gates = Gates(settings, stop)
+            settings = within_open_files(settings, events)
+            gates = Gates(settings, stop, events)
             async with open_registry(settings, gates) as registry:
-                instance = await stop.or_end(check_online(settings, registry, staged, progress, create=True))
-                async with opened_run(settings, registry, gates, instance, progress, stop) as run:
+                instance = await stop.or_end(check_online(settings, registry, staged, events, create=True))
+                async with opened_run(settings, registry, gates, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     return await _to_its_end(run, lambda: _publish(run))
 
 
-async def wait(settings: Settings, *, progress: Progress | None = None, stop: Stop | None = None) -> RunSummary:
+async def wait(settings: Settings, *, on_event: OnEvent | None = None, stop: Stop | None = None) -> RunSummary:
     """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
-    progress, stop = progress or Progress(), stop or Stop()
+    events, stop = Events(on_event), stop or Stop()
+    stop.tell(events)
     async with within_window(settings, stop):
-        gates = Gates(settings, stop)
+        gates = Gates(settings, stop, events)
         async with open_registry(settings, gates) as registry:
             nothing = StagedManifest(manifest=recorded_path(settings.manifest), file=io.BytesIO())
-            instance = await stop.or_end(check_online(settings, registry, nothing, progress, create=False))
-            async with opened_run(settings, registry, gates, instance, progress, stop) as run:
+            instance = await stop.or_end(check_online(settings, registry, nothing, events, create=False))
+            async with opened_run(settings, registry, gates, instance, events, stop) as run:
                 await begin(run, instance)
                 return await _to_its_end(run, lambda: _wait(run))
 
 
-def within_open_files(settings: Settings, progress: Progress) -> Settings:
+def within_open_files(settings: Settings, events: Events) -> Settings:
     """The settings, with no more uploads at a time than this process may have files and connections open for."""
     left = descriptors_left()
     if left is not None and left < OTHER_DESCRIPTORS + 4:
@@ -80,9 +86,11 @@ def within_open_files(settings: Settings, progress: Progress) -> Settings:
     if uploads == settings.concurrency:
         return settings
     plural = "upload" if uploads == 1 else "uploads"
-    progress.notice(
-        f"{uploads} {plural} at a time, not {settings.concurrency}: this process may open {left} more files; raise the"
-        " limit (`ulimit -n`) for more"
+    events(
+        Noticed(
+            f"{uploads} {plural} at a time, not {settings.concurrency}: this process may open {left} more files; raise"
+            " the limit (`ulimit -n`) for more"
+        )
     )
     return replace(settings, concurrency=uploads)
 
@@ -94,22 +102,21 @@ def open_registry(settings: Settings, gates: Gates) -> Registry:
         settings.credentials,
         settings.connection,
         answer_timeout=settings.answer_timeout,
-        before_login=gates.tokens.enter,
+        before_login=gates.before_login,
     )
 
 
 @asynccontextmanager
 async def opened_run(
-    settings: Settings, registry: Registry, gates: Gates, instance: Instance, progress: Progress, stop: Stop
+    settings: Settings, registry: Registry, gates: Gates, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     """A run on its open ledger."""
     started_at = utc_now()
     run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
-    progress.phase = "opening the ledger"
+    events.phase("opening the ledger")
     async with Ledger(settings.ledger, started_at) as ledger:
-        progress.gates = gates
         yield Run(
-            settings, run_id, registry, ledger, gates, default_arch=instance.default_arch, progress=progress, stop=stop
+            settings, run_id, registry, ledger, gates, default_arch=instance.default_arch, events=events, stop=stop
         )
 
 
@@ -118,15 +125,8 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
 
     All or nothing: a beginning that fails, or is stopped, leaves the ledger as it was.
     """
-    progress, facts = (
-        run.progress,
-        {"endpoint": run.registry.endpoint, "manifest": recorded_path(run.settings.manifest)},
-    )
-    progress.phase, progress.done = "planning", 0
-
-    def count(number: int) -> None:
-        progress.done = number
-        run.stop.raise_if_asked()
+    facts = {"endpoint": run.registry.endpoint, "manifest": recorded_path(run.settings.manifest)}
+    run.events.phase("planning")
 
     def begin_and_plan(store: Store) -> dict[str, list[float]]:
         run.stop.raise_if_asked()
@@ -137,10 +137,13 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
             planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
         return store.conversion_seconds()
 
-    run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
-    log.info(
-        "run_started", run_id=run.run_id, endpoint=run.registry.endpoint, ledger=recorded_path(str(run.settings.ledger))
-    )
+    with advancing(run.events) as advanced:
+
+        def count(number: int) -> None:
+            advanced(number)
+            run.stop.raise_if_asked()
+
+        run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
 
 
 async def follow_files(run: Run) -> None:
@@ -148,16 +151,17 @@ async def follow_files(run: Run) -> None:
     await run.stop.or_end(_look_at_changed_files(run))
     retry_failed = run.settings.retry_failed
     await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
-    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
+    run.events(StatesCounted(await run.ledger.call(lambda store: store.counts())))
 
 
 async def _look_at_changed_files(run: Run) -> None:
     """A file that looks different is read: only other bytes are a new version."""
-    after = 0
+    after, done = 0, 0
     while page := await run.ledger.call(lambda store: planning.suspects(store, after, SUSPECTS_A_PAGE)):  # noqa: B023
         for item in page:
-            run.progress.phase = "reading changed files"
-            run.progress.done += 1
+            run.events.phase("reading changed files")
+            done += 1
+            run.events(Advanced(done))
             found = await _digest_or_none(run, item.entry.source)
             if found is None:
                 continue  # what was published stays published; the next run looks again
@@ -179,17 +183,29 @@ async def _digest_or_none(run: Run, path: str) -> tuple[Look, str] | None:
         except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
             failure = local_failure(path, error)
             if failure is None:
-                log.warning("not_looked_at", path=path, reason=str(error) or type(error).__name__)
+                run.events(ChangeUnread(path, str(error) or type(error).__name__))
                 return None
             if not may_retry(attempt, run.budget):
                 run.leave_unread(failure)
                 return None
-            note_retry(run, failure)
+            note_retry(run.events, failure)
         await anyio.sleep(backoff_seconds(attempt, run.random.random()))
 
 
 async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSummary:
     """Do the work of a run that has begun. Whatever ends it, the registry or the ledger's disk, there is a summary."""
+    run.events(
+        RunBegan(
+            run_id=run.run_id,
+            endpoint=run.registry.endpoint,
+            ledger=recorded_path(str(run.settings.ledger)),
+            concurrency=run.gates.slots.concurrency.limit,
+            most_concurrency=run.settings.concurrency,
+            upload_rate=run.settings.upload_rate,
+            max_converting=run.settings.max_converting,
+            answer_timeout=run.settings.answer_timeout,
+        )
+    )
     try:
         with lone_errors():
             await work()
@@ -214,8 +230,8 @@ async def _publish(run: Run) -> None:
 
 
 async def _wait(run: Run) -> None:
-    run.progress.states.update(await run.ledger.call(lambda store: store.counts()))
-    run.progress.phase = "waiting"
+    run.events(StatesCounted(await run.ledger.call(lambda store: store.counts())))
+    run.events.phase("waiting")
     poller = Poller(run)
     await poller.add_from_ledger()
     poller.close()
@@ -230,7 +246,7 @@ async def _send_and_poll(run: Run) -> None:
         # What fence and skip compare with; for a second pass it must be as fresh as for the first.
         if await run.ledger.call(lambda store: store.workspaces_to_list()):
             await run.stop.or_end(list_models(run))
-        run.progress.phase = "publishing"
+        run.events.phase("publishing")
         poller = Poller(run)
         async with anyio.create_task_group() as group:
             if run.settings.wait:
@@ -272,8 +288,9 @@ async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
 
 
 async def _summarise(run: Run) -> RunSummary:
-    run.progress.phase = "reporting"
-    states = {state.value: run.progress.states[state] for state in State}
+    run.events.phase("reporting")
+    counts = run.counts
+    states = {state.value: counts.states[state] for state in State}
     failures: tuple[CauseCount, ...] = ()
     try:
         states = await run.ledger.call(lambda store: store.counts())
@@ -289,11 +306,11 @@ async def _summarise(run: Run) -> RunSummary:
         exit_code=_exit_code(run, states),
         entries=sum(states.values()),
         states=states,
-        bytes_sent=run.progress.bytes_sent,
+        bytes_sent=counts.bytes_sent,
         requests=RequestCounts(**run.registry.requests),
-        retries=run.retries,
-        adopted=run.adopted,
-        duplicates=run.duplicates,
+        retries=counts.retries,
+        adopted=counts.adopted,
+        duplicates=counts.duplicates,
         elapsed_seconds=round(run.clock() - run.started, 3),
         failures=failures,
     )
@@ -302,7 +319,7 @@ async def _summarise(run: Run) -> RunSummary:
     except LedgerError as error:
         run.stop.ask(error)
         summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
-    log.info("run_ended", run_id=run.run_id, exit_code=summary.exit_code)
+    run.events(RunEnded(run.run_id, summary.exit_code))
     return summary
 
 
@@ -318,4 +335,4 @@ async def _end(run: Run, summary: RunSummary) -> None:
 
 def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:
     """By the one reason that the run was stopped for; else by what became of the entries."""
-    return exit_code_of(states, run.duplicates) if run.stop.error is None else run.stop.error.exit_code
+    return exit_code_of(states, run.counts.duplicates) if run.stop.error is None else run.stop.error.exit_code

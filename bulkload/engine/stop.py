@@ -15,10 +15,11 @@ from bulkload.core.model.errors import (
     WindowEnded,
     outranks,
 )
+from bulkload.core.model.events import Stopping
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.units import show_duration
 from bulkload.core.verdicts import CallFailed, want_behind
-from bulkload.engine.events import log
+from bulkload.engine.events import Events
 
 T = TypeVar("T")
 
@@ -81,16 +82,26 @@ class Stop:
         self.error: BulkloadError | None = None
         # When it is asked in any case.
         self.window = Window(None)
+        self._events = Events()
         self._asked = anyio.Event()
         self._cut = anyio.Event()
 
     def ask(self, error: BulkloadError) -> None:
         """Take nothing new. Of several reasons the one counts whose exit code comes first."""
         error = _with_remedy(error)
-        log.info("stopping", exit_code=int(error.exit_code), reason=str(error))
+        self._tell(error)
         if self.error is None or outranks(error, self.error):
             self.error = error
         self._asked.set()
+
+    def tell(self, events: Events) -> None:
+        """From now on, ``events`` hears why; at once where it was asked before."""
+        self._events = events
+        if self.error is not None:
+            self._tell(self.error)
+
+    def _tell(self, error: BulkloadError) -> None:
+        self._events(Stopping(int(error.exit_code), str(error), GRACE_SECONDS))
 
     @property
     def asked(self) -> bool:

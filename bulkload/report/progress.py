@@ -1,13 +1,24 @@
 """How a run is getting on: one line that renews itself on a terminal, a plain line now and then elsewhere."""
 
 import shutil
+from dataclasses import dataclass, field
 
 import anyio
 
+from bulkload.core.model.counts import Counts
+from bulkload.core.model.events import (
+    Advanced,
+    Event,
+    Held,
+    LimitChanged,
+    Noticed,
+    Paced,
+    PhaseBegan,
+    RunBegan,
+)
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.core.model.units import show_bytes, show_duration
 from bulkload.core.text.visible import visible_line
-from bulkload.engine.context import Progress
 from bulkload.report.sink import Sink, standard_error
 
 TERMINAL_SECONDS = 0.2
@@ -27,6 +38,58 @@ WORDS = {
     State.READY: "ready",
     State.PLANNED: "to do",
 }
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a display may look at while a run works: a consumer of its events, and nothing else."""
+
+    phase: str = "starting"
+    # Counted in the current phase, where it has no states to show.
+    done: int = 0
+    # States, bytes, retries.
+    counts: Counts = field(default_factory=Counts)
+    # Uploads at a time; None before the run began.
+    at_a_time: int | None = None
+    # Uploads a second at the most; None: no limit.
+    upload_rate: float | None = None
+    # Until when the registry asked for a pause.
+    held_until: float = float("-inf")
+    # What people are told beside their entries.
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> frozenset[type[Event]]:
+        """What it listens to."""
+        return _KINDS
+
+    def __call__(self, event: Event) -> None:
+        """One more event."""
+        if type(event) in Counts.kinds:
+            self.counts(event)
+        elif isinstance(event, PhaseBegan):
+            self.phase, self.done = event.phase, 0
+        elif isinstance(event, Advanced):
+            self.done = event.done
+        elif isinstance(event, Noticed):
+            self.notices.append(event.words)
+        else:
+            self._note_limit(event)
+
+    def _note_limit(self, event: Event) -> None:
+        if isinstance(event, RunBegan):
+            self.at_a_time, self.upload_rate = event.concurrency, event.upload_rate
+        elif isinstance(event, LimitChanged):
+            if event.limit == "concurrency" and event.after is not None:
+                self.at_a_time = int(event.after)
+        elif isinstance(event, Paced):
+            if event.kind == "upload":
+                self.upload_rate = event.rate
+        elif isinstance(event, Held):
+            self.held_until = max(self.held_until, event.until)
+
+
+_KINDS: frozenset[type[Event]] = Counts.kinds | {PhaseBegan, Advanced, RunBegan, LimitChanged, Paced, Held, Noticed}
 
 
 async def show_progress(progress: Progress) -> None:
@@ -67,7 +130,7 @@ class ProgressView:
     def line(self, now: float) -> str:
         """``42/60 done, 12.3 MB, 3.4 MB/s, 12s left, 20s, 8 at a time: 4 converting, 30 ready, 18 to do``."""
         progress, elapsed = self._progress, show_duration(now - self._started)
-        states = progress.states
+        states = progress.counts.states
         if not states:
             count = f" {progress.done:,}" if progress.done else ""
             return f"{progress.phase}{count}, {elapsed}"
@@ -75,7 +138,12 @@ class ProgressView:
         if self._publishing is None:
             self._publishing = (now, done)
         total = states.total()
-        parts = [f"{done:,}/{total:,} done", show_bytes(progress.bytes_sent), *self._pace(now, done, total), elapsed]
+        parts = [
+            f"{done:,}/{total:,} done",
+            show_bytes(progress.counts.bytes_sent),
+            *self._pace(now, done, total),
+            elapsed,
+        ]
         parts += self._limits(now)
         counts = ", ".join(f"{states[state]:,} {word}" for state, word in WORDS.items() if states[state])
         prefix = "" if progress.phase == "publishing" else f"{progress.phase}: "
@@ -83,15 +151,14 @@ class ProgressView:
 
     def _limits(self, now: float) -> list[str]:
         """How much at a time, how fast at the most, and whether the registry asked for a pause."""
-        gates, states = self._progress.gates, self._progress.states
-        if gates is None or not states[State.PLANNED] + states[State.UPLOADING]:
+        progress, states = self._progress, self._progress.counts.states
+        if progress.at_a_time is None or not states[State.PLANNED] + states[State.UPLOADING]:
             return []
-        throttle, parts = gates.uploads.throttle, [f"{gates.slots.concurrency.limit} at a time"]
-        rate, held = throttle.rate(now), throttle.pacer.held(now)
-        if rate is not None:
-            parts.append(f"at most {rate:.3g} uploads/s")
-        if held:
-            parts.append(f"held for {show_duration(held)}")
+        parts = [f"{progress.at_a_time} at a time"]
+        if progress.upload_rate is not None:
+            parts.append(f"at most {progress.upload_rate:.3g} uploads/s")
+        if progress.held_until > now:
+            parts.append(f"held for {show_duration(progress.held_until - now)}")
         return parts
 
     def _pace(self, now: float, done: int, total: int) -> list[str]:
@@ -102,7 +169,8 @@ class ProgressView:
         seconds, finished = now - since, done - done_before
         if seconds < ESTIMATE_AFTER_SECONDS:
             return []
-        parts = [f"{show_bytes(self._progress.bytes_sent / seconds)}/s"] if self._progress.bytes_sent else []
+        sent = self._progress.counts.bytes_sent
+        parts = [f"{show_bytes(sent / seconds)}/s"] if sent else []
         if finished >= ESTIMATE_AFTER_ENTRIES and done < total:
             parts.append(f"{show_duration((total - done) * seconds / finished)} left")
         return parts

@@ -10,14 +10,15 @@ import pyarrow as pa
 import pytest
 
 from bulkload.core.model.errors import ExitCode, UsageError
+from bulkload.core.model.events import PhaseBegan
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.source import SourceChanged, digest_of, read_small
+from tests.consumers import at_first
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 LARGE = ONNX + b"\x12\xff\xff\xb7\x01" + bytes(3_014_655)
@@ -105,23 +106,6 @@ def test_plan_says_how_many_files_lie_outside_the_manifests_folder(place: Path, 
 # What changes after the check
 
 
-class AfterTheCheck(Progress):
-    """Does something once, when the run asks the registry."""
-
-    __slots__ = ("_act",)
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        super().__init__()
-        self._act: Callable[[], object] | None = act
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "phase" and value == "publishing":
-            act, self._act = self._act, None
-            if act is not None:
-                act()
-
-
 def a_link_in_its_place(place: Path) -> None:
     (place / "deep" / "good.onnx").unlink()
     (place / "deep" / "good.onnx").symlink_to("../../secret/good.onnx")
@@ -143,7 +127,9 @@ async def test_a_link_that_is_laid_after_the_check_is_not_followed(
     async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0)) as sandbox:
         settings: Settings = settings_for(manifest_of(place, "deep/good.onnx"), sandbox, root=place)
         with anyio.fail_after(30):
-            summary = await publish(settings, progress=AfterTheCheck(lambda: change(place)))
+            summary = await publish(
+                settings, on_event=at_first(lambda event: event == PhaseBegan("publishing"), lambda: change(place))
+            )
         assert summary.exit_code == ExitCode.SOME_FAILED
         assert not sandbox.versions()
     with LedgerReader(settings.ledger) as reader:

@@ -10,7 +10,6 @@ import pytest
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.records import Workspace
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.context import Progress
 from bulkload.engine.inspect.catalog import Browser, find_workspace
 from bulkload.sandbox import read_request_log
 from tests.conftest import clean_environment
@@ -115,7 +114,7 @@ async def test_a_name_that_others_have_or_that_is_refused_is_a_usage_error(statu
     """Said at once: trying again would not help."""
     registry = OthersRegistry(status, message)
     with pytest.raises(UsageError, match=words) as caught:
-        await Browser(registry, Progress()).create_workspace("fraud")  # type: ignore[arg-type]
+        await Browser(registry).create_workspace("fraud")  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert registry.tries == 1
 

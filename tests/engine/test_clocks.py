@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 import bulkload
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.settings import Credentials, Route, Settings
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
@@ -134,16 +134,16 @@ async def test_an_upload_of_an_earlier_run_settles_from_the_start_of_this_one(
 ) -> None:
     """Nobody asks how long ago the earlier one was."""
     registry = publication.registry("upload:503@1")
-    stop, progress = Stop(), Progress()
+    stop, counts = Stop(), Counts()
 
     async def stop_in_doubt() -> None:
-        while not progress.states["in_doubt"]:  # noqa: ASYNC110 - displays are told nothing, they look
+        while not counts.states["in_doubt"]:  # noqa: ASYNC110 - a fold is asked
             await anyio.sleep(0.005)
         stop.ask(Interrupted(15))
 
     async with anyio.create_task_group() as group:
         group.start_soon(stop_in_doubt)
-        await publish(publication.settings(registry, settle=20.0), progress=progress, stop=stop)
+        await publish(publication.settings(registry, settle=20.0), on_event=counts, stop=stop)
     listed = len(publication.requests(registry, "list"))
     summary = await publication.run(registry, settle=0.8)
     assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)

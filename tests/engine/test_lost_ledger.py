@@ -13,11 +13,11 @@ from typing import Any
 import anyio
 import pytest
 
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted, LedgerError
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.polls.schedule import PollInterval
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
@@ -165,14 +165,14 @@ async def test_a_disk_that_is_full_while_planning_leaves_the_ledger_as_it_was(
 # Its last commits are gone, or all of it
 
 
-async def cut_when(settings: Settings, done: Callable[[Progress], bool]) -> None:
+async def cut_when(settings: Settings, done: Callable[[Counts], bool]) -> None:
     """Run, cut it as soon as so much was done, and keep its files as a kill leaves them there."""
-    stop, progress = Stop(), Progress()
+    stop, counts = Stop(), Counts()
     log = settings.ledger.with_name(settings.ledger.name + "-wal")
     files: dict[Path, bytes] = {}
 
     async def cut() -> None:
-        while not done(progress):  # noqa: ASYNC110 - displays are told nothing, they look
+        while not done(counts):  # noqa: ASYNC110 - a fold is asked
             await anyio.sleep(0.001)
         for path in (settings.ledger, log):
             files[path] = path.read_bytes()
@@ -181,7 +181,7 @@ async def cut_when(settings: Settings, done: Callable[[Progress], bool]) -> None
 
     async with anyio.create_task_group() as group:
         group.start_soon(cut)
-        await run(settings, progress=progress, stop=stop)
+        await run(settings, on_event=counts, stop=stop)
     for path, content in files.items():
         path.write_bytes(content)
 

@@ -6,10 +6,10 @@ from typing import Any
 import anyio
 import pytest
 
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.settings import Credentials, Settings
 from bulkload.core.model.states import State
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -32,16 +32,16 @@ def uploads(sandbox: Sandbox) -> int:
 
 async def stopped(settings: Settings, until: Any) -> Any:
     """Publish, and stop at once when something is so."""
-    stop, progress = Stop(), Progress()
+    stop, counts = Stop(), Counts()
     found: list[Any] = []
 
     async def run() -> None:
-        found.append(await publish(settings, progress=progress, stop=stop))
+        found.append(await publish(settings, on_event=counts, stop=stop))
 
     with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             group.start_soon(run)
-            while not until(progress):  # noqa: ASYNC110 - nothing tells when a display would show something
+            while not until(counts):  # noqa: ASYNC110 - a fold is asked
                 await anyio.sleep(0.005)
             stop.ask(Interrupted(2))
             stop.cut()
@@ -59,7 +59,7 @@ async def test_what_was_sealed_and_never_left_is_planned(
         settings = settings_for(manifest, sandbox, bandwidth=BANDWIDTH, settle=SETTLE, patience=60.0)
         summary = await stopped(
             settings,
-            lambda progress: progress.states[State.UPLOADING] >= 3 and uploads(sandbox) >= len(faults),
+            lambda counts: counts.states[State.UPLOADING] >= 3 and uploads(sandbox) >= len(faults),
         )
         assert summary.exit_code == ExitCode.INTERRUPTED
         assert summary.states[State.UPLOADING] == summary.states[State.IN_DOUBT] == 0

@@ -11,17 +11,19 @@ import anyio
 import pytest
 
 from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.events import BytesSent, PhaseBegan
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
-from bulkload.engine.context import Progress
+from bulkload.engine.events import OnEvent
 from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.consumers import at_each, at_first
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 # More than two pieces; no two bytes of 4 KiB alike.
@@ -32,29 +34,14 @@ YEAR_2300 = 10_413_792_000 * 10**9
 pytestmark = pytest.mark.anyio
 
 
-class EachPiece(Progress):
-    """Does something whenever bytes leave."""
-
-    __slots__ = ("_act",)
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        super().__init__()
-        self._act: Callable[[], object] = act
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "bytes_sent" and value:
-            self._act()
-
-
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     return Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0))
 
 
-async def run(settings: Settings, progress: Progress | None = None) -> RunSummary:
+async def run(settings: Settings, on_event: OnEvent | None = None) -> RunSummary:
     with anyio.fail_after(60):
-        return await publish(settings, progress=progress)
+        return await publish(settings, on_event=on_event)
 
 
 # Odd numbers
@@ -159,7 +146,7 @@ async def test_other_changes_of_no_byte_cost_no_upload_either(
     manifest, model = write_manifest([{"name": "m", "content": LARGE}]), tmp_path / "m-0.onnx"
     async with sandbox:
         settings = settings_for(manifest, sandbox)
-        assert (await run(settings, EachPiece(lambda: change(model)))).exit_code == ExitCode.OK
+        assert (await run(settings, at_each(BytesSent, lambda: change(model)))).exit_code == ExitCode.OK
         assert uploads_of(sandbox, tmp_path / "registry") == 1
 
 
@@ -182,7 +169,7 @@ async def test_bytes_that_change_behind_a_time_that_is_set_back_are_noticed(
 
     async with sandbox:
         settings = settings_for(manifest, sandbox)
-        assert (await run(settings, EachPiece(edit))).exit_code == ExitCode.OK
+        assert (await run(settings, at_each(BytesSent, edit))).exit_code == ExitCode.OK
         import hashlib
 
         digests = {hashlib.sha256(state).hexdigest() for state in states}
@@ -191,21 +178,6 @@ async def test_bytes_that_change_behind_a_time_that_is_set_back_are_noticed(
 
 
 # Something else in a file's place, after the check
-
-
-class Listing(Progress):
-    """Does something once, when the check is over and nothing is sent yet."""
-
-    __slots__ = ("_act",)
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        super().__init__()
-        self._act: Callable[[], object] = act
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "phase" and value == "listing":
-            self._act()
 
 
 def lay_socket(path: Path) -> None:
@@ -239,7 +211,7 @@ async def test_what_takes_a_models_place_after_the_check_is_never_sent(
 
     async with sandbox:
         settings = settings_for(manifest, sandbox)
-        summary = await run(settings, Listing(replace))
+        summary = await run(settings, at_first(lambda event: event == PhaseBegan("listing"), replace))
         assert (summary.exit_code, summary.states["ready"], summary.states["failed"]) == (ExitCode.SOME_FAILED, 1, 1)
         assert [version.name for version in sandbox.versions()] == ["b"]
     with LedgerReader(settings.ledger) as reader:

@@ -11,14 +11,15 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-import structlog
 from aiohttp import web
 
 from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.events import Event, Held, LimitChanged, Paced
 from bulkload.core.model.settings import Credentials, OnExisting, Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.events import OnEvent
 from bulkload.engine.publish import publish
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings, read_request_log
@@ -84,9 +85,9 @@ async def heartbeat() -> AsyncIterator[list[float]]:
         group.cancel_scope.cancel()
 
 
-async def run(settings: Settings, seconds: float = 60.0) -> RunSummary:
+async def run(settings: Settings, seconds: float = 60.0, on_event: OnEvent | None = None) -> RunSummary:
     with anyio.fail_after(seconds):
-        return await publish(settings)
+        return await publish(settings, on_event=on_event)
 
 
 # Rates.
@@ -250,16 +251,19 @@ async def test_each_decision_is_said_with_its_reason(tmp_path, write_manifest, s
         SandboxSettings(data=tmp_path / "r", time_scale=0.0, limits=("upload=20/s",), faults=("upload:503=1@30",))
     ) as sandbox:
         settings = settings_for(write_manifest(small(60)), sandbox, concurrency=64)
-        with structlog.testing.capture_logs() as said:
-            assert (await run(settings)).exit_code == ExitCode.OK
-    events = {name: [one for one in said if one["event"] == name] for name in ("rate", "concurrency", "held")}
-    assert all(events.values()), events
-    assert events["concurrency"][0]["before"] == 4
-    assert {one["reason"] for one in events["held"]} == {"Retry-After"}
-    for one in (*events["rate"], *events["concurrency"]):
-        assert one["before"] != one["after"]
-        assert "429" in one["reason"] or "503" in one["reason"] or "answers" in one["reason"], one
-    assert {one["call"] for one in events["rate"]} == {"upload"}
+        said: list[Event] = []
+        assert (await run(settings, on_event=said.append)).exit_code == ExitCode.OK
+    changes = [event for event in said if isinstance(event, LimitChanged)]
+    assert {(change.limit, change.kind) for change in changes} == {("rate", "upload"), ("concurrency", None)}
+    assert next(change.before for change in changes if change.limit == "concurrency") == 4
+    for change in changes:
+        assert change.before != change.after
+        assert any(words in change.reason for words in ("429", "503", "answers")), change
+        assert (change.found is not None) == (change.limit == "rate")
+    # The registry's Retry-After is a second.
+    assert {event.seconds for event in said if isinstance(event, Held)} == {1.0}
+    # What a display shows follows the cuts.
+    assert any(isinstance(event, Paced) and event.kind == "upload" and event.rate is not None for event in said)
 
 
 async def test_what_was_learnt_of_conversions_serves_the_next_run(tmp_path, write_manifest, settings_for):

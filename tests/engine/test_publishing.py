@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from bulkload.core.limits.run_limits import FailureLimit
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.settings import Credentials, OnExisting, Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
@@ -284,14 +284,14 @@ async def test_a_file_that_changes_between_check_and_send_is_sent_as_it_is_now(
     sandbox_with, write_manifest, settings_for, tmp_path
 ):
     """What is published is what lies there when it is read."""
-    manifest, progress, edited = write_manifest(models(SMALL, 2)), Progress(), SMALL + b"edited meanwhile"
+    manifest, counts, edited = write_manifest(models(SMALL, 2)), Counts(), SMALL + b"edited meanwhile"
     async with sandbox_with("upload:slow=0.3@1") as sandbox:
         settings = settings_for(manifest, sandbox, concurrency=1)
         async with anyio.create_task_group() as group:
             # The first upload is under way and slow: the second file was not read yet.
             edit = partial((tmp_path / "m1-0.onnx").write_bytes, edited)
-            group.start_soon(when, lambda: progress.bytes_sent > 0, edit)
-            summary = await publish(settings, progress=progress)
+            group.start_soon(when, lambda: counts.bytes_sent > 0, edit)
+            summary = await publish(settings, on_event=counts)
         assert summary.states["ready"] == 2
         assert [version.size for version in sandbox.versions(name="m1")] == [len(edited)]
         assert rows_of(settings)[1]["sha256"] == hashlib.sha256(edited).hexdigest()
@@ -301,12 +301,12 @@ async def test_a_file_that_vanished_is_failed_and_the_rest_goes_on(
     sandbox_with, write_manifest, settings_for, tmp_path
 ):
     """The next run takes it again."""
-    manifest, progress = write_manifest(models(SMALL, 3)), Progress()
+    manifest, counts = write_manifest(models(SMALL, 3)), Counts()
     async with sandbox_with("upload:slow=0.3@1") as sandbox:
         settings = settings_for(manifest, sandbox, concurrency=1)
         async with anyio.create_task_group() as group:
-            group.start_soon(when, lambda: progress.bytes_sent > 0, (tmp_path / "m2-0.onnx").unlink)
-            await publish(settings, progress=progress)
+            group.start_soon(when, lambda: counts.bytes_sent > 0, (tmp_path / "m2-0.onnx").unlink)
+            await publish(settings, on_event=counts)
         assert [row["state"] for row in rows_of(settings)] == ["ready", "ready", "failed"]
         assert rows_of(settings)[2]["cause"] == "unreadable"
         write_manifest(models(SMALL, 3))
@@ -317,15 +317,15 @@ async def test_a_stop_takes_nothing_new_and_finishes_what_is_under_way(sandbox_w
     """The first signal: exit 130, no entry lost or doubled, and the next run does the rest."""
     manifest = write_manifest(models(SMALL, 20))
     async with sandbox_with("upload:slow=0.05") as sandbox:
-        stop, progress = Stop(), Progress()
+        stop, counts = Stop(), Counts()
         settings = settings_for(manifest, sandbox, concurrency=2)
 
         def three_are_there() -> bool:
-            return progress.states[State.READY] + progress.states[State.UPLOADED] >= 3
+            return counts.states[State.READY] + counts.states[State.UPLOADED] >= 3
 
         async with anyio.create_task_group() as group:
             group.start_soon(when, three_are_there, partial(stop.ask, Interrupted(2)))
-            summary = await publish(settings, progress=progress, stop=stop)
+            summary = await publish(settings, on_event=counts, stop=stop)
         assert summary.exit_code == ExitCode.INTERRUPTED
         assert summary.states["planned"] >= 10
         assert summary.states["uploading"] == summary.states["in_doubt"] == 0
@@ -337,7 +337,7 @@ async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings
     """An upload whose answer does not come is left to the next run, which finds it."""
     manifest = write_manifest(models(SMALL, 1))
     async with sandbox_with("upload:stall@1") as sandbox:
-        stop, progress = Stop(), Progress()
+        stop, counts = Stop(), Counts()
         settings = settings_for(manifest, sandbox)
 
         def twice() -> None:
@@ -345,9 +345,9 @@ async def test_a_second_stop_cuts_at_once(sandbox_with, write_manifest, settings
             stop.cut()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(when, lambda: progress.states[State.UPLOADING] > 0 and progress.bytes_sent > 0, twice)
+            group.start_soon(when, lambda: counts.states[State.UPLOADING] > 0 and counts.bytes_sent > 0, twice)
             with anyio.fail_after(5):
-                summary = await publish(settings, progress=progress, stop=stop)
+                summary = await publish(settings, on_event=counts, stop=stop)
         assert summary.exit_code == ExitCode.TERMINATED
         assert summary.states["uploading"] == 1
         sandbox.end_waits()
@@ -492,12 +492,12 @@ async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(sand
     """What was in doubt about it is settled; an upload that never landed is not sent again."""
     rows = models(SMALL, 2)
     async with sandbox_with("upload:500@1") as sandbox:
-        stop, progress = Stop(), Progress()
+        stop, counts = Stop(), Counts()
         settings = settings_for(write_manifest(rows), sandbox, concurrency=1, settle=30)
         async with anyio.create_task_group() as group:
-            in_doubt = partial(progress.states.__getitem__, State.IN_DOUBT)
+            in_doubt = partial(counts.states.__getitem__, State.IN_DOUBT)
             group.start_soon(when, lambda: in_doubt() > 0, partial(stop.ask, Interrupted(15)))
-            await publish(settings, progress=progress, stop=stop)
+            await publish(settings, on_event=counts, stop=stop)
         (left,) = [row for row in rows_of(settings) if row["state"] == "in_doubt"]
         kept = settings_for(write_manifest([row for row in rows if row["name"] != left["name"]]), sandbox)
         for _ in range(2):

@@ -14,12 +14,12 @@ from typing import Any
 import anyio
 import pytest
 
+from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.engine.upload import attempt as sending
@@ -368,12 +368,12 @@ async def test_a_file_that_changes_while_it_is_compared_is_never_taken_for_anoth
 # Between crash and resume
 
 
-async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Progress], bool]) -> None:
+async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Counts], bool]) -> None:
     """Run until something happened, and cut it there; what it left under way is what a crash leaves."""
-    stop, progress = Stop(), Progress()
+    stop, counts = Stop(), Counts()
 
     async def cut() -> None:
-        while not happened(progress):  # noqa: ASYNC110 - displays are told nothing, they look
+        while not happened(counts):  # noqa: ASYNC110 - a fold is asked
             await anyio.sleep(0.001)
         stop.ask(Interrupted(15))
         stop.cut()
@@ -381,7 +381,7 @@ async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Pro
     async with anyio.create_task_group() as group:
         group.start_soon(cut)
         with anyio.fail_after(20):
-            await publish(settings, progress=progress, stop=stop)
+            await publish(settings, on_event=counts, stop=stop)
     assert row_of(settings)["state"] == State.UPLOADING
     sandbox.end_waits()
 
@@ -416,7 +416,7 @@ async def test_a_file_that_changes_before_it_was_sealed_is_sent_as_it_is_now(
     manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
     async with sandbox_with() as sandbox:
         slow = settings_for(manifest, sandbox, bandwidth=float(PIECE_SIZE_BYTES * 4))
-        await cut_when(slow, sandbox, lambda progress: progress.bytes_sent > 0)
+        await cut_when(slow, sandbox, lambda counts: counts.bytes_sent > 0)
         once = Once(change, model)
         once()
         settings = settings_for(manifest, sandbox)

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +18,16 @@ import anyio
 import pytest
 
 from bulkload.core.model.errors import ExitCode, LocalTrouble
+from bulkload.core.model.events import BytesSent, Event
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import FailureKind, local_failure, passes, upload_verdict
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.conftest import StartSandbox, clean_environment, homes
+from tests.consumers import at_first
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 NEW_WORKSPACE = ("--workspace", "w", "--create-workspace")
@@ -36,21 +37,8 @@ LARGE = ONNX + b"\x12\xff\xff\xb7\x01" + bytes(3_014_655)
 pytestmark = pytest.mark.anyio
 
 
-class Watched(Progress):
-    """Does something once, when the first bytes leave."""
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        super().__init__()
-        self._act: Callable[[], object] | None = act
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "bytes_sent" and value:
-            act, self._act = self._act, None
-            if act is not None:
-                act()
-
-    __slots__ = ("_act",)
+def bytes_leave(event: Event) -> bool:
+    return isinstance(event, BytesSent)
 
 
 def rows_of(settings: Settings) -> list[dict[str, Any]]:
@@ -165,7 +153,7 @@ async def test_descriptors_that_run_out_in_mid_run_leave_the_entries_planned(
     sandbox = start_sandbox("--time-scale", "0")
     settings = settings_for(write_manifest(rows), sandbox, wait=False, concurrency=1)
     with descriptor_limit_restored(), anyio.fail_after(60):
-        summary = await publish(settings, progress=Watched(no_more_descriptors))
+        summary = await publish(settings, on_event=at_first(bytes_leave, no_more_descriptors))
     assert summary.exit_code == ExitCode.UNAVAILABLE
     states = {row["state"] for row in rows_of(settings)}
     assert State.FAILED not in states
@@ -245,7 +233,7 @@ async def test_threads_that_run_out_in_mid_run_end_it_with_words(
     before = threading.stack_size()
     try:
         with anyio.fail_after(60):
-            summary = await publish(settings, progress=Watched(lambda: threading.stack_size(1 << 46)))
+            summary = await publish(settings, on_event=at_first(bytes_leave, lambda: threading.stack_size(1 << 46)))
     finally:
         threading.stack_size(before)
     assert summary.states["failed"] == 0

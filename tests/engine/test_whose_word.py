@@ -14,11 +14,11 @@ from bulkload.core.model.errors import ExitCode, ForeignAnswer, RegistryUnavaila
 from bulkload.core.model.settings import Credentials, OnExisting, Settings
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.report.progress import Progress
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.gateway import Gateway, gateway_before
 
@@ -258,7 +258,7 @@ async def test_a_call_that_has_worked_is_there(answer, sandbox, write_manifest, 
     async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
         progress = Progress()
         settings = settings_before(write_manifest(models(4)), gateway, sandbox, concurrency=1)
-        summary = await run(settings, progress=progress)
+        summary = await run(settings, on_event=progress)
         assert (summary.exit_code, summary.states["ready"], len(sandbox.versions())) == (ExitCode.OK, 4, 4)
         assert upload_calls(gateway) == [UPLOAD] * 5
         assert progress.notices == []
@@ -284,7 +284,7 @@ async def test_a_registry_without_the_call_is_recognised_by_its_empty_answers(
         progress = Progress()
         rows = [row | {"content": ONNX + bytes([number])} for number, row in enumerate(models(3))]
         settings = settings_before(write_manifest(rows), gateway, sandbox, concurrency=1)
-        summary = await run(settings, progress=progress)
+        summary = await run(settings, on_event=progress)
         assert (summary.exit_code, summary.states["ready"], summary.requests.upload) == (ExitCode.OK, 3, 4)
         assert upload_calls(gateway)[-3:] == [CONVERT] * 3
         assert "upload_and_convert" in progress.notices[0]

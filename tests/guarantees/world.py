@@ -7,7 +7,6 @@ committed and what the registry had received stays; the next process goes on fro
 import asyncio
 import itertools
 import json
-import logging
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -22,7 +21,6 @@ from unittest import mock
 
 import anyio
 import msgspec
-import structlog
 
 from bulkload.core.model.errors import BulkloadError, Interrupted
 from bulkload.core.model.records import RegistryVersion, Workspace
@@ -30,7 +28,6 @@ from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import OPEN
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.context import Progress
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import Ledger, LedgerReader
@@ -150,7 +147,7 @@ class World:
         with self._everything_in_memory(), asyncio.Runner(loop_factory=lambda: self._loop or VirtualLoop()) as runner:
             try:
                 settings = self._settings(**changes)
-                summary = runner.run(publish(settings, progress=Progress(), stop=self._stop))
+                summary = runner.run(publish(settings, stop=self._stop))
             except BulkloadError as error:
                 failure = error
             except BaseException:
@@ -189,24 +186,20 @@ class World:
 
     @contextmanager
     def _everything_in_memory(self) -> Iterator[None]:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         writer = partial(LoopWriter, on_commit=self._commit)
         chance = SimpleNamespace(Random=lambda: random.Random(self.seed))
-        try:
-            with (
-                mock.patch(
-                    "bulkload.engine.publish.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
-                ),
-                mock.patch("bulkload.engine.publish.Ledger", partial(Ledger, writer=writer)),
-                mock.patch("bulkload.engine.context.random", chance),
-                mock.patch("bulkload.engine.upload.attempt.SMALL_FILE_BYTES", PIECE_BYTES),
-                mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
-                mock.patch("bulkload.source.local.PIECE_SIZE_BYTES", PIECE_BYTES),
-                mock.patch("anyio.to_thread.run_sync", in_this_thread),
-            ):
-                yield
-        finally:
-            structlog.reset_defaults()
+        with (
+            mock.patch(
+                "bulkload.engine.publish.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
+            ),
+            mock.patch("bulkload.engine.publish.Ledger", partial(Ledger, writer=writer)),
+            mock.patch("bulkload.engine.context.random", chance),
+            mock.patch("bulkload.engine.upload.attempt.SMALL_FILE_BYTES", PIECE_BYTES),
+            mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
+            mock.patch("bulkload.source.local.PIECE_SIZE_BYTES", PIECE_BYTES),
+            mock.patch("anyio.to_thread.run_sync", in_this_thread),
+        ):
+            yield
 
     def _commit(self, changes: int) -> None:
         """The ledger is about to commit, or has committed: so many changes of this life are on the disk."""

@@ -55,6 +55,8 @@ class Decision:
     before: float | None
     after: float | None
     reason: str
+    # Of a rate: the limit that is aimed at.
+    found: float | None = None
 
 
 @dataclass(slots=True)
@@ -188,7 +190,7 @@ class LearntRate:
         before = self.rate(now)
         self._low = max(LOWEST_RATE, self._cut(began, before))
         self._cut_at, self._accepted, self._since = now, 0, None
-        return Decision(before, self._low, reason)
+        return Decision(before, self._low, reason, self._limit)
 
     def _cut(self, began: float, rate: float | None) -> float:
         """Learn the limit; returns what to cut to. ``began``: when the refused call began."""

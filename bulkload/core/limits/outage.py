@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from bulkload.core.model import events
+from bulkload.core.verdicts import Failure
+
 # The first rounds of failures are each call's own affair, which it backs off from; from then on everybody pauses, ...
 OWN_ROUNDS = 4
 FIRST_PAUSE_SECONDS = 0.5
@@ -45,6 +48,11 @@ class Outage:
             self._round_at = now
 
     @property
+    def is_on(self) -> bool:
+        """Whether everybody pauses."""
+        return self._rounds > OWN_ROUNDS
+
+    @property
     def pause(self) -> float:
         """Seconds from one call to the next, whoever's they are; 0 where there is no outage."""
         rounds = self._rounds - OWN_ROUNDS
@@ -52,6 +60,19 @@ class Outage:
 
     def prospect(self, now: float, patience: float) -> Prospect:
         """What this means for a call that failed, where ``patience`` seconds are waited."""
-        if self.since is None or self._rounds <= OWN_ROUNDS:
+        if self.since is None or not self.is_on:
             return Prospect.NO_OUTAGE
         return Prospect.GIVE_UP if now - self.since >= patience else Prospect.GO_ON
+
+    def told(self, kind: str, now: float, failure: Failure, backoff: float, patience: float) -> events.Outage | None:
+        """What is told of a call that failed, and that is made again after ``backoff`` seconds; None: no outage."""
+        if self.prospect(now, patience) is not Prospect.GO_ON or self.since is None:
+            return None
+        return events.Outage(
+            kind=kind,
+            call=failure.call,
+            reason=str(failure),
+            since=self.since,
+            next_try=now + max(backoff, self.pause),
+            gives_up_at=self.since + patience,
+        )

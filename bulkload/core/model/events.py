@@ -1,8 +1,8 @@
 """What happens in a run, as typed events: the one way in which a run tells how it goes.
 
 They are delivered synchronously, in order, on the run's own loop, after the commit that they tell of. Log, display,
-counts, metrics and the summary are consumers; no decision is made of them. Times are seconds of the run's monotonic
-clock unless said otherwise.
+counts, metrics and the summary are consumers; no decision about an entry is made of them. Moments are seconds of the
+run's monotonic clock (``time.monotonic``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class PhaseBegan(Event, frozen=True):
-    """What the run does now: "checking the manifest", "planning", "listing", "publishing", "waiting" ..."""
+    """What goes on now: "checking the manifest", "planning", "listing", "publishing", "waiting" ..."""
 
     phase: str
 
 
 class Advanced(Event, frozen=True):
-    """How many were done in this phase by now, where it has no states to show."""
+    """How many were done in this phase by now, where it has no states to show. Told now and then."""
 
     done: int
 
@@ -38,8 +38,14 @@ class RunBegan(Event, frozen=True, kw_only=True):
     run_id: str
     endpoint: str
     ledger: str
-    # Uploads at a time, at the most.
+    # Uploads at a time: to begin with, and at the most.
     concurrency: int
+    most_concurrency: int
+    # Uploads a second that were asked for, and versions that may be converting at once; None: no limit.
+    upload_rate: float | None
+    max_converting: int | None
+    # How long an upload's answer is waited for after its last byte, in seconds.
+    answer_timeout: float
 
 
 class StatesCounted(Event, frozen=True):
@@ -49,14 +55,16 @@ class StatesCounted(Event, frozen=True):
 
 
 class Stopping(Event, frozen=True):
-    """The run takes nothing new."""
+    """The run takes nothing new. It is told again where another reason came."""
 
     exit_code: int
     reason: str
+    # What is under way may take so many seconds from now.
+    grace: float
 
 
 class RunEnded(Event, frozen=True):
-    """The last event of a run."""
+    """The ledger knows how the run ended."""
 
     run_id: str
     exit_code: int
@@ -86,6 +94,8 @@ class EntryMoved(Event, frozen=True, kw_only=True):
     after: State
     # Also entries that the manifest no longer has are polled and reconciled; they are not counted.
     in_manifest: bool
+    # Of its file, where that is known.
+    size: int | None = None
     version_id: int | None = None
     # Why, where the move says so.
     cause: str | None = None
@@ -96,8 +106,8 @@ class EntryMoved(Event, frozen=True, kw_only=True):
     adopted: bool = False
 
 
-class Reconciled(Event, frozen=True, kw_only=True):
-    """What was found of an upload whose answer was lost."""
+class ReconcileEnded(Event, frozen=True, kw_only=True):
+    """What was found of an upload whose answer was lost. ``outcome``: of ``core.identity.reconcile``."""
 
     name: str
     outcome: str
@@ -118,20 +128,44 @@ class WaitEnded(Event, frozen=True):
     status: str | None
 
 
-class EntryLeft(Event, frozen=True):
-    """An entry is left for the next run, as its file cannot be read for now."""
+class EntryLaidAside(Event, frozen=True):
+    """An entry was refused again and again while others were not; it is left for the next run."""
 
-    name: str
+    reason: str
+
+
+class EntryUnread(Event, frozen=True):
+    """The file of an entry cannot be read for now; the entry is left for the next run."""
+
+    reason: str
+
+
+class ChangeUnread(Event, frozen=True):
+    """A file that looks different since it was published cannot be read; the next run looks again."""
+
+    path: str
     reason: str
 
 
 # Requests.
 
 
+class RequestSent(Event, frozen=True):
+    """A call leaves that has a rate. ``kind``: "upload", "poll", "list" or "token"."""
+
+    kind: str
+
+
 class BytesSent(Event, frozen=True):
-    """A piece of a body was handed to the socket."""
+    """A piece of a model is handed to the socket. A retry counts again."""
 
     count: int
+
+
+class BodySent(Event, frozen=True):
+    """The last piece of an entry's upload is handed to the socket: from now on its next ``EntryMoved`` is awaited."""
+
+    entry_id: int
 
 
 class Retried(Event, frozen=True, kw_only=True):
@@ -139,6 +173,8 @@ class Retried(Event, frozen=True, kw_only=True):
 
     call: str
     reason: str
+    # The HTTP status, where there was an answer, and the seconds that it asked to wait.
+    status: int | None = None
     retry_after: float | None = None
 
 
@@ -148,28 +184,58 @@ class LimitChanged(Event, frozen=True, kw_only=True):
     # "concurrency" (uploads at a time) or "rate" (calls a second).
     limit: str
     # Of a rate: "upload", "poll", "list" or "token".
-    call: str | None
+    kind: str | None = None
     before: float | None
     after: float | None
+    # What the registry was found to take, where a rate is kept below it for a while.
+    found: float | None = None
     reason: str
+
+
+class Paced(Event, frozen=True):
+    """How often calls of a kind may be made now: what was cut comes back by and by. Told now and then, when it changed.
+
+    ``rate``: calls a second, None for no limit.
+    """
+
+    kind: str
+    rate: float | None
 
 
 class Held(Event, frozen=True):
     """The registry asked for a pause, for all calls."""
 
     seconds: float
+    until: float
 
 
 class Outage(Event, frozen=True, kw_only=True):
-    """A call is not answered, and is waited for."""
+    """The registry takes no call of a kind any more; one that failed is waited for, and made again."""
 
+    # "upload", "poll", "list", "token", or "question" before a run begins.
+    kind: str
     call: str
     reason: str
-    # On the run's clock.
+    # When the first of the calls failed, when this one is made again (or later, after others), and when the run ends.
     since: float
     next_try: float
-    # None: the tries are counted, not the time.
-    gives_up_at: float | None
+    gives_up_at: float
+
+
+class OutageEnded(Event, frozen=True):
+    """The registry takes calls of a kind again."""
+
+    kind: str
+
+
+class ConversionPlaces(Event, frozen=True):
+    """Versions that convert on the registry, or are sent to be converted; and uploads that wait to be one of them.
+
+    Told where their number is limited.
+    """
+
+    taken: int
+    waiting: int
 
 
 class RouteChanged(Event, frozen=True):
@@ -193,7 +259,13 @@ class NotListed(Event, frozen=True):
 
 
 class VersionNotShown(Event, frozen=True):
-    """Something of a version could not be had: the version itself, or why it ended in error."""
+    """A version that a list of all owners named is not this account's to see, or gone."""
 
     version_id: int
     reason: str
+
+
+class ErrorNotExplained(Event, frozen=True):
+    """A version ended in error, and the registry does not say why."""
+
+    version_id: int

@@ -11,11 +11,12 @@ import msgspec
 
 from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.model.errors import BulkloadError, ForeignAnswer, NotAuthorised, UsageError
+from bulkload.core.model.events import Advanced
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.text.words import nearest
 from bulkload.core.verdicts import CallFailed, another_call_may_do
 from bulkload.engine.calls import Judge, never, repeat
-from bulkload.engine.context import Progress
+from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.registry import Registry
 
@@ -45,11 +46,13 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 class Browser:
     """The reads of one registry. Besides what is said, all raise ``NotAuthorised`` and ``RegistryUnavailable``."""
 
-    def __init__(self, registry: Registry, progress: Progress) -> None:
+    def __init__(self, registry: Registry, on_event: OnEvent | None = None) -> None:
         self._registry = registry
-        self._progress = progress
+        self._events = Events(on_event)
+        # Versions of the workspaces whose models were listed.
+        self._listed = 0
         self._budget = RetryBudget()
-        progress.phase = "asking the registry"
+        self._events.phase("asking the registry")
 
     @property
     def now(self) -> datetime:
@@ -62,18 +65,19 @@ class Browser:
 
     async def models(self, workspace: Workspace) -> list[ModelSummary]:
         """The models of a workspace, each with its newest version, in the registry's order."""
-        self._progress.phase = "listing models"
-        before = self._progress.done
+        self._events.phase("listing models")
+        before = self._listed
 
         async def listed() -> dict[tuple[int, str], ModelSummary]:
             found: dict[tuple[int, str], ModelSummary] = {}
-            self._progress.done = before
+            self._listed = before
             async with aclosing(self._registry.list_workspace(workspace.workspace_id)) as pages:
                 async for versions in pages:
                     for version in versions:
                         model = (version.workspace_id or workspace.workspace_id, version.name)
                         found[model] = _summary(found.get(model), version, model[0])
-                    self._progress.done += len(versions)
+                    self._listed += len(versions)
+                    self._events(Advanced(self._listed))
             return found
 
         # Told only when it is whole: a listing that broke off is asked for again from its beginning.
@@ -81,7 +85,7 @@ class Browser:
 
     async def versions(self, name: str, workspace: Workspace | None = None) -> list[RegistryVersion]:
         """The versions of every model of this name (in one workspace), newest first."""
-        self._progress.phase = "listing versions"
+        self._events.phase("listing versions")
         found: list[RegistryVersion] | None = None
         if workspace is not None:
             found = await self._versions_in(name, workspace.workspace_id)
@@ -139,7 +143,7 @@ class Browser:
             lists = listed is not None
             found |= {each.version_id: each for each in (version, *(listed or ()))}
             unseen -= found.keys()
-            self._progress.done = len(found)
+            self._events(Advanced(len(found)))
         return list(found.values())
 
     async def _confirmed(self, version_id: int) -> RegistryVersion | None:

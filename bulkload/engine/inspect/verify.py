@@ -10,16 +10,20 @@ import msgspec
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.verification import LedgerWord, Unowned, differences
 from bulkload.core.model.errors import UsageError
+from bulkload.core.model.events import Advanced
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
 from bulkload.engine.calls import TriedEnough
-from bulkload.engine.context import Progress
+from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.preflight.checks import identity_of
 from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.registry import Registry
+
+# Entries compared until the next word of it.
+WORDS_A_STEP = 256
 
 _encode = msgspec.json.encode
 _decode_version = msgspec.json.Decoder(RegistryVersion).decode
@@ -54,7 +58,7 @@ async def verify(
     credentials: Credentials,
     connection: Connection,
     *,
-    progress: Progress,
+    on_event: OnEvent | None,
     stop: Stop,
     tell: Tell,
 ) -> Verification:
@@ -65,26 +69,27 @@ async def verify(
     """
     with lone_errors(), _listing() as seen:
         async with Registry(endpoint, credentials, connection) as registry:
-            return await stop.or_end(_verify(reader, registry, seen, progress, tell))
+            return await stop.or_end(_verify(reader, registry, seen, Events(on_event), tell))
 
 
 async def _verify(
-    reader: LedgerReader, registry: Registry, seen: "_Listing", progress: Progress, tell: Tell
+    reader: LedgerReader, registry: Registry, seen: "_Listing", events: Events, tell: Tell
 ) -> Verification:
-    progress.phase = "asking the registry"
-    questions = Questions(registry, 0.0, progress)
+    events.phase("asking the registry")
+    questions = Questions(registry, 0.0, events)
     identity = identity_of(registry, await questions.whole(await questions.config()))
     if reader.registry not in (None, identity):
         raise UsageError(
             f"this ledger belongs to {reader.registry}, not to {identity}; give the registry that it was published to"
         )
-    progress.phase = "listing"
+    events.phase("listing")
     for workspace_id in reader.workspaces():
-        await questions.ask(lambda: _list(registry, workspace_id, seen, progress))  # noqa: B023 - awaited at once
-    progress.phase, progress.done = "comparing", 0
+        await questions.ask(lambda: _list(registry, workspace_id, seen, events))  # noqa: B023 - awaited at once
+    events.phase("comparing")
     found = Verification()
-    for word, fence in reader.words():
-        progress.done += 1
+    for number, (word, fence) in enumerate(reader.words(), 1):
+        if number % WORDS_A_STEP == 0:
+            events(Advanced(number))
         seen.claim(word, fence)
         if word.version_id is None:
             continue
@@ -105,10 +110,10 @@ async def _verify(
     return found
 
 
-async def _list(registry: Registry, workspace_id: int, seen: "_Listing", progress: Progress) -> None:
+async def _list(registry: Registry, workspace_id: int, seen: "_Listing", events: Events) -> None:
     async for versions in registry.list_workspace(workspace_id):
         seen.add(versions)
-        progress.done += len(versions)
+        events(Advanced(seen.count))
 
 
 async def _found_elsewhere(questions: Questions, registry: Registry, version_id: int) -> RegistryVersion | None:
@@ -137,6 +142,8 @@ class _Listing:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        # Versions so far.
+        self.count = 0
         connection.executescript(
             "PRAGMA journal_mode = OFF;"
             "CREATE TABLE seen (version_id INTEGER PRIMARY KEY, workspace_id INTEGER, name TEXT, version BLOB);"
@@ -149,6 +156,7 @@ class _Listing:
 
     def add(self, versions: list[RegistryVersion]) -> None:
         """Keep some versions."""
+        self.count += len(versions)
         self._connection.executemany(
             "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
             [(version.version_id, version.workspace_id, version.name, _encode(version)) for version in versions],

@@ -4,25 +4,29 @@ from collections import deque
 
 import anyio
 
+from bulkload.core.model.events import ConversionPlaces
+from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop
 
 
 class Conversions:
     """Places on the registry's conversion queue, given in the order of asking. What is ready at once takes none."""
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, events: Events) -> None:
         """``most``: None for no limit."""
         self._most = most
+        self._events = events
         self._taken = 0
         self._waiting: deque[anyio.Event] = deque()
 
     async def take(self, stop: Stop) -> bool:
         """Wait for a place and take it; False when the run stops meanwhile."""
         if self._is_free and not self._waiting:
-            self._taken += 1
+            self.hold()
             return True
         turn = anyio.Event()
         self._waiting.append(turn)
+        self._tell()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_until_stopped, stop, group.cancel_scope)
@@ -39,6 +43,7 @@ class Conversions:
     def hold(self) -> None:
         """Take a place without waiting: the version is converting already."""
         self._taken += 1
+        self._tell()
 
     def release(self) -> None:
         """Give a place back: the registry has judged, or the version was waited for long enough."""
@@ -47,6 +52,7 @@ class Conversions:
         while self._waiting and self._is_free:
             self._taken += 1
             self._waiting.popleft().set()
+        self._tell()
 
     @property
     def _is_free(self) -> bool:
@@ -58,6 +64,11 @@ class Conversions:
             self.release()
         else:
             self._waiting.remove(turn)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._most is not None and self._events.hears(ConversionPlaces):
+            self._events(ConversionPlaces(self._taken, len(self._waiting)))
 
 
 async def _until_stopped(stop: Stop, scope: anyio.CancelScope) -> None:

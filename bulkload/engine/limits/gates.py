@@ -10,10 +10,11 @@ import anyio
 from bulkload.core.limits.adapting import Concurrency, Decision
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.limits.pacing import Pacer, Throttle, byte_pacer, timer_seconds
+from bulkload.core.model.events import Held, LimitChanged, Outage, OutageEnded, Paced, RequestSent
 from bulkload.core.model.settings import Settings
 from bulkload.core.polls.schedule import AUTO_POLL_RATE
 from bulkload.core.verdicts import CallFailed, Failure, tells_of_trouble
-from bulkload.engine.events import log
+from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ Missing = Callable[[], Callable[[], Awaitable[object]] | None]
 
 # A rate may rise while somebody waits for it.
 LONGEST_NAP_SECONDS = 1.0
+# How often a rate that comes back is told, and the share of it below which a change is none.
+PACED_SECONDS = 1.0
+SAME_RATE = 0.01
 
 
 class Stopped(Exception):
@@ -73,14 +77,17 @@ class Turns:
 class Gate:
     """One kind of call."""
 
-    def __init__(self, call: str, asked: float | None, stop: Stop) -> None:
+    def __init__(self, call: str, asked: float | None, stop: Stop, events: Events) -> None:
         """``asked``: calls a second at the most; None: no limit."""
         self._clock = asyncio.get_running_loop().time
+        self._events = events
+        # The rate that was told last, and when the next may be.
+        self._told_rate, self._tells_at = asked, float("-inf")
         self.throttle = Throttle(asked)
         self._call = call
         # After what lies between leave and call (a commit, a token), calls must not leave in a bunch.
         self._departures = Pacer(None)
-        self._entering = Turns(lambda now, _: self.throttle.take(now), stop)
+        self._entering = Turns(self._enter, stop)
         self._departing = Turns(self._depart, stop)
 
     async def enter(self) -> None:
@@ -97,6 +104,12 @@ class Gate:
         Raises ``Stopped`` when it has to wait and the run stops meanwhile.
         """
         await self._departing.wait(missing=missing)
+        self.note_request()
+
+    def note_request(self) -> None:
+        """A call leaves."""
+        if self._events.hears(RequestSent):
+            self._events(RequestSent(self._call))
 
     async def observed(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Make the call and learn from how it goes. Raises what it raises."""
@@ -111,11 +124,17 @@ class Gate:
 
     def answered(self, began: float, failure: Failure | None = None) -> None:
         """A call that began at ``began`` was answered, or failed: whatever does not pass is an answer."""
-        now = self._clock()
+        now, was_out = self._clock(), self.throttle.outage.is_on
         if failure is None or not tells_of_trouble(failure):
             self.throttle.accepted(now, began)
         elif (decision := self.throttle.failed(now, began, failure)) is not None:
-            _tell("rate", decision, call=self._call)
+            _tell(self._events, "rate", decision, self._call)
+        if self.throttle.outage.is_on != was_out:
+            self._tells_at = now
+            if was_out:
+                self._events(OutageEnded(self._call))
+        if now >= self._tells_at:
+            self._tell_rate(now)
 
     @property
     def crowded(self) -> bool:
@@ -125,6 +144,26 @@ class Gate:
     def prospect(self, patience: float) -> Prospect:
         """What an outage of this kind of call means for one that failed."""
         return self.throttle.outage.prospect(self._clock(), patience)
+
+    def outage_event(self, failure: Failure, backoff: float, patience: float) -> Outage | None:
+        """What is told of a call that waits for the end of an outage; None where there is none."""
+        return self.throttle.outage.told(self._call, self._clock(), failure, backoff, patience)
+
+    def _enter(self, now: float, _: float) -> float:
+        wait = self.throttle.take(now)
+        if now >= self._tells_at:
+            self._tell_rate(now)
+        return wait
+
+    def _tell_rate(self, now: float) -> None:
+        """Say how often calls may be made now, where that has changed."""
+        self._tells_at = now + PACED_SECONDS
+        if not self._events.hears(Paced):
+            return
+        rate, told = self.throttle.rate(now), self._told_rate
+        if rate != told and not (rate and told and abs(rate - told) < SAME_RATE * told):
+            self._told_rate = rate
+            self._events(Paced(self._call, rate))
 
     def _depart(self, now: float, units: float) -> float:
         # Who had leave before the registry asked for a pause has not left yet.
@@ -140,8 +179,9 @@ class Slots:
     anyio's limiter gives way to others also where a slot is free, which costs a small upload a tenth of its time.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, events: Events) -> None:
         self._clock = asyncio.get_running_loop().time
+        self._events = events
         self.concurrency = Concurrency(most)
         self._taken = 0
         self._waiting: deque[anyio.Event] = deque()
@@ -203,34 +243,45 @@ class Slots:
     def _apply(self, decision: Decision | None) -> None:
         if decision is not None:
             self._admit()
-            _tell("concurrency", decision)
+            _tell(self._events, "concurrency", decision)
 
 
 class Gates:
     """All doors of a run."""
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
-        self.uploads = Gate("upload", settings.upload_rate, stop)
-        self.polls = Gate("poll", settings.poll_rate, stop)
-        self.lists = Gate("list", settings.list_rate, stop)
-        self.tokens = Gate("token", settings.token_rate, stop)
-        self.slots = Slots(settings.concurrency)
+    def __init__(self, settings: Settings, stop: Stop, events: Events) -> None:
+        self._events = events
+        self.uploads = Gate("upload", settings.upload_rate, stop, events)
+        self.polls = Gate("poll", settings.poll_rate, stop, events)
+        self.lists = Gate("list", settings.list_rate, stop, events)
+        self.tokens = Gate("token", settings.token_rate, stop, events)
+        self.slots = Slots(settings.concurrency, events)
         # `--poll-rate auto`: a version's first poll keeps pace with the uploads, all further ones share this.
         self.further_polls = Turns(Pacer(AUTO_POLL_RATE if settings.poll_rate is None else None).take, stop)
         # A body under way is given its grace time when the run stops.
         self.bytes = Turns(byte_pacer(settings.bandwidth).take)
+
+    async def before_login(self) -> None:
+        """A token is about to be asked for, by whichever call needs one."""
+        await self.tokens.enter()
+        self.tokens.note_request()
 
     def hold(self, seconds: float) -> None:
         """The registry asked for a pause: it holds for everybody, not only for the call that was told."""
         now = asyncio.get_running_loop().time()
         for gate in (self.uploads, self.polls, self.lists, self.tokens):
             gate.throttle.pacer.hold(now, seconds)
-        log.info("held", seconds=round(seconds, 3), reason="Retry-After")
+        self._events(Held(seconds, now + seconds))
 
 
-def _tell(event: str, decision: Decision, **fields: str) -> None:
-    log.info(event, before=_shown(decision.before), after=_shown(decision.after), reason=decision.reason, **fields)
-
-
-def _shown(limit: float | None) -> float | str:
-    return "none" if limit is None else round(limit, 2)
+def _tell(events: Events, limit: str, decision: Decision, kind: str | None = None) -> None:
+    events(
+        LimitChanged(
+            limit=limit,
+            kind=kind,
+            before=decision.before,
+            after=decision.after,
+            found=decision.found,
+            reason=decision.reason,
+        )
+    )

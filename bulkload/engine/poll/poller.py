@@ -7,6 +7,7 @@ from bulkload.core.contract.routes import converts
 from bulkload.core.identity.arrival import Arrival, judge_arrival
 from bulkload.core.limits.pacing import timer_seconds
 from bulkload.core.model.errors import BulkloadError
+from bulkload.core.model.events import ErrorNotExplained, WaitEnded
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.states import REGISTRY_TERMINAL, State
 from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
@@ -14,7 +15,6 @@ from bulkload.core.polls.schedule import FEW_LEFT, conversion_kind
 from bulkload.core.verdicts import CallFailed, another_call_may_do, may_lack_call, may_mean_no_such_version
 from bulkload.engine.calls import TriedEnough, read
 from bulkload.engine.context import Run, utc_now
-from bulkload.engine.events import log
 from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
@@ -179,7 +179,7 @@ class Poller:
 
     def _end_wait(self, watch: Watch) -> None:
         """It was waited for long enough: it stays uploaded, and the next run goes on."""
-        log.warning("wait_ended", version_id=watch.version_id, status=watch.status)
+        self._run.events(WaitEnded(watch.version_id, watch.status))
         self._free_place(watch)
 
     def _free_place(self, watch: Watch) -> None:
@@ -240,7 +240,6 @@ class Poller:
             self._run.moved(item, item.state, State.READY, outcome)
         else:
             await self._run.move(item, verdict, outcome)
-        log.info("version_" + verdict, entry=version.name, version_id=version.version_id, seconds=seconds)
         return True
 
     async def _given_up(
@@ -287,7 +286,7 @@ class Poller:
                     few_tries=may_mean_no_such_version,
                 )
             except (CallFailed, TriedEnough):
-                log.info("no_error_summary", version_id=version.version_id)
+                self._run.events(ErrorNotExplained(version.version_id))
         try:
             lines = await read(
                 self._run,
@@ -361,15 +360,13 @@ class Poller:
             message=f"{message}; --retry-failed publishes a new version",
             finished_at=utc_now(),
         )
-        log.warning("wrong_digest", entry=version.name, version_id=version.version_id)
         await self._run.move(item, State.FAILED, outcome)
 
     async def _lose(self, item: LedgerEntry, reason: str) -> None:
         """The answer's id was another's: a lost answer, to be reconciled."""
         self.lost += 1
-        log.warning("in_doubt", entry=item.entry.name, reason=reason)
         await self._run.ledger.call(lambda store: store.disown(item.id, reason))
-        self._run.count(item, item.state, State.IN_DOUBT)
+        self._run.moved(item, item.state, State.IN_DOUBT, Outcome(message=reason))
 
 
 def _arrival(item: LedgerEntry, version: RegistryVersion) -> Arrival:

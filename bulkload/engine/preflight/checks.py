@@ -6,7 +6,7 @@ manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config 
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -15,9 +15,10 @@ import msgspec
 
 from bulkload.core.identity.content import entry_key
 from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
+from bulkload.core.model.events import Advanced, ManifestDoubted
 from bulkload.core.model.records import Entry, Look, Notice, Problem, Workspace
 from bulkload.core.model.settings import Settings
-from bulkload.engine.context import Progress
+from bulkload.engine.events import Events, advancing
 from bulkload.engine.preflight.known_files import known_files
 from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.preflight.workspaces import found_or_made
@@ -83,26 +84,36 @@ class Instance:
     missing: tuple[str, ...] = ()
 
 
-async def check_offline(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
+async def check_offline(settings: Settings, events: Events, stop: Stop) -> StagedManifest:
     """Read and check the whole manifest. Raises ``ManifestError`` with every problem; nothing is sent."""
     if settings.root is not None and not await anyio.Path(settings.root).is_dir():
         raise UsageError(f"--root {settings.root}: is no folder; name the one that holds the models")
-    progress.phase = "checking the manifest"
+    events.phase("checking the manifest")
+    doubts = problem_list()
     try:
-        # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that hangs.
-        staged = await anyio.to_thread.run_sync(_stage, settings, progress, stop, abandon_on_cancel=True)
+        with advancing(events) as advanced:
+            # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that
+            # hangs.
+            staged = await anyio.to_thread.run_sync(_stage, settings, doubts, stop, advanced, abandon_on_cancel=True)
     except ManifestError:
-        progress.tell_doubts()
+        _tell_doubts(events, doubts)
         raise
-    progress.tell_doubts()
+    events(Advanced(staged.count))
+    _tell_doubts(events, doubts)
     return staged
 
 
-def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest:
+def _tell_doubts(events: Events, doubts: SpilledList[Problem]) -> None:
+    if doubts:
+        events(ManifestDoubted(doubts))
+
+
+def _stage(
+    settings: Settings, doubts: SpilledList[Problem], stop: Stop, advanced: Callable[[int], None]
+) -> StagedManifest:
     file = tempfile.TemporaryFile(prefix="bulkload-", buffering=STAGING_BUFFER_BYTES)  # noqa: SIM115
-    staged = StagedManifest(manifest=recorded_path(settings.manifest), file=file)
+    staged = StagedManifest(manifest=recorded_path(settings.manifest), file=file, notices=doubts)
     root = None if settings.root is None else os.path.realpath(settings.root)
-    progress.doubts = staged.notices
     problems = problem_list()
     try:
         with known_files(settings.ledger) as is_known:
@@ -122,7 +133,7 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
                     staged.notices.append(found.problem)
                 elif not problems:
                     staged.take(found)
-                    progress.done = staged.count
+                    advanced(staged.count)
         if problems:
             plural = "problem" if len(problems) == 1 else "problems"
             raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
@@ -137,16 +148,16 @@ def _stage(settings: Settings, progress: Progress, stop: Stop) -> StagedManifest
 
 
 async def check_online(
-    settings: Settings, registry: Registry, staged: StagedManifest, progress: Progress, *, create: bool
+    settings: Settings, registry: Registry, staged: StagedManifest, events: Events, *, create: bool
 ) -> Instance:
     """Ask for config and workspaces.
 
     ``create`` allows to make the workspaces that are missing and that the settings ask to make. Raises
     ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
     """
-    progress.phase = "asking the registry"
+    events.phase("asking the registry")
     published_to = _last_endpoint(settings) == registry.endpoint
-    asking = Questions(registry, settings.patience, progress, published_to=published_to)
+    asking = Questions(registry, settings.patience, events, published_to=published_to)
     config = await asking.config()
     await asking.token()
     found: list[Workspace] = await asking.ask(registry.workspaces)

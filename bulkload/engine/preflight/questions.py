@@ -11,6 +11,7 @@ import msgspec
 from bulkload.core.limits.outage import Outage, Prospect
 from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
+from bulkload.core.model.events import OutageEnded
 from bulkload.core.verdicts import (
     PASSING_STATUSES,
     CallFailed,
@@ -20,13 +21,15 @@ from bulkload.core.verdicts import (
     read_verdict,
     tells_of_trouble,
 )
-from bulkload.engine.calls import Judge, TriedEnough, never, repeat
-from bulkload.engine.context import Progress
-from bulkload.engine.events import log
+from bulkload.engine.calls import Judge, TriedEnough, never, note_retry, repeat
+from bulkload.engine.events import Events
 from bulkload.registry import Registry
 from bulkload.registry.auth.keycloak import KeycloakMissing
 
 T = TypeVar("T")
+
+# As events of an outage name these calls.
+KIND = "question"
 
 
 class Questions:
@@ -35,11 +38,11 @@ class Questions:
     So somebody who misspelt an address is told at once, and a gateway in a bad moment ends no run.
     """
 
-    def __init__(self, registry: Registry, patience: float, progress: Progress, *, published_to: bool = False) -> None:
+    def __init__(self, registry: Registry, patience: float, events: Events, *, published_to: bool = False) -> None:
         """``published_to``: an earlier run has published to this address, so that a registry is there."""
         self._registry = registry
         self._patience = patience
-        self._progress = progress
+        self._events = events
         self._budget = RetryBudget()
         self._outage = Outage()
         self._published_to = published_to
@@ -103,7 +106,10 @@ class Questions:
                 if read_verdict(failed.failure) is Verdict.NOT_ACCEPTED:
                     self._outage.failed(anyio.current_time(), began)
                 raise
+            was_out = self._outage.is_on
             self._outage.succeeded(began)
+            if was_out and not self._outage.is_on:
+                self._events(OutageEnded(KIND))
             return result
 
         try:
@@ -131,7 +137,7 @@ class Questions:
                 raise
             raise self._no_registry(failed_for.failure) from None
         self._answered = True
-        self._progress.phase = "asking the registry"
+        self._events.phase("asking the registry")
         return result
 
     def _prospect(self, failure: Failure) -> Prospect:
@@ -141,9 +147,12 @@ class Questions:
             return Prospect.NO_OUTAGE
         return self._outage.prospect(anyio.current_time(), self._patience)
 
-    def _wait(self, failure: Failure) -> None:
-        log.info("retry", call=failure.call, reason=str(failure), retry_after=failure.retry_after)
-        self._progress.phase = "waiting for the registry"
+    def _wait(self, failure: Failure, backoff: float) -> None:
+        note_retry(self._events, failure)
+        self._events.phase("waiting for the registry")
+        outage = self._outage.told(KIND, anyio.current_time(), failure, backoff, self._patience)
+        if outage is not None:
+            self._events(outage)
 
     def _no_registry(self, failure: Failure) -> ForeignAnswer:
         return ForeignAnswer(f"{failure}; is {self._registry.endpoint} the address of a Wallaroo registry?")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 
 from bulkload.core.identity.reconcile import ExistingDecision
+from bulkload.core.model.events import BodySent, BytesSent
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import State
@@ -96,10 +97,11 @@ class Sending:
         self.sealed = True
         if self._run.settings.bandwidth is not None:
             await self._run.gates.bytes.wait(len(file.data))
-        self._run.progress.bytes_sent += len(file.data)
         body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
         self.sent_at = self.began
+        self._tell_sent(len(file.data))
+        self._tell_whole()
         return await self._run.registry.upload(call, form, file.look.size, body, on_first_byte=self._note_departure)
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
@@ -123,9 +125,18 @@ class Sending:
             for part in in_parts(piece, self._slice_size):
                 if self._run.settings.bandwidth is not None:
                     await self._run.gates.bytes.wait(len(part))
-                self._run.progress.bytes_sent += len(part)
+                self._tell_sent(len(part))
                 yield part
+        self._tell_whole()
         yield form.tail
+
+    def _tell_sent(self, count: int) -> None:
+        if self._run.events.hears(BytesSent):
+            self._run.events(BytesSent(count))
+
+    def _tell_whole(self) -> None:
+        if self._run.events.hears(BodySent):
+            self._run.events(BodySent(self._item.id))
 
     @property
     def _slice_size(self) -> int:
@@ -170,7 +181,7 @@ class Sending:
         if found is not None:
             run.gates.uploads.turn_back()
             raise FoundEqual(found, sha256 or "")
-        run.count(item, State.PLANNED, State.UPLOADING)
+        run.moved(item, State.PLANNED, State.UPLOADING)
         self.intended = True
 
     async def _seal(self, sha256: str) -> None:

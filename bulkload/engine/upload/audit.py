@@ -1,8 +1,8 @@
 """Models where something was sent again are listed once more: a version that nobody claims is a duplicate."""
 
 from bulkload.core.identity.reconcile import twins
+from bulkload.core.model.events import DuplicateFound
 from bulkload.engine.context import Run
-from bulkload.engine.events import log
 from bulkload.engine.listing import versions_now
 from bulkload.engine.upload.reconcile import what_was_sent
 from bulkload.ledger.records import LedgerEntry
@@ -18,7 +18,7 @@ async def audit(run: Run) -> None:
     """
     after = 0
     while page := await run.ledger.call(lambda store: store.to_audit(after, ENTRIES_A_PAGE)):  # noqa: B023 - awaited
-        run.progress.phase = "looking for duplicates"
+        run.events.phase("looking for duplicates")
         for item in page:
             await _audit_entry(run, item)
         after = page[-1].id
@@ -31,7 +31,7 @@ async def _audit_entry(run: Run, item: LedgerEntry) -> None:
     found = twins(*what_was_sent(run, item), candidates, known, run.default_arch)
     note = None
     if found:
-        run.duplicates += len(found)
         note = f"published more than once: version {', '.join(map(str, found))} beside {item.version_id}"
-        log.warning("duplicate", entry=item.entry.name, versions=found)
     await run.ledger.call(lambda store: store.audited(item.id, note))
+    if found:
+        run.events(DuplicateFound(name=item.entry.name, versions=tuple(found)))

@@ -12,7 +12,6 @@ from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
 from bulkload.engine.context import Run, utc_now
-from bulkload.engine.events import log
 from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.upload.attempt import FoundEqual, Sending, WrongDigest
 from bulkload.engine.upload.native_route import NativeRoute
@@ -135,7 +134,7 @@ class Upload:
             await run.ledger.call(lambda store: store.note_planned(self._item.id, str(failure)))
         run.gates.slots.lacking(sending.began or run.clock(), str(failure))
         if may_retry(self._attempts, run.budget):
-            note_retry(run, failure)
+            note_retry(run.events, failure)
             return backoff_seconds(self._attempts, run.random.random())
         self.postponed = True
         run.leave_unread(failure)
@@ -201,9 +200,8 @@ class Upload:
             # The registry answers with the newest version of the model, which may be another upload's.
             await self._doubt(f"the answer named version {version_id}, which is another entry's")
             return
-        self._run.count(self._item, self.state, State.UPLOADED)
+        self._run.moved(self._item, self.state, State.UPLOADED, outcome)
         self.state, self.version_id, self.answered = State.UPLOADED, version_id, True
-        log.info("uploaded", entry=self._item.entry.name, version_id=version_id, seconds=seconds)
 
     # What a failure means.
 
@@ -230,7 +228,7 @@ class Upload:
         else:
             await self._not_accepted(failure)
             pause = self._pause(failure)
-            return pause if self._spend_retry(failure) else 0.0
+            return pause if self._spend_retry(failure, pause) else 0.0
         return 0.0
 
     def _pause(self, failure: Failure) -> float:
@@ -244,15 +242,17 @@ class Upload:
             self._run.gates.hold(failure.retry_after)
         return seconds
 
-    def _spend_retry(self, failure: Failure) -> bool:
-        """Whether the same may be sent again in this run."""
+    def _spend_retry(self, failure: Failure, pause: float = 0.0) -> bool:
+        """Whether the same may be sent again in this run, after ``pause`` seconds."""
         run = self._run
         prospect = run.gates.uploads.prospect(run.settings.patience)
         if prospect is Prospect.GIVE_UP:
             run.stop.ask(RegistryUnavailable(unavailable_message(failure)))
             return False
         if may_retry(self._attempts, run.budget) or prospect is Prospect.GO_ON:
-            note_retry(run, failure)
+            note_retry(run.events, failure)
+            if outage := run.gates.uploads.outage_event(failure, pause, run.settings.patience):
+                run.events(outage)
             return True
         self.postponed = True
         run.lay_aside(failure)
@@ -278,11 +278,9 @@ class Upload:
 
     async def _doubt(self, reason: str) -> None:
         self._lost_at = self._run.clock()
-        log.warning("in_doubt", entry=self._item.entry.name, reason=reason)
         await self._move(State.IN_DOUBT, Outcome(message=reason))
 
     async def _fail(self, cause: str, message: str) -> None:
-        log.warning("failed", entry=self._item.entry.name, cause=cause, message=message)
         await self._move(State.FAILED, Outcome(cause=cause, message=message, finished_at=utc_now()))
 
     async def _move(self, after: State, outcome: Outcome) -> None:

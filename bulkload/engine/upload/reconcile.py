@@ -7,9 +7,9 @@ import anyio
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.content import Content, content_of_entry
 from bulkload.core.identity.reconcile import Reconciliation, reconcile, settle_seconds
+from bulkload.core.model.events import ReconcileEnded
 from bulkload.core.model.states import State
 from bulkload.engine.context import Run, utc_now
-from bulkload.engine.events import log
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 
@@ -43,14 +43,13 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     candidates = await versions_now(run, item, item.sha256)
     claimed, unproved = await run.ledger.call(lambda store: (store.claimed(item), store.unproved(item)))
     decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys() - unproved, run.default_arch)
-    log.info("reconciled", entry=item.entry.name, outcome=decision.outcome.value, note=decision.note)
+    run.events(ReconcileEnded(name=item.entry.name, outcome=decision.outcome.value, note=decision.note))
     if decision.version is not None and decision.version.version_id in unproved:
         # An answer gave it to another entry, whose bytes it does not have: the poll of that one will say so.
         note = f"version {decision.version.version_id} is held by another entry, which has other bytes"
         await run.move(item, State.IN_DOUBT, Outcome(message=note))
         return Reconciled(State.IN_DOUBT)
     if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
-        run.adopted += 1
         version_id = decision.version.version_id
         outcome = Outcome(version_id=version_id, owned=True, adopted=True, uploaded_at=utc_now(), message=decision.note)
         await run.move(item, State.UPLOADED, outcome)
