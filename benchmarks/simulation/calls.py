@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.simulation.clock import Action
 from benchmarks.simulation.gates import Gate
 from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.limits.retry import RetryBudget, may_retry
 from bulkload.core.model.errors import RegistryUnavailable
 from bulkload.core.verdicts import Failure
@@ -78,7 +79,7 @@ class Read:
             self._then(self)
             return
         try:
-            seconds = pause_seconds(failure, self._attempt, run.random() if self._gate is not None else 0.5)
+            seconds = pause_seconds(failure, self._attempt, run.random() if self._gate is not None else 0.5, Pauses())
         except RegistryUnavailable:
             run.stop(self._call)
             return

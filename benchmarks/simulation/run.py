@@ -11,6 +11,7 @@ from benchmarks.simulation.ledger import Entry, Ledger
 from benchmarks.simulation.polls import Polls
 from benchmarks.simulation.registry import Registry
 from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.limits.retry import RetryBudget, may_retry
 from bulkload.core.model.errors import ExitCode, RegistryUnavailable
 from bulkload.core.model.settings import Settings
@@ -222,7 +223,7 @@ class Run:
             self._leave(entry)
             return
         try:
-            seconds = pause_seconds(failure, entry.attempts, self.random())
+            seconds = pause_seconds(failure, entry.attempts, self.random(), Pauses())
         except RegistryUnavailable:
             self.stop("upload")
             return

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import anyio
-
 from bulkload.core.limits.outage import Prospect
-from bulkload.core.limits.retry import RETRY_AFTER_LONGEST_SECONDS, RetryBudget, backoff_seconds, may_retry
+from bulkload.core.limits.pauses import Pauses
+from bulkload.core.limits.retry import RETRY_AFTER_LONGEST_SECONDS, may_retry
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.events import Retried
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
+from bulkload.engine.backoff import Backoff
 from bulkload.engine.context import Run
 from bulkload.engine.events import Events
 from bulkload.engine.limits.gates import Gate
@@ -93,13 +93,12 @@ async def _repeat_within_patience(
     def prospect(failure: Failure) -> Prospect:
         return Prospect.NO_OUTAGE if few_tries(failure) else gate.prospect(run.settings.patience)
 
-    return await repeat(operation, run.budget, run.random.random, note, prospect, give_way)
+    return await repeat(operation, run.backoff, note, prospect, give_way)
 
 
 async def repeat(
     operation: Callable[[], Awaitable[T]],
-    budget: RetryBudget,
-    chance: Callable[[], float],
+    backoff: Backoff,
     on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
     give_way: Judge = never,
@@ -125,18 +124,18 @@ async def repeat(
                 continue
             if verdict is Verdict.PERMANENT or give_way(failure):
                 raise
-            seconds = pause_seconds(failure, attempt, chance())
+            seconds = pause_seconds(failure, attempt, backoff.random.random(), backoff.pauses)
             outlook = prospect(failure)
-            may_go_on = may_retry(attempt, budget) or outlook is Prospect.GO_ON
+            may_go_on = may_retry(attempt, backoff.budget) or outlook is Prospect.GO_ON
             if outlook is Prospect.GIVE_UP or not may_go_on:
                 ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
                 if failure.kind is FailureKind.UNREADABLE and not failure.known:
                     ending = ForeignAnswer
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure, seconds)
-            await anyio.sleep(seconds)
+            await backoff.clock.sleep(seconds)
         else:
-            budget.earn()
+            backoff.budget.earn()
             return result
 
 
@@ -145,10 +144,10 @@ def note_retry(events: Events, failure: Failure) -> None:
     events(Retried(call=failure.call, reason=str(failure), status=failure.status, retry_after=failure.retry_after))
 
 
-def pause_seconds(failure: Failure, attempt: int, chance: float) -> float:
+def pause_seconds(failure: Failure, attempt: int, chance: float, pauses: Pauses) -> float:
     """How long to wait before the next try. Raises ``RegistryUnavailable`` when the registry wants too long a pause."""
     if failure.retry_after is None:
-        return backoff_seconds(attempt, chance)
+        return pauses.backoff(attempt, chance)
     if failure.retry_after > RETRY_AFTER_LONGEST_SECONDS:
         raise RegistryUnavailable(f"the registry asks to come back in {failure.retry_after:.0f} s: run again then")
     # A tenth more at the most, so that all who were told the same do not come back in the same instant.

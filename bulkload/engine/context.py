@@ -1,12 +1,7 @@
 """What one run carries around: its settings, the two outside things, its budgets, its counts and why it ends."""
 
-import asyncio
-import os
-import random
 import sys
-from datetime import UTC, datetime
 
-from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.limits.run_limits import FailureStreak, room_within
 from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import TooManyFailures
@@ -15,19 +10,14 @@ from bulkload.core.model.settings import Route, Settings
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.core.polls.schedule import PollSchedule
 from bulkload.core.verdicts import Failure
+from bulkload.engine.backoff import Backoff
+from bulkload.engine.doors import Doors
 from bulkload.engine.events import Events
 from bulkload.engine.limits.conversions import Conversions
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.stop import Stop
-from bulkload.ledger import Ledger
 from bulkload.ledger.records import LedgerEntry, Outcome
-from bulkload.registry import Registry
 from bulkload.system.process_limits import descriptors_left
-
-
-def utc_now() -> str:
-    """The wall clock, for people and records only: no decision looks at it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Run:
@@ -37,8 +27,7 @@ class Run:
         self,
         settings: Settings,
         run_id: str,
-        registry: Registry,
-        ledger: Ledger,
+        doors: Doors,
         gates: Gates,
         *,
         default_arch: str | None,
@@ -47,12 +36,13 @@ class Run:
     ) -> None:
         self.settings = settings
         self.run_id = run_id
-        self.registry = registry
-        self.ledger = ledger
+        self.registry = doors.registry
+        self.ledger = doors.ledger
+        self.sources = doors.sources
+        self.clock = doors.clock
+        self.random = doors.random
         self.gates = gates
         self.default_arch = default_arch
-        # Nothing outside it is read; its links are resolved.
-        self.root = None if settings.root is None else os.path.realpath(settings.root)
         # Polls of each kind under way at a time, within the files that this process may have open.
         self.most_polls = room_within(descriptors_left(), settings.concurrency, sys.maxsize).polls
         self.events = events
@@ -60,12 +50,10 @@ class Run:
         self.counts = Counts()
         events.add(self.counts)
         self.stop = stop
-        self.random = random.Random()  # noqa: S311 - jitter, no secret
-        # The monotonic clock, in seconds. anyio asks each time which event loop this is.
-        self.clock = asyncio.get_running_loop().time
         # Rows of an earlier process settle from here on.
         self.started = self.clock()
-        self.budget = RetryBudget()
+        self.backoff = Backoff(doors.clock, doors.random, settings.pauses)
+        self.budget = self.backoff.budget
         self.poll_schedule = PollSchedule(settings.poll_interval)
         self.conversions = Conversions(settings.max_converting, events)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.

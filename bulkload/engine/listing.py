@@ -19,7 +19,6 @@ from bulkload.engine.calls import TriedEnough, always, read
 from bulkload.engine.context import Run
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.writes import Store
-from bulkload.source import digest_of
 
 # One ledger operation for many models: a big workspace has tens of thousands.
 VERSIONS_A_COMMIT = 500
@@ -138,7 +137,7 @@ async def digest_to_compare(run: Run, item: LedgerEntry, look: Look) -> str | No
     source = item.entry.source
     known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, look))
     if known is None:
-        look, known = await digest_of(source, run.root)
+        look, known = await run.sources.digest(source)
         await run.ledger.call(lambda store: store.remember_digest(source, look, known))
     return known
 

@@ -12,18 +12,20 @@ from pathlib import Path
 from bulkload.core.model.events import Advanced
 from bulkload.core.model.settings import OnExisting, Settings
 from bulkload.core.model.states import State
+from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
+from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
 from bulkload.engine.publish import begin, follow_files, open_registry, opened_run
 from bulkload.engine.stop import Stop, within_window
-from bulkload.ledger import LedgerReader
+from bulkload.ledger import Ledger, LedgerReader
 from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest.files import Outside
-from bulkload.registry import Registry
-from bulkload.source import SourceChanged, look_of
+from bulkload.registry.interface import Registry
+from bulkload.source import SourceChanged, Sources
 from bulkload.system.file_names import real_path, recorded_path
 
 ENTRIES_A_PAGE = 256
@@ -75,6 +77,9 @@ async def foresee(
     settings: Settings,
     *,
     offline: bool,
+    registry: Registry | None = None,
+    sources: Sources | None = None,
+    clock: Clock | None = None,
     on_event: OnEvent | None = None,
     stop: Stop | None = None,
     tell: Callable[[Step], None] = lambda _: None,
@@ -83,19 +88,20 @@ async def foresee(
 
     Sends no model, makes no workspace, and neither makes nor changes a ledger. Raises as ``publish`` does.
     """
-    events, stop = Events(on_event), stop or Stop()
+    events, stop, clock = Events(on_event), stop or Stop(), clock or LoopClock()
     stop.tell(events)
-    async with within_window(settings, stop):
+    async with within_window(settings, stop, clock):
         staged = await stop.or_end(check_offline(settings, events, stop))
         with closing(staged):
             if offline:
                 return _described(
                     Plan(manifest=recorded_path(settings.manifest), endpoint=None, entries=staged.count), staged
                 )
-            gates = Gates(settings, stop, events)
-            async with open_registry(settings, gates) as registry:
-                instance = await stop.or_end(check_online(settings, registry, staged, events, create=False))
-                async with _on_a_copy(settings, registry, gates, instance, events, stop) as run:
+            doors = GivenDoors(registry=registry, sources=sources, clock=clock).completed(settings)
+            gates = Gates(settings, stop, clock, events)
+            async with open_registry(doors, gates):
+                instance = await stop.or_end(check_online(settings, doors, staged, events, create=False))
+                async with _on_a_copy(settings, doors, gates, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     await follow_files(run)
                     await stop.or_end(list_models(run))
@@ -109,7 +115,7 @@ def _described(plan: Plan, staged: StagedManifest) -> Plan:
 
 @asynccontextmanager
 async def _on_a_copy(
-    settings: Settings, registry: Registry, gates: Gates, instance: Instance, events: Events, stop: Stop
+    settings: Settings, doors: Doors, gates: Gates, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
         copy = Path(folder) / "ledger.db"
@@ -122,7 +128,8 @@ async def _on_a_copy(
                 closing(sqlite3.connect(copy)) as target,
             ):
                 original.backup(target)
-        async with opened_run(replace(settings, ledger=copy), registry, gates, instance, events, stop) as run:
+        doors = replace(doors, ledger=Ledger(copy, doors.clock.utc_now()))
+        async with opened_run(replace(settings, ledger=copy), doors, gates, instance, events, stop) as run:
             yield run
 
 
@@ -164,7 +171,7 @@ async def _planned_step(run: Run, item: LedgerEntry) -> Step:
         return Step(item, Action.UPLOAD)
     await have_listed(run, item)
     try:
-        look = item.look or look_of(item.entry.source)
+        look = item.look or run.sources.look(item.entry.source)
         sha256 = await digest_to_compare(run, item, look)
     except (OSError, SourceChanged) as error:
         return Step(item, Action.UPLOAD, f"its file cannot be read now: {error}")

@@ -1,15 +1,15 @@
 """One run, from the manifest to the summary."""
 
 import io
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from random import Random
 
 import anyio
 import msgspec
 
-from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
+from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, may_retry
 from bulkload.core.limits.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.model.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
 from bulkload.core.model.events import Advanced, ChangeUnread, Noticed, RunBegan, RunEnded, StatesCounted
@@ -19,7 +19,9 @@ from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
 from bulkload.core.verdicts import Failure, FailureKind, local_failure
 from bulkload.engine.calls import FOREIGN_WORDS, note_retry
-from bulkload.engine.context import Run, utc_now
+from bulkload.engine.clock import Clock, LoopClock
+from bulkload.engine.context import Run
+from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events, OnEvent, advancing
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.listing import list_models
@@ -31,16 +33,29 @@ from bulkload.engine.upload.scheduler import Lanes
 from bulkload.ledger import Ledger
 from bulkload.ledger.sqlite import planning
 from bulkload.ledger.sqlite.writes import Store
-from bulkload.registry import Registry
-from bulkload.source import digest_of
+from bulkload.registry.interface import Registry
+from bulkload.source import Sources
 from bulkload.system.file_names import recorded_path
 from bulkload.system.process_limits import descriptors_left
 
 SUSPECTS_A_PAGE = 256
 
 
-async def publish(settings: Settings, *, on_event: OnEvent | None = None, stop: Stop | None = None) -> RunSummary:
+async def publish(
+    settings: Settings,
+    *,
+    registry: Registry | None = None,
+    ledger: Ledger | None = None,
+    sources: Sources | None = None,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    on_event: OnEvent | None = None,
+    stop: Stop | None = None,
+) -> RunSummary:
     """Publish a manifest, or go on with it. Returns the summary also when the run ended early.
+
+    What a run has to do with outside may be given: a registry and a ledger, which it opens and closes, the places of
+    models, a clock, and chance. None: the settings' registry over HTTP and ledger file, this machine's files and clock.
 
     ``on_event`` hears of everything that happens (``core.model.events``), at once and on this loop; it must not wait.
     Nothing is printed and nothing logged.
@@ -49,30 +64,41 @@ async def publish(settings: Settings, *, on_event: OnEvent | None = None, stop: 
     ``NotAuthorised``, ``RegistryUnavailable``, ``LedgerInUse``, ``LedgerError``; ``WindowEnded`` and ``Interrupted``
     where it is stopped so early. What ends it later is in the summary's exit code and in ``stop.error``.
     """
-    events, stop = Events(on_event), stop or Stop()
+    events, stop, clock = Events(on_event), stop or Stop(), clock or LoopClock()
     stop.tell(events)
-    async with within_window(settings, stop):
+    given = GivenDoors(registry, ledger, sources, clock, random)
+    async with within_window(settings, stop, clock):
         staged = await stop.or_end(check_offline(settings, events, stop))
         with closing(staged):
             settings = within_open_files(settings, events)
-            gates = Gates(settings, stop, events)
-            async with open_registry(settings, gates) as registry:
-                instance = await stop.or_end(check_online(settings, registry, staged, events, create=True))
-                async with opened_run(settings, registry, gates, instance, events, stop) as run:
+            doors, gates = given.completed(settings), Gates(settings, stop, clock, events)
+            async with open_registry(doors, gates):
+                instance = await stop.or_end(check_online(settings, doors, staged, events, create=True))
+                async with opened_run(settings, doors, gates, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     return await _to_its_end(run, lambda: _publish(run))
 
 
-async def wait(settings: Settings, *, on_event: OnEvent | None = None, stop: Stop | None = None) -> RunSummary:
-    """Only poll what a ledger's runs uploaded. Raises as ``publish`` does."""
-    events, stop = Events(on_event), stop or Stop()
+async def wait(
+    settings: Settings,
+    *,
+    registry: Registry | None = None,
+    ledger: Ledger | None = None,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    on_event: OnEvent | None = None,
+    stop: Stop | None = None,
+) -> RunSummary:
+    """Only poll what a ledger's runs uploaded. Takes and raises what ``publish`` does."""
+    events, stop, clock = Events(on_event), stop or Stop(), clock or LoopClock()
     stop.tell(events)
-    async with within_window(settings, stop):
-        gates = Gates(settings, stop, events)
-        async with open_registry(settings, gates) as registry:
+    given = GivenDoors(registry, ledger, None, clock, random)
+    async with within_window(settings, stop, clock):
+        doors, gates = given.completed(settings), Gates(settings, stop, clock, events)
+        async with open_registry(doors, gates):
             nothing = StagedManifest(manifest=recorded_path(settings.manifest), file=io.BytesIO())
-            instance = await stop.or_end(check_online(settings, registry, nothing, events, create=False))
-            async with opened_run(settings, registry, gates, instance, events, stop) as run:
+            instance = await stop.or_end(check_online(settings, doors, nothing, events, create=False))
+            async with opened_run(settings, doors, gates, instance, events, stop) as run:
                 await begin(run, instance)
                 return await _to_its_end(run, lambda: _wait(run))
 
@@ -95,29 +121,22 @@ def within_open_files(settings: Settings, events: Events) -> Settings:
     return replace(settings, concurrency=uploads)
 
 
-def open_registry(settings: Settings, gates: Gates) -> Registry:
-    """The registry of a run; not connected yet."""
-    return Registry(
-        settings.endpoint,
-        settings.credentials,
-        settings.connection,
-        answer_timeout=settings.answer_timeout,
-        before_login=gates.before_login,
-    )
+def open_registry(doors: Doors, gates: Gates) -> Registry:
+    """The registry of a run, whose requests for tokens pass their gate; entering it opens it."""
+    doors.registry.pace_logins(gates.before_login)
+    return doors.registry
 
 
 @asynccontextmanager
 async def opened_run(
-    settings: Settings, registry: Registry, gates: Gates, instance: Instance, events: Events, stop: Stop
+    settings: Settings, doors: Doors, gates: Gates, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     """A run on its open ledger."""
-    started_at = utc_now()
-    run_id = f"{started_at[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+    moment = doors.clock.utc_now()[:19].replace(":", "").replace("-", "")
+    run_id = f"{moment}Z-{doors.random.getrandbits(24):06x}"
     events.phase("opening the ledger")
-    async with Ledger(settings.ledger, started_at) as ledger:
-        yield Run(
-            settings, run_id, registry, ledger, gates, default_arch=instance.default_arch, events=events, stop=stop
-        )
+    async with doors.ledger:
+        yield Run(settings, run_id, doors, gates, default_arch=instance.default_arch, events=events, stop=stop)
 
 
 async def begin(run: Run, instance: Instance, staged: StagedManifest | None = None) -> None:
@@ -131,10 +150,10 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
     def begin_and_plan(store: Store) -> dict[str, list[float]]:
         run.stop.raise_if_asked()
         store.claim_for(instance.identity, **facts)
-        store.begin_run(run.run_id, utc_now())
+        store.begin_run(run.run_id, run.clock.utc_now())
         store.recover()
         if staged is not None:
-            planning.plan(store, staged.manifest, planned_entries(staged, instance), count)
+            planning.plan(store, staged.manifest, planned_entries(staged, instance, run.sources), count)
         return store.conversion_seconds()
 
     with advancing(run.events) as advanced:
@@ -179,7 +198,7 @@ async def _digest_or_none(run: Run, path: str) -> tuple[Look, str] | None:
     while True:
         attempt += 1
         try:
-            return await digest_of(path, run.root)
+            return await run.sources.digest(path)
         except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
             failure = local_failure(path, error)
             if failure is None:
@@ -189,7 +208,7 @@ async def _digest_or_none(run: Run, path: str) -> tuple[Look, str] | None:
                 run.leave_unread(failure)
                 return None
             note_retry(run.events, failure)
-        await anyio.sleep(backoff_seconds(attempt, run.random.random()))
+        await run.clock.sleep(run.backoff.seconds(attempt))
 
 
 async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSummary:
@@ -262,7 +281,7 @@ async def _send_and_poll(run: Run) -> None:
 async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
     """Do the work; once the run is to stop, give what is under way a grace time and then cut it."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_cut_after_grace, run.stop, group.cancel_scope)
+        group.start_soon(_cut_after_grace, run.stop, run.clock, group.cancel_scope)
         await work()
         group.cancel_scope.cancel()
 
@@ -280,9 +299,9 @@ def _unread(run: Run, failure: Failure) -> LocalTrouble:
     return LocalTrouble(f"the files of {entries} could not be read for now ({failure}); run again")
 
 
-async def _cut_after_grace(stop: Stop, scope: anyio.CancelScope) -> None:
+async def _cut_after_grace(stop: Stop, clock: Clock, scope: anyio.CancelScope) -> None:
     await stop.wait()
-    with anyio.move_on_after(GRACE_SECONDS):
+    with clock.within(GRACE_SECONDS):
         await stop.wait_for_cut()
     scope.cancel()
 
@@ -324,7 +343,7 @@ async def _summarise(run: Run) -> RunSummary:
 
 
 async def _end(run: Run, summary: RunSummary) -> None:
-    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), utc_now()
+    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), run.clock.utc_now()
 
     def end(store: Store) -> None:
         store.keep_conversion_seconds(seconds)

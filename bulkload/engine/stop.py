@@ -19,6 +19,7 @@ from bulkload.core.model.events import Stopping
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.units import show_duration
 from bulkload.core.verdicts import CallFailed, want_behind
+from bulkload.engine.clock import Clock
 from bulkload.engine.events import Events
 
 T = TypeVar("T")
@@ -141,18 +142,18 @@ class Stop:
 
 
 @asynccontextmanager
-async def within_window(settings: Settings, stop: Stop) -> AsyncIterator[None]:
+async def within_window(settings: Settings, stop: Stop, clock: Clock) -> AsyncIterator[None]:
     """The time of a run, from the start of its command: ``stop`` is asked when it is over, whatever goes on then.
 
     An error that comes out of the block is the reason that ``stop`` has.
     """
     if settings.max_duration is not None:
-        stop.window = Window(anyio.current_time() + settings.max_duration - settings.spent)
+        stop.window = Window(clock() + settings.max_duration - settings.spent)
     try:
         with lone_errors():
             async with anyio.create_task_group() as group:
                 if stop.window.ends_at is not None:
-                    group.start_soon(_end_at, stop.window.ends_at, settings, stop)
+                    group.start_soon(_end_at, stop.window.ends_at, settings, stop, clock)
                 yield
                 group.cancel_scope.cancel()
     except BulkloadError as error:
@@ -160,8 +161,8 @@ async def within_window(settings: Settings, stop: Stop) -> AsyncIterator[None]:
         raise stop.error or error from None
 
 
-async def _end_at(moment: float, settings: Settings, stop: Stop) -> None:
-    await anyio.sleep_until(moment)
+async def _end_at(moment: float, settings: Settings, stop: Stop, clock: Clock) -> None:
+    await clock.sleep(moment - clock())
     stop.ask(window_ended(settings))
 
 

@@ -46,15 +46,13 @@ class Registry:
         connect_timeout: float = 10.0,
         progress_timeout: float = 60.0,
         read_timeout: float = ANSWER_SECONDS,
-        before_login: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Nothing is sent yet. All timeouts are seconds.
 
         ``answer_timeout``: longest wait for an upload's whole answer after its last byte. ``progress_timeout``: a body
         under way, or an answer to a read, that does not move for so long is cut. ``read_timeout``: longest time for a
-        read from its beginning to its end, and for the beginning of a listing. ``before_login``: awaited before each
-        request to Keycloak, which other calls make when they need a token. Raises ``UsageError`` for an endpoint that
-        is no http(s) address.
+        read from its beginning to its end, and for the beginning of a listing. Raises ``UsageError`` for an endpoint
+        that is no http(s) address.
         """
         self._connect_timeout = connect_timeout
         self._progress_timeout = progress_timeout
@@ -67,7 +65,6 @@ class Registry:
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
             read_timeout=read_timeout,
-            before_login=before_login,
         )
 
     async def __aenter__(self) -> Self:
@@ -97,6 +94,10 @@ class Registry:
     def refuse_clear_text(self) -> None:
         """Raise ``UsageError`` where a token would go to another machine without encryption; calls do so, too."""
         self._transport.refuse_clear_text(self.endpoint)
+
+    def pace_logins(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Have ``wait`` awaited before each request to Keycloak, which other calls make when they need a token."""
+        self._transport.before_login = wait
 
     async def token(self, *, large: bool = False) -> str:
         """The token that the next request will carry, if it is made soon. Raises ``NotAuthorised`` and ``CallFailed``.

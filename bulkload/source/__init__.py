@@ -1,25 +1,15 @@
 """From an entry to its bytes."""
 
-from bulkload.source.local import (
-    SMALL_FILE_BYTES,
-    LocalFile,
-    SmallFile,
-    SourceChanged,
-    digest_of,
-    look_in,
-    look_now,
-    look_of,
-    read_small,
-)
+from bulkload.source.interface import OpenFile, SmallFile, SourceChanged, Sources
+from bulkload.source.local import SMALL_FILE_BYTES, LocalSource, look_in, look_of
 
 __all__ = [
     "SMALL_FILE_BYTES",
-    "LocalFile",
+    "LocalSource",
+    "OpenFile",
     "SmallFile",
     "SourceChanged",
-    "digest_of",
+    "Sources",
     "look_in",
-    "look_now",
     "look_of",
-    "read_small",
 ]

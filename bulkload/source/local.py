@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -16,6 +15,7 @@ import aiofiles.os
 import anyio
 
 from bulkload.core.model.records import Look
+from bulkload.source.interface import SmallFile, SourceChanged
 from bulkload.source.small_files import SmallFiles, as_exception
 from bulkload.system.file_names import local_path
 from bulkload.system.opening import open_regular
@@ -34,27 +34,9 @@ SMALL_FILE_BYTES = 1 << 20
 CLOCK_TICK_SECONDS = 0.02
 
 
-class SourceChanged(Exception):
-    """The file changed while it was read: what was read is neither the old nor the new one."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmallFile:
-    """A file read whole."""
-
-    data: bytes
-    look: Look
-    sha256: str
-
-
 def look_of(path: str) -> Look:
     """How the file looks. Raises ``OSError``."""
     return look_in(_stat(path))
-
-
-async def look_now(path: str) -> Look:
-    """The same, in a thread."""
-    return look_in(await aiofiles.os.stat(local_path(path)))
 
 
 def look_in(found: os.stat_result) -> Look:
@@ -62,30 +44,66 @@ def look_in(found: os.stat_result) -> Look:
     return Look(found.st_size, f"{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}")
 
 
-async def read_small(path: str, root: str | None = None) -> SmallFile:
-    """Read a small file whole, in a thread. ``root``: where it must lie. Raises ``OSError`` and ``SourceChanged``."""
-    loop = asyncio.get_running_loop()
-    if loop not in _readers:
-        _readers[loop] = SmallFiles(loop, _read_whole)
-    return await _readers[loop].read(path, root)
+class LocalSource:
+    """Files of this machine, as ``interface.Sources``."""
 
+    def __init__(
+        self,
+        root: str | None = None,
+        *,
+        small_file_bytes: int = SMALL_FILE_BYTES,
+        piece_size_bytes: int = PIECE_SIZE_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        """``root``: the folder, its links resolved, in which all of them must lie. ``memory_bytes``: for all pieces."""
+        self.small_file_bytes = small_file_bytes
+        self._root = root
+        self._piece_size_bytes = piece_size_bytes
+        self._memory_bytes = memory_bytes
+        # Of the loop that asks.
+        self._small_files: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = WeakKeyDictionary()
 
-_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = WeakKeyDictionary()
+    def look(self, place: str) -> Look:
+        """How the file looks. Raises ``OSError``."""
+        return look_of(place)
 
+    async def look_now(self, place: str) -> Look:
+        """The same, in a thread."""
+        return look_in(await aiofiles.os.stat(local_path(place)))
 
-def _read_whole(path: str, root: str | None) -> SmallFile:
-    descriptor, before = _open(path, root)
-    try:
-        if before.st_size > SMALL_FILE_BYTES:
-            raise SourceChanged(path)
-        # One byte more would show that it has grown.
-        data = os.read(descriptor, before.st_size + 1)
-        if len(data) != before.st_size:
-            raise SourceChanged(path)
-        _refuse_changed(path, before, lambda: os.pread(descriptor, before.st_size + 1, 0) == data)
-    finally:
-        os.close(descriptor)
-    return SmallFile(data=data, look=look_in(before), sha256=hashlib.sha256(data).hexdigest())
+    async def read_small(self, place: str) -> SmallFile:
+        """Read a small file whole, in a thread. Raises ``OSError`` and ``SourceChanged``."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._small_files:
+            self._small_files[loop] = SmallFiles(loop, self._read_whole)
+        return await self._small_files[loop].read(place)
+
+    def open(self, place: str, *, at_a_time: int = 1) -> "LocalFile":
+        """A file of any size; entering it raises ``OSError``."""
+        share = self._memory_bytes // (PIECES_IN_MEMORY * at_a_time)
+        piece_size = min(self._piece_size_bytes, max(SMALLEST_PIECE_BYTES, share))
+        return LocalFile(place, piece_size=piece_size, root=self._root)
+
+    async def digest(self, place: str) -> tuple[Look, str]:
+        """Look and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
+        async with self.open(place) as file:
+            async for _ in file.pieces():
+                pass
+            return file.look, file.sha256 or ""
+
+    def _read_whole(self, path: str) -> SmallFile:
+        descriptor, before = _open(path, self._root)
+        try:
+            if before.st_size > self.small_file_bytes:
+                raise SourceChanged(path)
+            # One byte more would show that it has grown.
+            data = os.read(descriptor, before.st_size + 1)
+            if len(data) != before.st_size:
+                raise SourceChanged(path)
+            _refuse_changed(path, before, lambda: os.pread(descriptor, before.st_size + 1, 0) == data)
+        finally:
+            os.close(descriptor)
+        return SmallFile(data=data, look=look_in(before), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _refuse_changed(path: str, before: os.stat_result, read_again: Callable[[], bool]) -> None:
@@ -112,25 +130,16 @@ def _differ_in_rights_at_most(one: os.stat_result, other: os.stat_result) -> boo
     return (one.st_size, one.st_ino, one.st_mtime_ns) == (other.st_size, other.st_ino, other.st_mtime_ns)
 
 
-async def digest_of(path: str, root: str | None = None) -> tuple[Look, str]:
-    """Look and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
-    async with LocalFile(path, root=root) as file:
-        async for _ in file.pieces():
-            pass
-        return file.look, file.sha256 or ""
-
-
 class LocalFile:
-    """A file, open for one upload: ``async with LocalFile(path) as file: async for piece in file.pieces()``."""
+    """A file, open for one upload: ``async with source.open(path) as file: async for piece in file.pieces()``."""
 
     look: Look
 
-    def __init__(self, path: str, *, at_a_time: int = 1, root: str | None = None) -> None:
-        """``at_a_time``: how many may be open together, which share the memory; ``root``: where it must lie."""
+    def __init__(self, path: str, *, piece_size: int, root: str | None) -> None:
+        """``root``: where it must lie."""
         self._path = path
         self._root = root
-        share = MEMORY_BYTES // (PIECES_IN_MEMORY * at_a_time)
-        self._piece_size = min(PIECE_SIZE_BYTES, max(SMALLEST_PIECE_BYTES, share))
+        self._piece_size = piece_size
         self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
         self._found: os.stat_result

@@ -22,27 +22,27 @@ class SmallFiles(Generic[T]):
     unless the file system takes its time. Whoever waits is told how it ended, whatever happens.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[str, str | None], T]) -> None:
-        """``read(path, root)`` is called in a thread."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[str], T]) -> None:
+        """``read(path)`` is called in a thread."""
         self._loop = loop
         self._read = read
-        self._wanted: deque[tuple[str, str | None, asyncio.Future[T]]] = deque()
+        self._wanted: deque[tuple[str, asyncio.Future[T]]] = deque()
         self._hops = 0
         self._most_hops = 1
 
-    async def read(self, path: str, root: str | None) -> T:
+    async def read(self, path: str) -> T:
         """Read one file. Raises what reading it raises, and ``RuntimeError`` where there is no thread for it."""
         found: asyncio.Future[T] = self._loop.create_future()
         if not self._wanted:
             self._loop.call_soon(self._start)
-        self._wanted.append((path, root, found))
+        self._wanted.append((path, found))
         return await found
 
     def _start(self) -> None:
         while self._wanted and self._hops < self._most_hops:
             some = [self._wanted.popleft() for _ in range(min(FILES_A_HOP, len(self._wanted)))]
-            futures = [future for _, _, future in some]
-            paths = [(path, root) for path, root, _ in some]
+            futures = [future for _, future in some]
+            paths = [path for path, _ in some]
             try:
                 hop = self._loop.run_in_executor(None, _read_each, self._read, paths)
             except Exception as error:  # noqa: BLE001 - no thread: it belongs to those who wait for these files
@@ -84,15 +84,13 @@ def as_exception(error: BaseException) -> Exception:
     return RuntimeError(f"the thread that read it was given up ({type(error).__name__})")
 
 
-def _read_each(
-    read: Callable[[str, str | None], T], paths: list[tuple[str, str | None]]
-) -> tuple[list[T | Exception], float]:
+def _read_each(read: Callable[[str], T], paths: list[str]) -> tuple[list[T | Exception], float]:
     """The files, or why they were not read, and the seconds that this took."""
     began = time.monotonic()
     found: list[T | Exception] = []
-    for path, root in paths:
+    for path in paths:
         try:
-            found.append(read(path, root))
+            found.append(read(path))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one file's
             found.append(error)
     return found, time.monotonic() - began

@@ -17,7 +17,7 @@ from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
-from bulkload.source import SourceChanged, digest_of, read_small
+from bulkload.source import LocalSource, SourceChanged
 from tests.consumers import at_first
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
@@ -154,15 +154,15 @@ async def test_links_that_are_swapped_all_the_time_give_nothing_away(place: Path
             elsewhere.rename(deep)
 
     (tmp_path / "secret" / "good.onnx").write_bytes(SECRET)
-    swapper = threading.Thread(target=swap)
+    swapper, source = threading.Thread(target=swap), LocalSource(str(place))
     swapper.start()
     try:
         for number in range(300):
             try:
                 if number % 2:
-                    assert (await read_small(str(deep / "good.onnx"), str(place))).data == ONNX
+                    assert (await source.read_small(str(deep / "good.onnx"))).data == ONNX
                 else:
-                    stat, _ = await digest_of(str(deep / "good.onnx"), str(place))
+                    stat, _ = await source.digest(str(deep / "good.onnx"))
                     assert stat.size == len(ONNX)
             except (OSError, SourceChanged):
                 continue

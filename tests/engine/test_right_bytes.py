@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,11 @@ from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
-from bulkload.engine.upload import attempt as sending
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
-from bulkload.source import LocalFile, local
-from bulkload.source.local import PIECE_SIZE_BYTES, SmallFile
+from bulkload.source import LocalSource, SmallFile, Sources
+from bulkload.source.local import PIECE_SIZE_BYTES, LocalFile
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 SMALL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
@@ -139,9 +139,9 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.onnx"
 
 
-async def run(settings: Settings) -> RunSummary:
+async def run(settings: Settings, files: Sources | None = None) -> RunSummary:
     with anyio.fail_after(30):
-        return await publish(settings)
+        return await publish(settings, sources=files)
 
 
 def row_of(settings: Settings) -> dict[str, Any]:
@@ -162,34 +162,64 @@ def judge(sandbox: Sandbox, settings: Settings, contents: set[bytes]) -> dict[st
     return row
 
 
+class WatchedFiles(LocalSource):
+    """This machine's files, and somebody who does something to them at certain moments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Just before the k-th piece of a file is asked for, whoever reads it; -1: after the last one.
+        self.at_piece: tuple[int, Callable[[], None]] | None = None
+        self.before_small: Callable[[], None] = lambda: None
+        self.after_small: Callable[[], None] = lambda: None
+
+    async def read_small(self, place: str) -> SmallFile:
+        """Of one piece."""
+        self.before_small()
+        file = await super().read_small(place)
+        self.after_small()
+        return file
+
+    def open(self, place: str, *, at_a_time: int = 1) -> LocalFile:
+        """Of several pieces."""
+        file = super().open(place, at_a_time=at_a_time)
+        return file if self.at_piece is None else _WatchedFile(file, *self.at_piece)  # type: ignore[return-value]
+
+
+class _WatchedFile:
+    def __init__(self, file: LocalFile, number: int, act: Callable[[], None]) -> None:
+        self._file = file
+        self._number, self._act = number, act
+
+    async def __aenter__(self) -> "_WatchedFile":
+        await self._file.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._file.__aexit__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        count = 0
+        async with aclosing(self._file.pieces()) as pieces:
+            while True:
+                if count == self._number:
+                    self._act()
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    break
+                count += 1
+                yield piece
+            if self._number == -1:
+                self._act()
+
+
 @pytest.fixture
-def at_piece(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
-    """Does something just before the k-th piece of a file is asked for, whoever reads it; -1: after the last one."""
-
-    def hook(number: int, act: Callable[[], None]) -> None:
-        really = LocalFile.pieces
-
-        async def pieces(self: LocalFile) -> AsyncGenerator[bytes]:
-            count = 0
-            source = really(self)
-            try:
-                while True:
-                    if count == number:
-                        act()
-                    try:
-                        piece = await anext(source)
-                    except StopAsyncIteration:
-                        break
-                    count += 1
-                    yield piece
-                if number == -1:
-                    act()
-            finally:
-                await source.aclose()
-
-        monkeypatch.setattr(LocalFile, "pieces", pieces)
-
-    return hook
+def files() -> WatchedFiles:
+    """What is read, and what happens meanwhile."""
+    return WatchedFiles()
 
 
 # While it is sent
@@ -198,15 +228,15 @@ def at_piece(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], Non
 @pytest.mark.parametrize("piece", [0, 1, 2, 3])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_large_file_that_changes_while_it_is_sent_is_sent_anew(
-    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+    change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
     """No version is made of the first attempt; the second one sends what lies there now."""
     manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
     once = Once(change, model)
-    at_piece(piece, once)
+    files.at_piece = (piece, once)
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        assert (await run(settings)).exit_code == ExitCode.OK
+        assert (await run(settings, files)).exit_code == ExitCode.OK
         assert once.happened
         row = judge(sandbox, settings, once.contents)
         assert row["state"] == State.READY
@@ -215,17 +245,17 @@ async def test_a_large_file_that_changes_while_it_is_sent_is_sent_anew(
 
 
 async def test_a_large_file_that_changes_after_its_last_piece_is_what_it_was(
-    sandbox_with, write_manifest, settings_for, model, at_piece
+    sandbox_with, write_manifest, settings_for, model, files
 ):
     """Sealed is sealed. The next run publishes what has come since, as a new version."""
     manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
     once = Once(edit, model)
-    at_piece(-1, once)
+    files.at_piece = (-1, once)
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        await run(settings)
+        await run(settings, files)
         assert judge(sandbox, settings, once.contents)["sha256"] == hashlib.sha256(LARGE).hexdigest()
-        await run(settings)
+        await run(settings, files)
         row = judge(sandbox, settings, once.contents)
         assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
         assert len(sandbox.versions()) == 2
@@ -234,25 +264,19 @@ async def test_a_large_file_that_changes_after_its_last_piece_is_what_it_was(
 @pytest.mark.parametrize("moment", ["before it is read", "after it was read"])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_small_file_is_sent_as_it_was_at_one_moment(
-    change, moment, sandbox_with, write_manifest, settings_for, model, monkeypatch
+    change, moment, sandbox_with, write_manifest, settings_for, model, files
 ):
     """It is read in one go; a change that comes later is the next run's."""
     manifest = write_manifest([{"name": "m", "path": model.name, "content": SMALL}])
-    once, read = Once(change, model), local.read_small
-
-    async def read_small(path: str, root: str | None = None) -> SmallFile:
-        if moment == "before it is read":
-            once()
-            return await read(path, root)
-        file = await read(path, root)
-        once()
-        return file
-
-    monkeypatch.setattr(sending, "read_small", read_small)
+    once = Once(change, model)
+    if moment == "before it is read":
+        files.before_small = once
+    else:
+        files.after_small = once
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
         for _ in range(2):
-            assert (await run(settings)).states["ready"] == 1
+            assert (await run(settings, files)).states["ready"] == 1
             row = judge(sandbox, settings, once.contents)
         assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
@@ -260,42 +284,38 @@ async def test_a_small_file_is_sent_as_it_was_at_one_moment(
 @pytest.mark.parametrize("piece", [0, 2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_a_large_file_that_is_lost_while_it_is_sent_makes_no_version(
-    loss, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+    loss, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
     """The entry says so, and the next run takes it again when the file is back."""
     rows = [{"name": "m", "path": model.name, "content": LARGE}]
     manifest = write_manifest(rows)
-    at_piece(piece, Once(loss, model))
+    files.at_piece = (piece, Once(loss, model))
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        assert (await run(settings)).exit_code == ExitCode.SOME_FAILED
+        assert (await run(settings, files)).exit_code == ExitCode.SOME_FAILED
         row = judge(sandbox, settings, set())
         assert (row["state"], row["cause"]) == (State.FAILED, "unreadable")
         if model.is_dir():
             model.rmdir()
         write_manifest(rows)
-        await run(settings)
+        await run(settings, files)
         assert judge(sandbox, settings, {LARGE})["state"] == State.READY
 
 
 @pytest.mark.parametrize(("size", "number"), [("small", errno.EIO), ("large", errno.ESTALE)])
 async def test_a_file_that_cannot_be_read_for_now_stays_planned(
-    size, number, sandbox_with, write_manifest, settings_for, model, monkeypatch
+    size, number, sandbox_with, write_manifest, settings_for, model, files
 ):
     """Its disk fails, or its mount has gone, which passes: no fault of the file, and the next run takes it again."""
     manifest = write_manifest([{"name": "m", "path": model.name, "content": CONTENTS[size]}])
-    really = os.read
 
-    def read(descriptor: int, length: int) -> bytes:
-        if os.path.samestat(os.fstat(descriptor), model.stat()):
-            raise OSError(number, os.strerror(number))
-        return really(descriptor, length)
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
 
+    files.before_small, files.at_piece = fail, (0, fail)
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        with monkeypatch.context() as broken:
-            broken.setattr(os, "read", read)
-            assert (await run(settings)).exit_code == ExitCode.UNAVAILABLE
+        assert (await run(settings, files)).exit_code == ExitCode.UNAVAILABLE
         row = judge(sandbox, settings, set())
         assert (row["state"], row["cause"]) == (State.PLANNED, None)
         assert os.strerror(number) in row["message"]
@@ -303,15 +323,13 @@ async def test_a_file_that_cannot_be_read_for_now_stays_planned(
         assert judge(sandbox, settings, {CONTENTS[size]})["state"] == State.READY
 
 
-async def test_a_file_that_never_holds_still_makes_no_version(
-    sandbox_with, write_manifest, settings_for, model, at_piece
-):
+async def test_a_file_that_never_holds_still_makes_no_version(sandbox_with, write_manifest, settings_for, model, files):
     """A log file, or a copy still being made: failed, with that reason, and not tried for ever."""
     manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE}])
-    at_piece(2, partial(grow, model))
+    files.at_piece = (2, partial(grow, model))
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        assert (await run(settings)).states["failed"] == 1
+        assert (await run(settings, files)).states["failed"] == 1
         row = judge(sandbox, settings, set())
         assert row["cause"] == "source_changed"
         assert "changes while it is read" in row["message"]
@@ -320,19 +338,19 @@ async def test_a_file_that_never_holds_still_makes_no_version(
 @pytest.mark.parametrize("piece", [1, 3])
 @pytest.mark.parametrize("change", [edit, truncate, grow, replace])
 async def test_a_declared_digest_holds_however_the_file_changes(
-    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+    change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
     """The manifest says which bytes are meant; others never become a version, neither a mixture nor the new file."""
     declared = hashlib.sha256(LARGE).hexdigest()
     manifest = write_manifest([{"name": "m", "path": model.name, "content": LARGE, "sha256": declared}])
-    at_piece(piece, Once(change, model))
+    files.at_piece = (piece, Once(change, model))
     async with sandbox_with() as sandbox:
         settings = settings_for(manifest, sandbox)
-        await run(settings)
+        await run(settings, files)
         row = judge(sandbox, settings, set())
         assert (row["state"], row["cause"]) == (State.FAILED, "wrong_digest")
         model.write_bytes(LARGE)
-        await run(settings)
+        await run(settings, files)
         assert judge(sandbox, settings, {LARGE})["state"] == State.READY
 
 
@@ -342,7 +360,7 @@ async def test_a_declared_digest_holds_however_the_file_changes(
 @pytest.mark.parametrize("piece", [0, 1, 3, -1])
 @pytest.mark.parametrize("change", [edit, edit_the_beginning, truncate, grow, replace])
 async def test_a_file_that_changes_while_it_is_compared_is_never_taken_for_another(
-    change, piece, sandbox_with, write_manifest, settings_for, model, at_piece
+    change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
     """A version of the same size is there, so the file is hashed before it is sent.
 
@@ -352,14 +370,14 @@ async def test_a_file_that_changes_while_it_is_compared_is_never_taken_for_anoth
     async with sandbox_with() as sandbox:
         await run(settings_for(manifest, sandbox, ledger=model.with_name("first.db")))
         once = Once(change, model)
-        at_piece(piece, once)
+        files.at_piece = (piece, once)
         settings = settings_for(manifest, sandbox)
-        await run(settings)
+        await run(settings, files)
         assert once.happened
         first = judge(sandbox, settings, once.contents)
         assert first["state"] == (State.SKIPPED if piece == -1 else State.READY)
         assert first["sha256"] == hashlib.sha256(LARGE if piece == -1 else model.read_bytes()).hexdigest()
-        await run(settings)
+        await run(settings, files)
         row = judge(sandbox, settings, once.contents)
         assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
         assert len(sandbox.versions()) == 2

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 from unittest import mock
@@ -20,7 +20,6 @@ from bulkload.core.model import summary as summaries
 from bulkload.core.model.settings import Credentials
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed
-from bulkload.engine import publish as runner
 from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.upload import reconcile as reconciling
@@ -32,7 +31,8 @@ from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
 from bulkload.sandbox import Sandbox, SandboxSettings
-from bulkload.source import read_small
+from bulkload.source import LocalSource
+from tests.guarantees import world
 from tests.guarantees.registry_model import Fate, RegistryModel
 from tests.guarantees.scenarios import Found, Scenario, entry, scenario, single_crashes
 from tests.guarantees.world import World
@@ -78,7 +78,7 @@ def patched(target: str, replacement: object) -> Plant:
 def intent_after_the_request() -> AbstractContextManager[Any]:
     async def send(self: Sending, call: str, form: Any, fence: frozenset[int]) -> int:
         path = self._item.entry.source
-        file = await read_small(path)
+        file = await LocalSource().read_small(path)
         body = b"".join((form.head, file.data, form.tail))
         version_id = await self._run.registry.upload(
             call, form, file.look.size, body, on_first_byte=self._note_departure
@@ -87,7 +87,6 @@ def intent_after_the_request() -> AbstractContextManager[Any]:
         return version_id
 
     stack = ExitStack()
-    stack.enter_context(mock.patch("bulkload.source.local.SMALL_FILE_BYTES", 1 << 20))
     stack.enter_context(mock.patch.object(Sending, "_send_small", send))
     stack.enter_context(mock.patch.object(Sending, "_send_large", send))
     return stack
@@ -102,11 +101,8 @@ def no_seal() -> AbstractContextManager[Any]:
 
 
 def short_answer_timeout() -> AbstractContextManager[Any]:
-    opened = runner.open_registry
-    return mock.patch(
-        "bulkload.engine.publish.open_registry",
-        lambda settings, gates: opened(replace(settings, answer_timeout=5.0), gates),
-    )
+    real_client = world.Client
+    return mock.patch.object(world, "Client", lambda of_world, _: real_client(of_world, 5.0))
 
 
 @contextmanager
@@ -181,8 +177,8 @@ def in_doubt_counted_as_done() -> AbstractContextManager[Any]:
 def undecided_is_said(folders: Iterator[Path]) -> list[str]:
     """Stopped while an upload is in doubt, without a signal: exit 0 would be a false word."""
     two_may_be_ours = {"rewrites": True, "during_upload": _an_equal_one}
-    world = Scenario("undecided", (entry(),), registry=two_may_be_ours).world(next(folders), (Fate.LOST,))
-    life = world.live()
+    undecided = Scenario("undecided", (entry(),), registry=two_may_be_ours).world(next(folders), (Fate.LOST,))
+    life = undecided.live()
     assert life.summary is not None
     return [] if life.summary.exit_code == 12 else [f"exit {life.summary.exit_code} with {life.summary.states}"]
 
@@ -208,11 +204,11 @@ def bounded_while_half_of_it_is_refused(folders: Iterator[Path]) -> list[str]:
     """
     rows = [entry(f"m-{number}", b"small") for number in range(300)]
     fates = (Fate.THROTTLED, Fate.ANSWERED) * 1_000
-    world = World(next(folders), rows, RegistryModel(clock=lambda: 0.0, fates=fates))
-    world.live()
+    throttling = World(next(folders), rows, RegistryModel(clock=lambda: 0.0, fates=fates))
+    throttling.live()
     # Each upload that is accepted earns a tenth of a retry, and so does each poll.
     most = 1.2 * len(rows) + 100
-    return [f"{len(world.registry.began)} uploads"] if len(world.registry.began) > most else []
+    return [f"{len(throttling.registry.began)} uploads"] if len(throttling.registry.began) > most else []
 
 
 def retry_after_ignored() -> AbstractContextManager[Any]:

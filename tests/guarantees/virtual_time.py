@@ -47,8 +47,3 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
             future.set_exception(error)
         return future
-
-
-async def in_this_thread(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-    """What ``anyio.to_thread.run_sync`` does, where there are no threads."""
-    return function(*args)

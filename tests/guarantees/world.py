@@ -9,15 +9,13 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import anyio
 import msgspec
@@ -28,6 +26,7 @@ from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import OPEN
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
+from bulkload.engine.clock import LoopClock
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import Ledger, LedgerReader
@@ -35,8 +34,9 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.sqlite.writer import LoopWriter
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
+from bulkload.source import LocalSource
 from tests.guarantees.registry_model import WORKSPACE, Fate, RegistryModel
-from tests.guarantees.virtual_time import VirtualLoop, in_this_thread
+from tests.guarantees.virtual_time import VirtualLoop
 
 # Files up to here are one body, larger ones are streamed in pieces of this size.
 PIECE_BYTES = 8
@@ -144,10 +144,9 @@ class World:
         self._crash_at, self._asked_at, self._cut = crash_at, asked_at, cut
         summary, failure = None, None
         self._loop = VirtualLoop(self.now)
-        with self._everything_in_memory(), asyncio.Runner(loop_factory=lambda: self._loop or VirtualLoop()) as runner:
+        with asyncio.Runner(loop_factory=lambda: self._loop or VirtualLoop()) as runner:
             try:
-                settings = self._settings(**changes)
-                summary = runner.run(publish(settings, stop=self._stop))
+                summary = runner.run(self._publish(**changes))
             except BulkloadError as error:
                 failure = error
             except BaseException:
@@ -184,22 +183,18 @@ class World:
         }
         return Settings(**(values | self.changes | changes))
 
-    @contextmanager
-    def _everything_in_memory(self) -> Iterator[None]:
-        writer = partial(LoopWriter, on_commit=self._commit)
-        chance = SimpleNamespace(Random=lambda: random.Random(self.seed))
-        with (
-            mock.patch(
-                "bulkload.engine.publish.Registry", lambda *_, answer_timeout, **__: Client(self, answer_timeout)
-            ),
-            mock.patch("bulkload.engine.publish.Ledger", partial(Ledger, writer=writer)),
-            mock.patch("bulkload.engine.context.random", chance),
-            mock.patch("bulkload.engine.upload.attempt.SMALL_FILE_BYTES", PIECE_BYTES),
-            mock.patch("bulkload.source.local.SMALL_FILE_BYTES", PIECE_BYTES),
-            mock.patch("bulkload.source.local.PIECE_SIZE_BYTES", PIECE_BYTES),
-            mock.patch("anyio.to_thread.run_sync", in_this_thread),
-        ):
-            yield
+    async def _publish(self, **changes: Any) -> RunSummary:
+        settings = self._settings(**changes)
+        return await publish(
+            settings,
+            registry=Client(self, settings.answer_timeout),
+            ledger=Ledger(self.ledger, "", writer=partial(LoopWriter, on_commit=self._commit)),
+            sources=LocalSource(small_file_bytes=PIECE_BYTES, piece_size_bytes=PIECE_BYTES),
+            clock=_WorldClock(self.registry),
+            # Another process has another chance.
+            random=random.Random(f"{self.seed} {len(self.lives)}"),
+            stop=self._stop,
+        )
 
     def _commit(self, changes: int) -> None:
         """The ledger is about to commit, or has committed: so many changes of this life are on the disk."""
@@ -207,12 +202,23 @@ class World:
         self.effect()
 
 
+class _WorldClock(LoopClock):
+    """The loop's, and a wall clock that goes with it: the registry's own."""
+
+    def __init__(self, registry: RegistryModel) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def utc_now(self) -> str:
+        return self._registry.date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Client:
     """What ``bulkload.registry.Registry`` is to the engine: a method a call, one typed error."""
 
     endpoint = "http://registry.invalid"
 
-    def __init__(self, world: World, answer_timeout: float, **_: Any) -> None:
+    def __init__(self, world: World, answer_timeout: float) -> None:
         self.requests: Counter[str] = Counter()
         self._answer_timeout = answer_timeout
         self._world = world
@@ -227,6 +233,9 @@ class Client:
     @property
     def answered_at(self) -> datetime:
         return self._registry.date
+
+    def pace_logins(self, wait: Callable[[], Awaitable[None]]) -> None:
+        pass
 
     async def token(self, *, large: bool = False) -> str:
         return "token"
@@ -258,6 +267,15 @@ class Client:
     async def list_versions(self, name: str) -> list[ListedVersion]:
         raise AssertionError("this registry has list_versions_for_model")
 
+    async def create_workspace(self, name: str) -> int:
+        raise AssertionError("the workspace is there")
+
+    def has_answered(self, call: str) -> bool:
+        return True
+
+    async def look_for(self, call: str) -> Failure | None:
+        raise AssertionError("this registry has every call")
+
     async def upload_logs(self, version_id: int, lines: int | None = None) -> list[str]:
         await self._send("other")
         return []
@@ -269,7 +287,7 @@ class Client:
         file_size: int,
         body: bytes | AsyncIterator[bytes],
         *,
-        on_first_byte: Callable[[], None],
+        on_first_byte: Callable[[], None] = lambda: None,
     ) -> int:
         registry = self._registry
         self.requests["upload"] += 1

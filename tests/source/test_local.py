@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bulkload.source import LocalFile, SourceChanged, digest_of, local, look_of, read_small
+from bulkload.source import LocalSource, OpenFile, SourceChanged, local, look_of
 
 # Small enough that "several pieces" is quick, large enough to be cut in the middle.
 PIECE = 1024
@@ -26,9 +26,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "PIECE_SIZE_BYTES", PIECE)
+source = LocalSource(piece_size_bytes=PIECE)
 
 
 def content_of(size: int) -> bytes:
@@ -80,7 +78,7 @@ async def test_all_bytes_come_in_order_and_the_digest_with_the_last_piece(
     path = write(size)
     expected = hashlib.sha256(content_of(size)).hexdigest()
     pieces, digests = [], []
-    async with LocalFile(str(path)) as file:
+    async with source.open(str(path)) as file:
         assert file.look == look_of(str(path))
         async for piece in file.pieces():
             pieces.append(piece)
@@ -89,7 +87,7 @@ async def test_all_bytes_come_in_order_and_the_digest_with_the_last_piece(
     assert [len(piece) for piece in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
     # Known neither earlier, when it could not be sealed with, nor later.
     assert digests == [None] * (len(pieces) - 1) + [expected]
-    assert await digest_of(str(path)) == (look_of(str(path)), expected)
+    assert await source.digest(str(path)) == (look_of(str(path)), expected)
 
 
 @pytest.mark.anyio
@@ -97,9 +95,9 @@ async def test_an_empty_file_is_no_model(write: Callable[[int], Path]) -> None:
     """The check refuses it; whoever is emptied after the check is refused here."""
     path = str(write(0))
     with pytest.raises(OSError, match="is empty"):
-        await read_small(path)
+        await source.read_small(path)
     with pytest.raises(OSError, match="is empty"):
-        async with LocalFile(path):
+        async with source.open(path):
             pass
 
 
@@ -107,23 +105,21 @@ async def test_an_empty_file_is_no_model(write: Callable[[int], Path]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_small_file_comes_whole(size: int, write: Callable[[int], Path]) -> None:
     path = write(size)
-    file = await read_small(str(path))
+    file = await source.read_small(str(path))
     assert file.data == content_of(size)
     assert file.sha256 == hashlib.sha256(file.data).hexdigest()
     assert file.look == look_of(str(path))
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_no_longer_small_has_changed(
-    write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_that_is_no_longer_small_has_changed(write: Callable[[int], Path]) -> None:
     """It was small when the short path was chosen."""
-    monkeypatch.setattr(local, "SMALL_FILE_BYTES", PIECE)
+    source = LocalSource(small_file_bytes=PIECE)
     path = write(PIECE)
-    assert len((await read_small(str(path))).data) == PIECE
+    assert len((await source.read_small(str(path))).data) == PIECE
     path = write(PIECE + 1)
     with pytest.raises(SourceChanged):
-        await read_small(str(path))
+        await source.read_small(str(path))
 
 
 @pytest.mark.anyio
@@ -142,7 +138,7 @@ async def test_the_next_piece_is_read_while_this_one_is_used(
             second_read.set()
         return data
 
-    async with LocalFile(str(write(3 * PIECE))) as file:
+    async with source.open(str(write(3 * PIECE))) as file:
         monkeypatch.setattr(os, "read", counting)
         pieces = file.pieces()
         await anext(pieces)
@@ -194,7 +190,7 @@ async def test_a_file_that_changes_is_noticed_before_its_last_piece(
     """G3: the last piece is what makes a version, so none comes of a file that is neither the old nor the new one."""
     path = write(4 * PIECE)
     given: list[bytes] = []
-    async with LocalFile(str(path)) as file:
+    async with source.open(str(path)) as file:
         pieces = file.pieces()
         given.extend([await anext(pieces) for _ in range(pieces_before)])
         change(path)
@@ -212,7 +208,7 @@ async def _all_pieces(pieces: AsyncIterator[bytes], given: list[bytes]) -> None:
 @pytest.mark.anyio
 async def test_a_file_that_is_deleted_meanwhile_gives_no_last_piece(write: Callable[[int], Path]) -> None:
     path = write(2 * PIECE)
-    async with LocalFile(str(path)) as file:
+    async with source.open(str(path)) as file:
         pieces = file.pieces()
         await anext(pieces)
         path.unlink()
@@ -235,7 +231,7 @@ async def test_a_small_file_that_changes_while_it_is_read_is_noticed(
 
     monkeypatch.setattr(os, "read", read_then_change)
     with pytest.raises(SourceChanged):
-        await read_small(str(path))
+        await source.read_small(str(path))
 
 
 @pytest.mark.anyio
@@ -252,7 +248,7 @@ async def test_a_small_file_that_changes_between_opening_and_reading_is_noticed(
 
     monkeypatch.setattr(os, "read", change_then_read)
     with pytest.raises(SourceChanged):
-        await read_small(str(path))
+        await source.read_small(str(path))
 
 
 def test_a_stat_tells_one_state_of_a_file_from_another(write: Callable[[int], Path]) -> None:
@@ -265,7 +261,7 @@ def test_a_stat_tells_one_state_of_a_file_from_another(write: Callable[[int], Pa
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("read", [read_small, digest_of])
+@pytest.mark.parametrize("read", [source.read_small, source.digest])
 async def test_a_file_just_written_is_read_when_every_change_to_it_shows(
     read: Callable[[str], Awaitable[object]], write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +292,7 @@ async def test_an_older_file_is_not_waited_for(
 
     monkeypatch.setattr(time, "time", lambda: now)
     monkeypatch.setattr(time, "sleep", never)
-    assert (await read_small(str(path))).data == content_of(PIECE)
+    assert (await source.read_small(str(path))).data == content_of(PIECE)
 
 
 # What is no readable file
@@ -305,7 +301,7 @@ async def test_an_older_file_is_not_waited_for(
 @pytest.mark.anyio
 async def test_what_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     path = str(tmp_path / "absent.onnx")
-    for read in (read_small, digest_of):
+    for read in (source.read_small, source.digest):
         with pytest.raises(FileNotFoundError):
             await read(path)
     with pytest.raises(FileNotFoundError):
@@ -318,7 +314,7 @@ async def test_what_is_no_file_is_an_os_error_and_never_waited_for(make: Callabl
     """A named pipe in a file's place would hold its reader for ever."""
     path = str(tmp_path / "model.onnx")
     make(path)
-    for read in (read_small, digest_of):
+    for read in (source.read_small, source.digest):
         with pytest.raises(OSError, match=r"regular file|directory"):
             await read(path)
 
@@ -329,9 +325,9 @@ async def test_what_is_no_file_is_an_os_error_and_never_waited_for(make: Callabl
 @pytest.mark.anyio
 async def test_every_way_out_closes_the_file(write: Callable[[int], Path], descriptors: Callable[[], set[str]]) -> None:
     path = write(4 * PIECE)
-    await read_small(str(path))
-    await digest_of(str(path))
-    async with LocalFile(str(path)) as file:
+    await source.read_small(str(path))
+    await source.digest(str(path))
+    async with source.open(str(path)) as file:
         assert descriptors() == {str(path)}
         pieces = file.pieces()
         await anext(pieces)
@@ -365,7 +361,7 @@ async def test_closing_waits_for_the_read_under_way(
     held = Held(os.read)
 
     async def leave_in_a_read() -> None:
-        async with LocalFile(path) as file:
+        async with source.open(path) as file:
             monkeypatch.setattr(os, "read", held)
             reading = asyncio.ensure_future(_first_piece(file))
             await anyio.to_thread.run_sync(held.reached.wait, BOUND_SECONDS)
@@ -383,7 +379,7 @@ async def test_closing_waits_for_the_read_under_way(
     assert descriptors() == set()
 
 
-async def _first_piece(file: LocalFile) -> bytes:
+async def _first_piece(file: OpenFile) -> bytes:
     return await anext(file.pieces())
 
 
@@ -405,7 +401,7 @@ async def test_a_cancelled_reader_leaves_nothing_open(
 
     async def work() -> None:
         with scope:
-            await digest_of(path)
+            await source.digest(path)
 
     task = asyncio.ensure_future(work())
     assert await anyio.to_thread.run_sync(held.reached.wait, BOUND_SECONDS)
@@ -428,12 +424,12 @@ async def test_a_read_ahead_that_fails_for_nobody_is_no_noise(
 ) -> None:
     """The consumer was gone before the next piece turned out to be missing."""
     path = write(4 * PIECE)
-    async with LocalFile(str(path)) as file:
+    async with source.open(str(path)) as file:
         empty(path)
         pieces = file.pieces()
         with pytest.raises(SourceChanged):
             await anext(pieces)
-    async with LocalFile(str(write(4 * PIECE))) as file:
+    async with source.open(str(write(4 * PIECE))) as file:
         pieces = file.pieces()
         await anext(pieces)
         os.truncate(path, 2 * PIECE)

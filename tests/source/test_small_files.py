@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bulkload.source import digest_of
+from bulkload.source import LocalSource
 from bulkload.source.small_files import FILES_A_HOP, SmallFiles
 
 pytestmark = pytest.mark.anyio
@@ -39,12 +39,12 @@ class Strange(ThreadPoolExecutor):
 async def told(files: SmallFiles[str]) -> list[object]:
     """What each of many readers gets, a result or an exception."""
     with anyio.fail_after(10):
-        return await asyncio.gather(*(files.read(str(n), None) for n in range(FILES)), return_exceptions=True)
+        return await asyncio.gather(*(files.read(str(n)) for n in range(FILES)), return_exceptions=True)
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), MemoryError(), ValueError("odd"), RecursionError(), KeyError(1)])
 async def test_one_files_exception_is_that_files(error: Exception) -> None:
-    def read(path: str, root: str | None) -> str:
+    def read(path: str) -> str:
         if path == "5":
             raise error
         return path
@@ -57,7 +57,7 @@ async def test_an_executor_that_takes_nothing_more_is_everybodys_exception() -> 
     dead = ThreadPoolExecutor(1)
     dead.shutdown()
     asyncio.get_running_loop().set_default_executor(dead)
-    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path, _: path))
+    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path: path))
     assert all(isinstance(one, RuntimeError) for one in found)
 
 
@@ -66,7 +66,7 @@ async def test_a_hop_that_ends_in_no_way_that_was_foreseen_ends_those_that_wait(
     """A thread that dies, or an executor that throws its work away."""
 
     asyncio.get_running_loop().set_default_executor(Strange(ending))
-    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path, _: path))
+    found = await told(SmallFiles(asyncio.get_running_loop(), lambda path: path))
     assert all(isinstance(one, RuntimeError) for one in found)
 
 
@@ -80,4 +80,4 @@ async def test_nor_does_a_large_file_wait_for_a_thread_that_is_gone(
     model.write_bytes(bytes(9 << 20))
     asyncio.get_running_loop().set_default_executor(Strange(ending, sane))
     with anyio.fail_after(10), pytest.raises(RuntimeError):
-        await digest_of(str(model))
+        await LocalSource().digest(str(model))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.limits.run_limits import FailureLimit
 from bulkload.core.polls.schedule import PollInterval
 
@@ -113,6 +114,8 @@ class Settings:
     spent: float = 0.0
     # How long a registry that takes nothing is waited for before the run gives up.
     patience: float = 600.0
+    # What nobody sets on the command line.
+    pauses: Pauses = field(default_factory=Pauses)
 
     poll_interval: PollInterval = field(default_factory=PollInterval)
     wait: bool = True

@@ -1,6 +1,5 @@
 """Looking into a registry: what the commands that read ask of it. Every read is made again while its failure passes."""
 
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -9,12 +8,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.model.errors import BulkloadError, ForeignAnswer, NotAuthorised, UsageError
 from bulkload.core.model.events import Advanced
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.text.words import nearest
 from bulkload.core.verdicts import CallFailed, another_call_may_do
+from bulkload.engine.backoff import usual_backoff
 from bulkload.engine.calls import Judge, never, repeat
 from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.preflight.workspaces import found_or_made
@@ -51,7 +50,7 @@ class Browser:
         self._events = Events(on_event)
         # Versions of the workspaces whose models were listed.
         self._listed = 0
-        self._budget = RetryBudget()
+        self._backoff = usual_backoff()
         self._events.phase("asking the registry")
 
     @property
@@ -173,7 +172,7 @@ class Browser:
             raise self._refused(failed) from None
 
     async def _repeat(self, operation: Callable[[], Awaitable[T]], *, give_way: Judge = never) -> T:
-        return await repeat(operation, self._budget, random.random, give_way=give_way)
+        return await repeat(operation, self._backoff, give_way=give_way)
 
     def _refused(self, failed: CallFailed) -> BulkloadError:
         if failed.failure.refusal == HTTPStatus.FORBIDDEN:

@@ -14,6 +14,7 @@ from bulkload.core.model.events import Advanced
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
+from bulkload.engine.backoff import usual_backoff
 from bulkload.engine.calls import TriedEnough
 from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.preflight.checks import identity_of
@@ -76,7 +77,7 @@ async def _verify(
     reader: LedgerReader, registry: Registry, seen: "_Listing", events: Events, tell: Tell
 ) -> Verification:
     events.phase("asking the registry")
-    questions = Questions(registry, 0.0, events)
+    questions = Questions(registry, usual_backoff(), 0.0, events)
     identity = identity_of(registry, await questions.whole(await questions.config()))
     if reader.registry not in (None, identity):
         raise UsageError(

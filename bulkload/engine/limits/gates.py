@@ -1,6 +1,5 @@
 """The doors that the calls of a run pass, each kind of call its own: at its rate, and shut when the registry asks."""
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,6 +13,7 @@ from bulkload.core.model.events import Held, LimitChanged, Outage, OutageEnded, 
 from bulkload.core.model.settings import Settings
 from bulkload.core.polls.schedule import AUTO_POLL_RATE
 from bulkload.core.verdicts import CallFailed, Failure, tells_of_trouble
+from bulkload.engine.clock import Clock
 from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop
 
@@ -35,10 +35,9 @@ class Stopped(Exception):
 class Turns:
     """One after the other, in the order of asking, each as soon as ``take`` gives leave."""
 
-    def __init__(self, take: Callable[[float, float], float], stop: Stop | None = None) -> None:
+    def __init__(self, clock: Clock, take: Callable[[float, float], float], stop: Stop | None = None) -> None:
         """``take``: as ``Pacer.take``. ``stop``: who waits is told when the run stops."""
-        # anyio asks each time which event loop this is.
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock
         self._take = take
         self._stop = stop
         self._queue = anyio.Lock(fast_acquire=True)
@@ -66,9 +65,9 @@ class Turns:
 
     async def _sleep(self, seconds: float) -> None:
         if self._stop is None:
-            await anyio.sleep(seconds)
+            await self._clock.sleep(seconds)
             return
-        with anyio.move_on_after(seconds):
+        with self._clock.within(seconds):
             await self._stop.wait()
         if self._stop.asked:
             raise Stopped
@@ -77,9 +76,9 @@ class Turns:
 class Gate:
     """One kind of call."""
 
-    def __init__(self, call: str, asked: float | None, stop: Stop, events: Events) -> None:
+    def __init__(self, clock: Clock, call: str, asked: float | None, stop: Stop, events: Events) -> None:
         """``asked``: calls a second at the most; None: no limit."""
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock
         self._events = events
         # The rate that was told last, and when the next may be.
         self._told_rate, self._tells_at = asked, float("-inf")
@@ -87,8 +86,8 @@ class Gate:
         self._call = call
         # After what lies between leave and call (a commit, a token), calls must not leave in a bunch.
         self._departures = Pacer(None)
-        self._entering = Turns(self._enter, stop)
-        self._departing = Turns(self._depart, stop)
+        self._entering = Turns(clock, self._enter, stop)
+        self._departing = Turns(clock, self._depart, stop)
 
     async def enter(self) -> None:
         """Wait until a call may be made. Raises ``Stopped`` when the run stops meanwhile."""
@@ -179,8 +178,8 @@ class Slots:
     anyio's limiter gives way to others also where a slot is free, which costs a small upload a tenth of its time.
     """
 
-    def __init__(self, most: int, events: Events) -> None:
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self, clock: Clock, most: int, events: Events) -> None:
+        self._clock = clock
         self._events = events
         self.concurrency = Concurrency(most)
         self._taken = 0
@@ -249,17 +248,19 @@ class Slots:
 class Gates:
     """All doors of a run."""
 
-    def __init__(self, settings: Settings, stop: Stop, events: Events) -> None:
+    def __init__(self, settings: Settings, stop: Stop, clock: Clock, events: Events) -> None:
+        self._clock = clock
         self._events = events
-        self.uploads = Gate("upload", settings.upload_rate, stop, events)
-        self.polls = Gate("poll", settings.poll_rate, stop, events)
-        self.lists = Gate("list", settings.list_rate, stop, events)
-        self.tokens = Gate("token", settings.token_rate, stop, events)
-        self.slots = Slots(settings.concurrency, events)
+        self.uploads = Gate(clock, "upload", settings.upload_rate, stop, events)
+        self.polls = Gate(clock, "poll", settings.poll_rate, stop, events)
+        self.lists = Gate(clock, "list", settings.list_rate, stop, events)
+        self.tokens = Gate(clock, "token", settings.token_rate, stop, events)
+        self.slots = Slots(clock, settings.concurrency, events)
         # `--poll-rate auto`: a version's first poll keeps pace with the uploads, all further ones share this.
-        self.further_polls = Turns(Pacer(AUTO_POLL_RATE if settings.poll_rate is None else None).take, stop)
+        further = Pacer(AUTO_POLL_RATE if settings.poll_rate is None else None)
+        self.further_polls = Turns(clock, further.take, stop)
         # A body under way is given its grace time when the run stops.
-        self.bytes = Turns(byte_pacer(settings.bandwidth).take)
+        self.bytes = Turns(clock, byte_pacer(settings.bandwidth).take)
 
     async def before_login(self) -> None:
         """A token is about to be asked for, by whichever call needs one."""
@@ -268,7 +269,7 @@ class Gates:
 
     def hold(self, seconds: float) -> None:
         """The registry asked for a pause: it holds for everybody, not only for the call that was told."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         for gate in (self.uploads, self.polls, self.lists, self.tokens):
             gate.throttle.pacer.hold(now, seconds)
         self._events(Held(seconds, now + seconds))

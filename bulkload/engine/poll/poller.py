@@ -14,7 +14,7 @@ from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polls.schedule import FEW_LEFT, conversion_kind
 from bulkload.core.verdicts import CallFailed, another_call_may_do, may_lack_call, may_mean_no_such_version
 from bulkload.engine.calls import TriedEnough, read
-from bulkload.engine.context import Run, utc_now
+from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
@@ -24,8 +24,6 @@ from bulkload.ledger.sqlite.writes import Store
 POLLS_IN_FLIGHT = 16
 # A version that was just made may not be found yet; after so many times in a row the listing is asked.
 TIMES_NOT_FOUND = 5
-# The registry writes error_summary a moment after the status.
-SUMMARY_LAG_SECONDS = 1.0
 LOG_LINES_KEPT = 200
 ENTRIES_A_PAGE = 512
 
@@ -137,7 +135,7 @@ class Poller:
         if self._news is None:
             self._news = anyio.Event()
         news = self._news
-        with anyio.move_on_after(seconds):
+        with self._run.clock.within(seconds):
             await news.wait()
 
     def _has_no_turn(self, queue: _Queue, watch: Watch, now: float) -> bool:
@@ -211,7 +209,7 @@ class Poller:
         """Whether it is ours, and whether it has ended."""
         verdict = REGISTRY_TERMINAL.get(version.status or "")
         seconds = round(self._run.clock() - watch.since, 3)
-        outcome = _ready_outcome(version, seconds)
+        outcome = _ready_outcome(version, seconds, self._run.clock.utc_now())
 
         def look_and_settle(store: Store) -> tuple[LedgerEntry, Arrival]:
             item = store.entry(watch.entry_id)
@@ -277,7 +275,7 @@ class Poller:
 
     async def _error_outcome(self, version: RegistryVersion, seconds: float) -> Outcome:
         if version.error_summary is None:
-            await anyio.sleep(SUMMARY_LAG_SECONDS)
+            await self._run.clock.sleep(self._run.settings.pauses.error_summary)
             try:
                 version = await read(
                     self._run,
@@ -301,7 +299,7 @@ class Poller:
         return Outcome(
             status=version.status,
             version_uuid=version.uuid,
-            finished_at=utc_now(),
+            finished_at=self._run.clock.utc_now(),
             convert_seconds=seconds,
             cause="conversion_error",
             message=version.error_summary or "the registry gives no reason; the logs may",
@@ -347,7 +345,9 @@ class Poller:
             return False
         item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
         message = f"the registry no longer has version {watch.version_id}; publish it anew with --retry-failed"
-        await self._run.move(item, State.FAILED, Outcome(cause="version_gone", message=message, finished_at=utc_now()))
+        await self._run.move(
+            item, State.FAILED, Outcome(cause="version_gone", message=message, finished_at=self._run.clock.utc_now())
+        )
         return True
 
     async def _fail_for_other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> None:
@@ -358,7 +358,7 @@ class Poller:
             version_uuid=version.uuid,
             cause="wrong_digest",
             message=f"{message}; --retry-failed publishes a new version",
-            finished_at=utc_now(),
+            finished_at=self._run.clock.utc_now(),
         )
         await self._run.move(item, State.FAILED, outcome)
 
@@ -380,11 +380,11 @@ def _digest(version: RegistryVersion) -> int:
     return hash((version.workspace_id, version.name, version.sha256, version.file_name, version.status))
 
 
-def _ready_outcome(version: RegistryVersion, seconds: float) -> Outcome:
+def _ready_outcome(version: RegistryVersion, seconds: float, now: str) -> Outcome:
     return Outcome(
         status=version.status,
         version_uuid=version.uuid,
-        finished_at=utc_now(),
+        finished_at=now,
         convert_seconds=seconds,
         message=None if version.sha256 is not None else "unverified: the registry shows no digest",
     )

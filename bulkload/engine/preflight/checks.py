@@ -4,6 +4,7 @@ Offline: the whole manifest is read once and its entries are staged on disk, so 
 manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config and workspaces. Neither makes a ledger.
 """
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.model.events import Advanced, ManifestDoubted
 from bulkload.core.model.records import Entry, Look, Notice, Problem, Workspace
 from bulkload.core.model.settings import Settings
+from bulkload.engine.backoff import Backoff
+from bulkload.engine.doors import Doors
 from bulkload.engine.events import Events, advancing
 from bulkload.engine.preflight.known_files import known_files
 from bulkload.engine.preflight.questions import Questions
@@ -28,8 +31,9 @@ from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.manifest.files import Outside
 from bulkload.manifest.problems import problem_list
-from bulkload.registry import Registry
-from bulkload.source import look_of
+from bulkload.registry.interface import Registry
+from bulkload.source import Sources
+from bulkload.system.abandonable import AbandonableThread
 from bulkload.system.file_names import recorded_path
 from bulkload.system.spilling import SpilledList
 
@@ -94,7 +98,8 @@ async def check_offline(settings: Settings, events: Events, stop: Stop) -> Stage
         with advancing(events) as advanced:
             # Left behind when the run is to stop: nobody can cancel a read from standard input, or from a disk that
             # hangs.
-            staged = await anyio.to_thread.run_sync(_stage, settings, doubts, stop, advanced, abandon_on_cancel=True)
+            loop = asyncio.get_running_loop()
+            staged = await loop.run_in_executor(AbandonableThread(), _stage, settings, doubts, stop, advanced)
     except ManifestError:
         _tell_doubts(events, doubts)
         raise
@@ -148,7 +153,7 @@ def _stage(
 
 
 async def check_online(
-    settings: Settings, registry: Registry, staged: StagedManifest, events: Events, *, create: bool
+    settings: Settings, doors: Doors, staged: StagedManifest, events: Events, *, create: bool
 ) -> Instance:
     """Ask for config and workspaces.
 
@@ -156,8 +161,9 @@ async def check_online(
     ``ManifestError`` for workspaces that do not exist, ``NotAuthorised``, ``RegistryUnavailable``.
     """
     events.phase("asking the registry")
+    registry, backoff = doors.registry, Backoff(doors.clock, doors.random, settings.pauses)
     published_to = _last_endpoint(settings) == registry.endpoint
-    asking = Questions(registry, settings.patience, events, published_to=published_to)
+    asking = Questions(registry, backoff, settings.patience, events, published_to=published_to)
     config = await asking.config()
     await asking.token()
     found: list[Workspace] = await asking.ask(registry.workspaces)
@@ -231,7 +237,7 @@ def _unknown_workspace(manifest: str, written: str | None, names: list[str]) -> 
     )
 
 
-def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[PlannedEntry]:
+def planned_entries(staged: StagedManifest, instance: Instance, sources: Sources) -> Iterator[PlannedEntry]:
     """The staged entries, resolved. Looks at every file once; runs in the ledger's thread."""
     for entry in staged.entries():
         workspace_id = instance.workspaces[entry.workspace]
@@ -239,13 +245,13 @@ def planned_entries(staged: StagedManifest, instance: Instance) -> Iterator[Plan
             entry_key=entry_key(entry, workspace_id, instance.default_arch),
             workspace_id=workspace_id,
             entry=entry,
-            look=_look(entry.source),
+            look=_look(sources, entry.source),
         )
 
 
-def _look(path: str) -> Look | None:
+def _look(sources: Sources, place: str) -> Look | None:
     try:
-        return look_of(path)
+        return sources.look(place)
     except (OSError, ValueError, OverflowError):
         # It was there at the check; sending it will say what is wrong now.
         return None

@@ -1,15 +1,12 @@
 """The first questions to a registry: is it one, who am I there, what has it."""
 
-import random
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import anyio
 import msgspec
 
 from bulkload.core.limits.outage import Outage, Prospect
-from bulkload.core.limits.retry import RetryBudget
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.events import OutageEnded
 from bulkload.core.verdicts import (
@@ -21,10 +18,11 @@ from bulkload.core.verdicts import (
     read_verdict,
     tells_of_trouble,
 )
+from bulkload.engine.backoff import Backoff
 from bulkload.engine.calls import Judge, TriedEnough, never, note_retry, repeat
 from bulkload.engine.events import Events
-from bulkload.registry import Registry
 from bulkload.registry.auth.keycloak import KeycloakMissing
+from bulkload.registry.interface import Registry
 
 T = TypeVar("T")
 
@@ -38,12 +36,14 @@ class Questions:
     So somebody who misspelt an address is told at once, and a gateway in a bad moment ends no run.
     """
 
-    def __init__(self, registry: Registry, patience: float, events: Events, *, published_to: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, backoff: Backoff, patience: float, events: Events, *, published_to: bool = False
+    ) -> None:
         """``published_to``: an earlier run has published to this address, so that a registry is there."""
         self._registry = registry
         self._patience = patience
         self._events = events
-        self._budget = RetryBudget()
+        self._backoff = backoff
         self._outage = Outage()
         self._published_to = published_to
         self._answered = False
@@ -99,12 +99,12 @@ class Questions:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
 
         async def observed() -> T:
-            began = anyio.current_time()
+            began = self._backoff.clock()
             try:
                 result = await operation()
             except CallFailed as failed:
                 if read_verdict(failed.failure) is Verdict.NOT_ACCEPTED:
-                    self._outage.failed(anyio.current_time(), began)
+                    self._outage.failed(self._backoff.clock(), began)
                 raise
             was_out = self._outage.is_on
             self._outage.succeeded(began)
@@ -115,8 +115,7 @@ class Questions:
         try:
             result = await repeat(
                 observed,
-                self._budget,
-                random.random,
+                self._backoff,
                 self._wait,
                 lambda failure: Prospect.NO_OUTAGE if few_tries(failure) else self._prospect(failure),
             )
@@ -145,12 +144,12 @@ class Questions:
         is_there = self._answered or (self._published_to and failure.status is not None)
         if not is_there or not tells_of_trouble(failure):
             return Prospect.NO_OUTAGE
-        return self._outage.prospect(anyio.current_time(), self._patience)
+        return self._outage.prospect(self._backoff.clock(), self._patience)
 
     def _wait(self, failure: Failure, backoff: float) -> None:
         note_retry(self._events, failure)
         self._events.phase("waiting for the registry")
-        outage = self._outage.told(KIND, anyio.current_time(), failure, backoff, self._patience)
+        outage = self._outage.told(KIND, self._backoff.clock(), failure, backoff, self._patience)
         if outage is not None:
             self._events(outage)
 

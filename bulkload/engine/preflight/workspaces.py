@@ -3,7 +3,7 @@
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.records import Workspace
 from bulkload.core.verdicts import CallFailed, Failure
-from bulkload.registry import Registry
+from bulkload.registry.interface import Registry
 
 # A name that breaks a rule of the registry.
 _REFUSES_NAME = frozenset({400, 404, 409, 422})

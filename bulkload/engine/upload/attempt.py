@@ -19,7 +19,7 @@ from bulkload.engine.listing import digest_to_compare, existing_in, find_existin
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import SMALL_FILE_BYTES, LocalFile, look_now, read_small
+from bulkload.source import OpenFile
 
 # Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
 SLICE_SECONDS = 0.1
@@ -71,7 +71,7 @@ class Sending:
         entry, run = self._item.entry, self._run
         look = self._item.look if self._as_planned else None
         if look is None:
-            look = await look_now(entry.source)
+            look = await run.sources.look_now(entry.source)
         fence: frozenset[int] | None = None
         if run.settings.on_existing is OnExisting.UPLOAD or self._item.retry_requested:
             # An equal version may be there already: only an exact fence tells it from ours.
@@ -79,7 +79,7 @@ class Sending:
         else:
             await have_listed(run, self._item)
         form = upload_form(upload_metadata(entry, self._item.workspace_id), entry.source)
-        if look.size <= min(SMALL_FILE_BYTES, self._slice_size):
+        if look.size <= min(run.sources.small_file_bytes, self._slice_size):
             return await self._send_small(call, form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
         if run.settings.on_existing is OnExisting.SKIP:
@@ -90,7 +90,7 @@ class Sending:
 
     async def _send_small(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """One read, one commit for intent and seal, one body."""
-        file = await read_small(self._item.entry.source, self._run.root)
+        file = await self._run.sources.read_small(self._item.entry.source)
         self._refuse_wrong(file.sha256)
         await self._wait_for_leave(large=False)
         await self._intend(file.look, fence, file.sha256)
@@ -106,8 +106,8 @@ class Sending:
 
     async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
         """A piece at a time; memory does not grow with the file."""
-        at_a_time, root = self._run.settings.concurrency, self._run.root
-        async with LocalFile(self._item.entry.source, at_a_time=at_a_time, root=root) as file:
+        at_a_time = self._run.settings.concurrency
+        async with self._run.sources.open(self._item.entry.source, at_a_time=at_a_time) as file:
             await self._wait_for_leave(large=True)
             await self._intend(file.look, fence, None)
             await self._depart(large=True)
@@ -115,7 +115,7 @@ class Sending:
                 call, form, file.look.size, self._pieces(form, file), on_first_byte=self._note_departure
             )
 
-    async def _pieces(self, form: Form, file: LocalFile) -> AsyncGenerator[bytes]:
+    async def _pieces(self, form: Form, file: OpenFile) -> AsyncGenerator[bytes]:
         """The body. Its last piece leaves only when digest, file and seal are in order."""
         yield form.head
         async for piece in file.pieces():

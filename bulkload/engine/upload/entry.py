@@ -4,14 +4,14 @@ import anyio
 import msgspec
 
 from bulkload.core.contract.routes import NATIVE_CALL, converts, upload_call
+from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
-from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, backoff_seconds, may_retry
+from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, may_retry
 from bulkload.core.model.errors import BulkloadError, NotAuthorised, RegistryUnavailable
-from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
-from bulkload.engine.context import Run, utc_now
+from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.upload.attempt import FoundEqual, Sending, WrongDigest
 from bulkload.engine.upload.native_route import NativeRoute
@@ -87,7 +87,7 @@ class Upload:
             try:
                 await self._send(sending)
             except FoundEqual as found:
-                outcome = existing_outcome(found.decision.state, found.decision.version, found.sha256)
+                outcome = existing_outcome(found.decision, found.sha256, self._run.clock.utc_now())
                 await self._move(found.decision.state, outcome)
                 self.version_id, self.call = found.decision.version.version_id, None
             except WrongDigest as wrong:
@@ -108,7 +108,7 @@ class Upload:
             except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
                 pause = await self._not_sent(sending, error)
         if pause:
-            with anyio.move_on_after(pause):
+            with self._run.clock.within(pause):
                 await self._run.stop.wait()
 
     async def _not_sent(self, sending: Sending, error: Exception) -> float:
@@ -135,7 +135,7 @@ class Upload:
         run.gates.slots.lacking(sending.began or run.clock(), str(failure))
         if may_retry(self._attempts, run.budget):
             note_retry(run.events, failure)
-            return backoff_seconds(self._attempts, run.random.random())
+            return run.backoff.seconds(self._attempts)
         self.postponed = True
         run.leave_unread(failure)
         return 0.0
@@ -187,7 +187,9 @@ class Upload:
 
     async def _uploaded(self, version_id: int, seconds: float) -> None:
         """The answer's id is written down before anything else happens to this model."""
-        outcome = Outcome(version_id=version_id, owned=True, uploaded_at=utc_now(), upload_seconds=seconds)
+        outcome = Outcome(
+            version_id=version_id, owned=True, uploaded_at=self._run.clock.utc_now(), upload_seconds=seconds
+        )
 
         def arrive(store: Store) -> None:
             out_of_order = not self._item.only_version and store.later_published(self._item)
@@ -234,7 +236,7 @@ class Upload:
     def _pause(self, failure: Failure) -> float:
         """How long to wait before the next try; everybody waits when the registry asked for it."""
         try:
-            seconds = pause_seconds(failure, self._attempts, self._run.random.random())
+            seconds = pause_seconds(failure, self._attempts, self._run.random.random(), self._run.settings.pauses)
         except RegistryUnavailable as unavailable:
             self._run.stop.ask(unavailable)
             return 0.0
@@ -281,7 +283,7 @@ class Upload:
         await self._move(State.IN_DOUBT, Outcome(message=reason))
 
     async def _fail(self, cause: str, message: str) -> None:
-        await self._move(State.FAILED, Outcome(cause=cause, message=message, finished_at=utc_now()))
+        await self._move(State.FAILED, Outcome(cause=cause, message=message, finished_at=self._run.clock.utc_now()))
 
     async def _move(self, after: State, outcome: Outcome) -> None:
         await self._run.move(self._item, after, outcome, before=self.state)
@@ -292,8 +294,9 @@ def _unforeseen(error: Exception) -> str:
     return f"{type(error).__name__}: {error}; this is a defect of bulkload, please report it"
 
 
-def existing_outcome(state: State, version: RegistryVersion, sha256: str) -> Outcome:
+def existing_outcome(found: ExistingDecision, sha256: str, now: str) -> Outcome:
     """What is written about an entry whose equal version was there already."""
+    state, version = found.state, found.version
     outcome = Outcome(
         version_id=version.version_id,
         version_uuid=version.uuid,
@@ -302,9 +305,9 @@ def existing_outcome(state: State, version: RegistryVersion, sha256: str) -> Out
         message="an equal version was there already",
     )
     if state is State.UPLOADED:
-        return msgspec.structs.replace(outcome, uploaded_at=version.created_at or utc_now())
+        return msgspec.structs.replace(outcome, uploaded_at=version.created_at or now)
     if state is State.ERROR:
         reason = version.error_summary or "no reason"
         message = f"{outcome.message} and ended in error: {reason}; --retry-failed publishes a new one"
         outcome = msgspec.structs.replace(outcome, cause="conversion_error", message=message)
-    return msgspec.structs.replace(outcome, finished_at=utc_now())
+    return msgspec.structs.replace(outcome, finished_at=now)

@@ -47,7 +47,7 @@ class NativeRoute:
         pause = min(LOOKS_SECONDS, self._run.settings.settle) / (LOOKS - 1)
         for number in range(LOOKS):
             if number:
-                with anyio.move_on_after(pause):
+                with self._run.clock.within(pause):
                     await self._run.stop.wait()
             if self._run.stop.asked or not await self._is_the_same_again(failure):
                 return False

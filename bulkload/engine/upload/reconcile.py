@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import anyio
-
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.content import Content, content_of_entry
 from bulkload.core.identity.reconcile import Reconciliation, reconcile, settle_seconds
 from bulkload.core.model.events import ReconcileEnded
 from bulkload.core.model.states import State
-from bulkload.engine.context import Run, utc_now
+from bulkload.engine.context import Run
 from bulkload.engine.listing import versions_now
 from bulkload.ledger.records import LedgerEntry, Outcome
 
@@ -36,7 +34,7 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
     """
     size = item.look.size if item.look is not None else 0
     until = lost_at + settle_seconds(run.settings.settle, size)
-    with anyio.move_on_after(max(0.0, until - run.clock())):
+    with run.clock.within(max(0.0, until - run.clock())):
         await run.stop.wait()
     if run.stop.asked:
         return Reconciled(State.IN_DOUBT)
@@ -51,7 +49,9 @@ async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconc
         return Reconciled(State.IN_DOUBT)
     if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
         version_id = decision.version.version_id
-        outcome = Outcome(version_id=version_id, owned=True, adopted=True, uploaded_at=utc_now(), message=decision.note)
+        outcome = Outcome(
+            version_id=version_id, owned=True, adopted=True, uploaded_at=run.clock.utc_now(), message=decision.note
+        )
         await run.move(item, State.UPLOADED, outcome)
         return Reconciled(State.UPLOADED, version_id)
     if decision.outcome is Reconciliation.ABSENT:

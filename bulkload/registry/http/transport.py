@@ -59,7 +59,6 @@ class Transport:
         connect_timeout: float,
         progress_timeout: float,
         read_timeout: float = ANSWER_SECONDS,
-        before_login: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
         self.keycloak = Keycloak(self.endpoint, credentials, self._post_form, insecure_http=connection.insecure_http)
@@ -68,7 +67,8 @@ class Transport:
         self.secrets.hide(credentials.token or "", credentials.password or "", credentials.client_secret or "")
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
-        self._before_login = before_login
+        # Awaited before each request to Keycloak.
+        self.before_login: Callable[[], Awaitable[None]] | None = None
         self._connection = connection
         self._leave = LeaveForBody()
         self._proxies: dict[str, str | None] = {}
@@ -264,8 +264,8 @@ class Transport:
             options["headers"] = {"Authorization": f"Basic {words}"}
             self.secrets.hide(basic[1], words)
         call = f"log in at {self.keycloak.realm}"
-        if self._before_login is not None:
-            await self._before_login()
+        if self.before_login is not None:
+            await self.before_login()
         try:
             async with self._begun("auth", "POST", url, self.keycloak.realm, options) as response:
                 body = await self._small_body(response)

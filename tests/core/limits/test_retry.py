@@ -4,34 +4,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.limits.retry import (
     ATTEMPTS_PER_ENTRY,
-    BACKOFF_LONGEST_SECONDS,
     BUDGET_TOKENS,
     RETRY_AFTER_LONGEST_SECONDS,
     RETRY_COST,
     RetryBudget,
-    backoff_seconds,
 )
 
 
 def test_the_numbers_are_those_that_were_proved() -> None:
     """reliability.md: five attempts, 1,000 tokens, 10 a retry, at most ten minutes of Retry-After."""
     assert (ATTEMPTS_PER_ENTRY, BUDGET_TOKENS, RETRY_COST) == (5, 1000, 10)
-    assert (BACKOFF_LONGEST_SECONDS, RETRY_AFTER_LONGEST_SECONDS) == (20.0, 600.0)
+    assert (Pauses().backoff_longest, RETRY_AFTER_LONGEST_SECONDS) == (20.0, 600.0)
 
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 20.0), (8, 20.0)])
 def test_the_longest_pause_doubles_up_to_twenty_seconds(attempt: int, longest: float) -> None:
-    assert backoff_seconds(attempt, 1.0) == longest
+    assert Pauses().backoff(attempt, 1.0) == longest
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1, exclude_max=True))
 def test_a_pause_is_anything_from_nothing_to_its_longest(attempt: int, chance: float) -> None:
     """Full jitter: those who failed together do not come back together; and no attempt overflows."""
-    pause = backoff_seconds(attempt, chance)
-    assert 0 <= pause <= BACKOFF_LONGEST_SECONDS
-    assert pause == chance * backoff_seconds(attempt, 1.0)
+    pause = Pauses().backoff(attempt, chance)
+    assert 0 <= pause <= Pauses().backoff_longest
+    assert pause == chance * Pauses().backoff(attempt, 1.0)
 
 
 def test_an_outage_costs_a_hundred_retries_and_no_more() -> None:

@@ -1,6 +1,7 @@
 """Waiting for a person with a browser: at Keycloak's pace, until the code is confirmed, refused or has run out."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import pytest
 from bulkload.core.model.errors import NotAuthorised, RegistryUnavailable
 from bulkload.core.model.settings import Credentials
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
-from bulkload.engine.inspect import login as logging_in
-from bulkload.engine.inspect.login import log_in
+from bulkload.engine.inspect import login
 from bulkload.registry import Registry
 from bulkload.registry.auth.keycloak import DeviceCode, Grant, GrantRefused
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -69,13 +69,8 @@ class KeycloakAlone:
         self.keycloak = Keycloak(*answers)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody wants to wait for RFC 8628's seconds."""
-    monkeypatch.setattr(logging_in, "SHORTEST_SECONDS", 0.0)
-    monkeypatch.setattr(logging_in, "SLOWER_SECONDS", 0.1)
-
-
+# Nobody wants to wait for RFC 8628's seconds.
+log_in = partial(login.log_in, shortest=0.0, slower=0.1)
 PENDING = GrantRefused("authorization_pending", "")
 LOST = CallFailed(Failure(call="log in", kind=FailureKind.NO_CONNECTION, message="gone"))
 
