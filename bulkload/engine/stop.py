@@ -162,7 +162,7 @@ async def within_window(settings: Settings, stop: Stop, clock: Clock) -> AsyncIt
 
 
 async def _end_at(moment: float, settings: Settings, stop: Stop, clock: Clock) -> None:
-    await clock.sleep(moment - clock())
+    await clock.sleep(max(0.0, moment - clock()))
     stop.ask(window_ended(settings))
 
 

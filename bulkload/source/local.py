@@ -54,12 +54,17 @@ class LocalSource:
         small_file_bytes: int = SMALL_FILE_BYTES,
         piece_size_bytes: int = PIECE_SIZE_BYTES,
         memory_bytes: int = MEMORY_BYTES,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """``root``: the folder, its links resolved, in which all of them must lie. ``memory_bytes``: for all pieces."""
+        """``root``: the folder, its links resolved, in which all of them must lie. ``memory_bytes``: for all pieces.
+
+        ``wall_clock``: by which a file is known to have just been written.
+        """
         self.small_file_bytes = small_file_bytes
         self._root = root
         self._piece_size_bytes = piece_size_bytes
         self._memory_bytes = memory_bytes
+        self._wall_clock = wall_clock
         # Of the loop that asks.
         self._small_files: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = WeakKeyDictionary()
 
@@ -82,7 +87,7 @@ class LocalSource:
         """A file of any size; entering it raises ``OSError``."""
         share = self._memory_bytes // (PIECES_IN_MEMORY * at_a_time)
         piece_size = min(self._piece_size_bytes, max(SMALLEST_PIECE_BYTES, share))
-        return LocalFile(place, piece_size=piece_size, root=self._root)
+        return LocalFile(place, piece_size=piece_size, open_file=self._open)
 
     async def digest(self, place: str) -> tuple[Look, str]:
         """Look and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
@@ -92,7 +97,7 @@ class LocalSource:
             return file.look, file.sha256 or ""
 
     def _read_whole(self, path: str) -> SmallFile:
-        descriptor, before = _open(path, self._root)
+        descriptor, before = self._open(path)
         try:
             if before.st_size > self.small_file_bytes:
                 raise SourceChanged(path)
@@ -104,6 +109,24 @@ class LocalSource:
         finally:
             os.close(descriptor)
         return SmallFile(data=data, look=look_in(before), sha256=hashlib.sha256(data).hexdigest())
+
+    def _open(self, path: str) -> tuple[int, os.stat_result]:
+        """A descriptor for reading and what the system says of the file.
+
+        Raises ``OSError``, also for what is no file, lies outside, or was emptied since the check: that is no model.
+        """
+        descriptor, found = open_regular(path, self._root)
+        try:
+            if found.st_size == 0:
+                raise OSError(errno.EINVAL, "is empty", path)
+            age = self._wall_clock() - found.st_ctime
+            if 0 <= age < CLOCK_TICK_SECONDS:
+                # Just written: from the next tick on, every change shows.
+                time.sleep(CLOCK_TICK_SECONDS - age)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, found
 
 
 def _refuse_changed(path: str, before: os.stat_result, read_again: Callable[[], bool]) -> None:
@@ -135,10 +158,10 @@ class LocalFile:
 
     look: Look
 
-    def __init__(self, path: str, *, piece_size: int, root: str | None) -> None:
-        """``root``: where it must lie."""
+    def __init__(self, path: str, *, piece_size: int, open_file: Callable[[str], tuple[int, os.stat_result]]) -> None:
+        """``open_file`` gives a descriptor and what the system says of the file; it is called in a thread."""
         self._path = path
-        self._root = root
+        self._open_file = open_file
         self._piece_size = piece_size
         self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
@@ -252,7 +275,7 @@ class LocalFile:
             self._failure = error
 
     def _begin(self) -> None:
-        self._descriptor, self._found = _open(self._path, self._root)
+        self._descriptor, self._found = self._open_file(self._path)
         self.look = look_in(self._found)
         self._unread = self.look.size
 
@@ -286,22 +309,3 @@ class LocalFile:
             digest.update(piece)
             place += len(piece)
         return place == self.look.size and digest.digest() == self._digest.digest()
-
-
-def _open(path: str, root: str | None) -> tuple[int, os.stat_result]:
-    """A descriptor for reading and what the system says of the file.
-
-    Raises ``OSError``, also for what is no file, lies outside, or was emptied since the check: that is no model.
-    """
-    descriptor, found = open_regular(path, root)
-    try:
-        if found.st_size == 0:
-            raise OSError(errno.EINVAL, "is empty", path)
-        age = time.time() - found.st_ctime
-        if 0 <= age < CLOCK_TICK_SECONDS:
-            # Just written: from the next tick on, every change shows.
-            time.sleep(CLOCK_TICK_SECONDS - age)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor, found

@@ -1,11 +1,11 @@
 """The wall clock may jump by days in mid-run: no decision looks at it. The registry has another clock, and keeps it."""
 
 import ast
-import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime, tzinfo
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -17,10 +17,12 @@ from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.settings import Credentials, Route, Settings
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
+from bulkload.engine.clock import LoopClock
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
 from bulkload.sandbox import LogRecord, read_request_log, stored_versions
+from bulkload.source import LocalSource
 
 pytestmark = pytest.mark.anyio
 
@@ -31,18 +33,22 @@ DAY_SECONDS = 86_400.0
 TOLERANCE_SECONDS = 1.0
 
 
-class JumpingClock:
-    """The wall clock of this process, somewhere else each time it is looked at."""
+class JumpingClock(LoopClock):
+    """The loop's time, and a wall clock that is somewhere else each time it is looked at."""
 
     def __init__(self, jumps: tuple[float, ...]) -> None:
+        super().__init__()
         self.jumps = jumps
-        self._right_time = time.time
         self.looks = 0
 
     def time(self) -> float:
         """Seconds since the epoch, wrong by the next jump."""
         self.looks += 1
-        return self._right_time() + self.jumps[self.looks % len(self.jumps)]
+        return time.time() + self.jumps[self.looks % len(self.jumps)]
+
+    def utc_now(self) -> str:
+        """The same in words."""
+        return datetime.fromtimestamp(self.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 JUMPS = {
@@ -53,19 +59,9 @@ JUMPS = {
 
 
 @pytest.fixture(params=JUMPS)
-def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingClock]:
-    """Stands in for ``time.time`` and for ``datetime.now`` wherever bulkload has them."""
+async def clock(request: pytest.FixtureRequest) -> AsyncIterator[JumpingClock]:
+    """What runs go by, and what their files are looked at by."""
     jumping = JumpingClock(JUMPS[request.param])
-
-    class JumpingDatetime(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> "JumpingDatetime":
-            return cls.fromtimestamp(jumping.time(), tz)
-
-    monkeypatch.setattr(time, "time", jumping.time)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("bulkload.") and getattr(module, "datetime", None) is datetime:
-            monkeypatch.setattr(module, "datetime", JumpingDatetime)
     yield jumping
     # A clock that nobody looked at has proved nothing.
     assert jumping.looks > 2
@@ -74,8 +70,11 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 class Publication:
     """One manifest of one model, and a registry in another process, whose clock goes right."""
 
-    def __init__(self, folder: Path, start_sandbox: Callable[..., Any], write_manifest: Callable[..., Path]) -> None:
+    def __init__(
+        self, folder: Path, start_sandbox: Callable[..., Any], write_manifest: Callable[..., Path], clock: JumpingClock
+    ) -> None:
         self._folder = folder
+        self._clock = clock
         self._start = start_sandbox
         self._manifest = write_manifest([{"name": "m", "content": MODEL}])
 
@@ -97,10 +96,12 @@ class Publication:
         }
         return Settings(**(values | changes))
 
-    async def run(self, registry: Any, **changes: Any) -> RunSummary:
+    async def run(self, registry: Any, *, attendants: dict[str, Any] | None = None, **changes: Any) -> RunSummary:
         """Publish."""
+        files = LocalSource(wall_clock=self._clock.time)
         with anyio.fail_after(30):
-            return await publish(self.settings(registry, **changes))
+            settings = self.settings(registry, **changes)
+            return await publish(settings, clock=self._clock, sources=files, **(attendants or {}))
 
     def requests(self, registry: Any, call: str) -> list[LogRecord]:
         """The registry's own records."""
@@ -109,9 +110,9 @@ class Publication:
 
 
 @pytest.fixture
-def publication(tmp_path: Path, start_sandbox: Any, write_manifest: Any) -> Publication:
+def publication(tmp_path: Path, start_sandbox: Any, write_manifest: Any, clock: JumpingClock) -> Publication:
     """What the tests publish."""
-    return Publication(tmp_path, start_sandbox, write_manifest)
+    return Publication(tmp_path, start_sandbox, write_manifest, clock)
 
 
 def about(seconds: float, expected: float) -> bool:
@@ -143,7 +144,7 @@ async def test_an_upload_of_an_earlier_run_settles_from_the_start_of_this_one(
 
     async with anyio.create_task_group() as group:
         group.start_soon(stop_in_doubt)
-        await publish(publication.settings(registry, settle=20.0), on_event=counts, stop=stop)
+        await publication.run(registry, attendants={"on_event": counts, "stop": stop}, settle=20.0)
     listed = len(publication.requests(registry, "list"))
     summary = await publication.run(registry, settle=0.8)
     assert (summary.exit_code, summary.states["ready"]) == (ExitCode.OK, 1)
@@ -165,14 +166,18 @@ async def test_a_pause_that_the_registry_asks_for(
     assert seconds <= second.t - first.t < seconds + late + TOLERANCE_SECONDS
 
 
-async def test_a_back_off_is_neither_skipped_nor_stretched(
-    clock: JumpingClock, publication: Publication, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Unlucky(Random):
+    """Always waits as long as it may take."""
+
+    def random(self) -> float:
+        """Nearly one."""
+        return 0.999
+
+
+async def test_a_back_off_is_neither_skipped_nor_stretched(clock: JumpingClock, publication: Publication) -> None:
     """Twice half a second at the most."""
-    monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.25)
-    monkeypatch.setattr("random.Random.random", lambda _: 0.999)
     registry = publication.registry("upload:429*2")
-    assert (await publication.run(registry)).exit_code == ExitCode.OK
+    assert (await publication.run(registry, attendants={"random": Unlucky()})).exit_code == ExitCode.OK
     first, second, third = publication.requests(registry, "upload")
     assert about(second.t - first.t, 0.49)
     assert about(third.t - second.t, 0.99)
@@ -214,7 +219,7 @@ async def test_the_last_run_is_the_one_that_began_last(clock: JumpingClock, publ
     registry = publication.registry()
     settings = publication.settings(registry)
     for _ in range(3):
-        summary = await publish(settings)
+        summary = await publication.run(registry)
         with LedgerReader(settings.ledger) as reader:
             last = reader.last_run()
         assert last is not None
@@ -223,7 +228,7 @@ async def test_the_last_run_is_the_one_that_began_last(clock: JumpingClock, publ
 
 # What is written for people, the age that a table shows where the registry tells no time, and doctor's own question.
 LOOK_AT_THE_WALL_CLOCK = {
-    "engine/context.py: utc_now",
+    "engine/clock.py: utc_now",
     "engine/inspect/catalog.py: now",
     "engine/inspect/doctor.py: _look_at_clock",
 }

@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ import aiohttp
 import anyio
 import pytest
 
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.model.errors import BulkloadError, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.settings import Credentials, Settings
 from bulkload.core.model.summary import RunSummary
@@ -483,11 +483,9 @@ class Matrix:
         self, call: str, fault: str, times: str, *, after: int = 0, also: tuple[str, ...] = (), **changes: Any
     ) -> Cell:
         """Meet ``fault`` at requests of ``call``, the first ``after`` of them spared; ``also`` are further faults."""
-        self._monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.002)
+        timeouts: dict[str, Any] = {}
         if "stall" in fault or "timeout" in fault:
-            quick = partial(Registry, connect_timeout=PATIENCE_SECONDS, progress_timeout=PATIENCE_SECONDS)
-            self._monkeypatch.setattr("bulkload.engine.publish.Registry", quick)
-            changes |= {"answer_timeout": PATIENCE_SECONDS}
+            timeouts = dict.fromkeys(("connect_timeout", "progress_timeout", "answer_timeout"), PATIENCE_SECONDS)
         async with AsyncExitStack() as stack:
             detour = None
             if fault in UNREACHABLE:
@@ -498,7 +496,7 @@ class Matrix:
             else:
                 faults = tuple(f"{call}:{fault}@{number}" for number in range(after + 1, after + TIMES[times] + 1))
             sandbox = await stack.enter_async_context(self.sandbox(*also, *faults))
-            cell = await self.publish(sandbox, **changes)
+            cell = await self.publish(sandbox, timeouts, **changes)
         sent = len(cell.requests("upload")) + (detour.taken if detour is not None and call == "upload" else 0)
         assert cell.summary.requests.upload == sent
         # Each attempt is one request, and the ledger knows of each.
@@ -509,7 +507,7 @@ class Matrix:
         """The registry; a second one goes on where the first one ended."""
         return Sandbox(SandboxSettings(data=self.folder / "registry", time_scale=0.0, faults=faults))
 
-    async def publish(self, sandbox: Sandbox, **changes: Any) -> Cell:
+    async def publish(self, sandbox: Sandbox, timeouts: dict[str, Any] | None = None, **changes: Any) -> Cell:
         """One run. ``credentials`` may be made of the sandbox."""
         make_credentials: Callable[[Sandbox], Credentials] | None = changes.pop("credentials", None)
         credentials = make_credentials(sandbox) if make_credentials else Credentials(token=sandbox.token)
@@ -522,11 +520,13 @@ class Matrix:
             settle=SETTLE_SECONDS,
             poll_interval=PollInterval(0.01, 0.02),
             patience=0.0,
+            pauses=Pauses(backoff_unit=0.002),
             **changes,
         )
+        registry = Registry(sandbox.endpoint, credentials, **(timeouts or {}))
         stop, seen = Stop(), len(sandbox.requests())
         with anyio.fail_after(30):
-            summary = await publish(settings, stop=stop)
+            summary = await publish(settings, registry=registry, stop=stop)
         with LedgerReader(settings.ledger) as reader:
             (row,) = [dict(zip(RESULT_COLUMNS, values, strict=True)) for values in reader.results()]
         return Cell(summary, stop, row, sandbox.requests()[seen:], len(sandbox.versions()))

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from bulkload.core.limits.pauses import Pauses
 from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.core.model.settings import Credentials, Settings
@@ -147,9 +148,8 @@ async def test_a_version_that_is_gone_is_failed_and_not_sent_again_unasked(sandb
 
 
 @pytest.mark.parametrize("status", [404, 500])
-async def test_a_deleted_version_holds_up_no_other(status, sandbox_with, write_manifest, settings_for, monkeypatch):
+async def test_a_deleted_version_holds_up_no_other(status, sandbox_with, write_manifest, settings_for):
     """Whatever the registry answers for an id that it does not have; an outage is told from it by the listing."""
-    monkeypatch.setattr("bulkload.core.limits.retry.BACKOFF_UNIT_SECONDS", 0.001)
     rows = [{"name": name, "content": MODEL + name.encode()} for name in "ab"]
     async with sandbox_with(unknown_version_status=status) as sandbox:
         manifest = write_manifest(rows)
@@ -157,7 +157,7 @@ async def test_a_deleted_version_holds_up_no_other(status, sandbox_with, write_m
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {sandbox.token}"}) as session:
             doomed = {"model_versions": [sandbox.versions(name="a")[0].uuid], "confirm_delete": True}
             await session.post(f"{sandbox.endpoint}/v1/api/models/delete_model_versions", json=doomed)
-        settings = settings_for(manifest, sandbox, poll_interval=INTERVAL)
+        settings = settings_for(manifest, sandbox, poll_interval=INTERVAL, pauses=Pauses(backoff_unit=0.001))
         summary = await run(settings)
         assert (summary.exit_code, summary.requests.upload) == (ExitCode.SOME_FAILED, 0)
         assert [(row["state"], row["cause"]) for row in rows_of(settings)] == [
@@ -181,12 +181,12 @@ BROKEN = {"name": "a", "content": b"no pickle", "framework": "sklearn", "input_s
     ],
 )
 async def test_the_reason_of_an_error_may_come_late_or_never(
-    fault, message, sandbox_with, write_manifest, settings_for, monkeypatch
+    fault, message, sandbox_with, write_manifest, settings_for
 ):
     """It is asked for once more; what never comes is said as it is."""
-    monkeypatch.setattr(poller, "SUMMARY_LAG_SECONDS", 0.05)
     async with sandbox_with(fault) as sandbox:
-        settings = settings_for(write_manifest([BROKEN]), sandbox, poll_interval=INTERVAL)
+        pauses = Pauses(error_summary=0.05)
+        settings = settings_for(write_manifest([BROKEN]), sandbox, poll_interval=INTERVAL, pauses=pauses)
         summary = await run(settings)
         assert (summary.exit_code, summary.states["error"]) == (ExitCode.SOME_FAILED, 1)
         assert message in rows_of(settings)[0]["message"]

@@ -290,9 +290,8 @@ async def test_an_older_file_is_not_waited_for(
     def never(seconds: float) -> None:
         raise AssertionError(seconds)
 
-    monkeypatch.setattr(time, "time", lambda: now)
     monkeypatch.setattr(time, "sleep", never)
-    assert (await source.read_small(str(path))).data == content_of(PIECE)
+    assert (await LocalSource(wall_clock=lambda: now).read_small(str(path))).data == content_of(PIECE)
 
 
 # What is no readable file
