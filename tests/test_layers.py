@@ -135,6 +135,21 @@ def test_dependencies_point_down() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# What shows and logs a run: it knows the run by its events, and the engine not at all.
+CONSUMERS = ("report/log.py", "report/progress.py")
+HEARS_OF_RUNS_BY = {"core", "report"}
+
+
+def test_consumers_know_a_run_by_its_events_alone() -> None:
+    wrong = [
+        f"{name} line {found.line}: leans on {found.name}"
+        for name in CONSUMERS
+        for found in imports_of(tree_of(PACKAGE / name), "bulkload.report")
+        if found.name.startswith("bulkload.") and found.name.split(".")[1] not in HEARS_OF_RUNS_BY
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_core_only_decides() -> None:
     """No async, no I/O, no clock, no chance."""
     wrong = [

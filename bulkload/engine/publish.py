@@ -338,7 +338,7 @@ async def _summarise(run: Run) -> RunSummary:
     except LedgerError as error:
         run.stop.ask(error)
         summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
-    run.events(RunEnded(run.run_id, summary.exit_code))
+    run.events(RunEnded(run.run_id, int(summary.exit_code)))
     return summary
 
 

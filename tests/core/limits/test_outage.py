@@ -100,3 +100,16 @@ def test_whatever_happens_a_pause_is_bounded_and_needs_a_failure(steps: list[tup
             outage.failed(now, now - took)
         assert (outage.since is None) == success
         assert 0.0 <= outage.pause <= (0.0 if success else LONGEST_PAUSE_SECONDS)
+
+
+def test_what_is_told_of_an_outage_says_since_when_until_when_and_when_the_next_try_is() -> None:
+    """A call's own backoff, or everybody's pause, whichever is longer; nothing before it is one, or when it is over."""
+    assert after_rounds(OWN_ROUNDS).told("upload", 5.0, DOWN, 0.2, 600.0) is None
+    told = after_rounds(OWN_ROUNDS + 1).told("upload", 5.0, DOWN, 0.2, 600.0)
+    assert told is not None
+    assert (told.kind, told.call, told.reason) == ("upload", "models/upload", "models/upload: 503 down")
+    assert (told.since, told.next_try, told.gives_up_at) == (0.5, 5.5, 600.5)
+    later = after_rounds(OWN_ROUNDS + 1).told("upload", 5.0, DOWN, 3.0, 600.0)
+    assert later is not None
+    assert later.next_try == 8.0
+    assert after_rounds(OWN_ROUNDS + 1).told("upload", 700.0, DOWN, 0.2, 600.0) is None
