@@ -5,6 +5,7 @@ import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -40,6 +41,13 @@ def trees(count: int, content: bytes = b"N.") -> list[dict[str, Any]]:
     return [{"name": f"t{number}", "content": content + bytes([number]), **CONVERTED} for number in range(count)]
 
 
+class NoJitter(Random):
+    """What is tried again is tried again at once."""
+
+    def random(self) -> float:
+        return 0.0
+
+
 @dataclass
 class Stage:
     """A folder with a manifest and a registry, and what a run there tells."""
@@ -64,7 +72,7 @@ class Stage:
         """Publish, and keep what is told. ``at`` hears it, too."""
         settings = self.settings_for(self.write(rows), registry, **{"poll_interval": POLLS, "patience": 60.0} | changes)
         with anyio.fail_after(90):
-            return await publish(settings, on_event=Events(self.said.append, at), stop=stop)
+            return await publish(settings, random=NoJitter(), on_event=Events(self.said.append, at), stop=stop)
 
 
 @pytest.fixture

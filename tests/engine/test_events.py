@@ -35,6 +35,7 @@ from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import MOVES, State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import Failure, FailureKind
+from bulkload.engine.clock import LoopClock
 from bulkload.engine.events import Events, OnEvent, advancing
 from bulkload.engine.limits.conversions import Conversions
 from bulkload.engine.limits.gates import Gates
@@ -288,7 +289,7 @@ async def test_nothing_is_made_of_what_nobody_hears():
     """Where it happens with each request: at the gates, and at places for conversions."""
     settings = Settings(manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), concurrency=4)
     events, stop = Nobody(), Stop()
-    gates = Gates(settings, stop, events)
+    gates = Gates(settings, stop, LoopClock(), events)
     failure = Failure(call="models/upload", kind=FailureKind.CUT, message="connection lost")
     for _ in range(3):
         await gates.uploads.enter()

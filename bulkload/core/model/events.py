@@ -2,7 +2,7 @@
 
 They are delivered synchronously, in order, on the run's own loop, after the commit that they tell of. Log, display,
 counts, metrics and the summary are consumers; no decision about an entry is made of them. Moments are seconds of the
-run's monotonic clock (``time.monotonic``).
+run's own clock, which is ``time.monotonic`` unless it was given another.
 """
 
 from collections.abc import Mapping, Sequence
