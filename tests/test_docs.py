@@ -13,6 +13,7 @@ from bulkload.cli import COMMANDS, cli
 from bulkload.core import bounds
 from bulkload.core.contract.frameworks import FRAMEWORKS
 from bulkload.core.model.errors import ExitCode
+from bulkload.core.model.events import Event
 from bulkload.core.model.states import MOVES, State
 from bulkload.core.model.summary import RequestCounts, RunSummary
 from bulkload.ledger.reader import RESULT_COLUMNS
@@ -53,6 +54,13 @@ def test_the_readme_names_every_state_exit_code_and_command():
         assert int(code) in {int(known) for known in ExitCode}
     for command in COMMANDS:
         assert f"bulkload {command}" in README or f"`{command}`" in README
+
+
+def test_the_events_page_is_what_the_code_tells():
+    """Every kind, with its fields in their order, and no other."""
+    page = (REPOSITORY / "docs" / "events.md").read_text()
+    written = dict(re.findall(r"^\| `(\w+)` \| `([\w, ]+)` \|", page, re.MULTILINE))
+    assert written == {kind.__name__: ", ".join(kind.__struct_fields__) for kind in Event.__subclasses__()}
 
 
 def test_every_flag_that_a_page_shows_exists():
