@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bulkload.sandbox import LogRecord, read_request_log, stored_versions
+from tests.variants import every
 
 TOKEN_PATH = "/auth/realms/master/protocol/openid-connect/token"
 LIFE_SECONDS = 3
@@ -89,7 +90,7 @@ def test_keycloak_may_be_down_for_a_moment(bulkload, start_sandbox, write_manife
 MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
-@pytest.mark.parametrize("around", [("", "\n"), ("", "\r\n"), (MARK, "\r\n\n"), ("\n", "\n")])
+@pytest.mark.parametrize("around", every(4, [("", "\n"), ("", "\r\n"), (MARK, "\r\n\n"), ("\n", "\n")], first=2))
 def test_a_secret_may_come_with_what_its_editor_added(around, bulkload, start_sandbox, tmp_path):
     """By each way in: a variable of a Kubernetes secret has a line's end as often as a file has."""
     sandbox = start_sandbox("--time-scale", "0")

@@ -12,6 +12,7 @@ import pytest
 
 from bulkload.sandbox import read_request_log, stored_versions
 from tests.conftest import clean_environment
+from tests.variants import every
 
 SCHEMA = {"x": "float32"}
 # File names may hold no quotes and backslashes, folders may.
@@ -61,7 +62,7 @@ def stored(bulkload: Any, sandbox: Any) -> list[dict[str, Any]]:
     return [{key: value for key, value in version.items() if key not in OWN} for version in versions]
 
 
-@pytest.mark.parametrize("route", ["auto", "convert"])
+@pytest.mark.parametrize("route", every(2, ["auto", "convert"]))
 def test_curl_sends_what_a_run_sends(route, bulkload, start_sandbox, write_manifest, tmp_path):
     """The same call, file, name and metadata, whatever signs stand in them; bulkload then has nothing left to send."""
     words = ("--workspace", "108", "--route", route)

@@ -33,17 +33,16 @@ BAD_MANIFESTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_MANIFESTS)
-def test_a_bad_manifest_is_exit_4(case, bulkload, write_manifest, start_sandbox, tmp_path):
+def test_a_bad_manifest_is_exit_4(bulkload, write_manifest, start_sandbox, tmp_path):
     """The problem is named with its place and its remedy; not one request is sent and no ledger is made."""
-    rows, words = BAD_MANIFESTS[case]
     sandbox = start_sandbox()
-    result = bulkload("run", write_manifest(rows), "--workspace", "w", "--json", env=sandbox.environment)
-    assert result.returncode == 4, result.stderr
-    for word in words:
-        assert word in result.stderr
-    assert "Traceback" not in result.stderr
-    assert json.loads(result.stdout)["exit_code"] == 4
+    for case, (rows, words) in BAD_MANIFESTS.items():
+        result = bulkload("run", write_manifest(rows), "--workspace", "w", "--json", env=sandbox.environment)
+        assert result.returncode == 4, (case, result.stderr)
+        for word in words:
+            assert word in result.stderr, case
+        assert "Traceback" not in result.stderr
+        assert json.loads(result.stdout)["exit_code"] == 4
     assert read_request_log(sandbox.data / "requests.jsonl") == []
     assert not list(tmp_path.glob("*.ledger.db*"))
 

@@ -22,6 +22,7 @@ from bulkload.report.models import log_text, printable, show_age
 from bulkload.report.schemas import type_text
 from bulkload.sandbox import read_request_log, stored_versions
 from tests.conftest import Command, SandboxProcess, StartSandbox, WriteManifest, clean_environment
+from tests.variants import every
 
 ONNX = b"\x08\x07\x12\x04demo" + bytes(range(200))
 SCHEMAS = {
@@ -112,7 +113,7 @@ def test_a_table_in_a_pipe_has_whole_lines(filled, bulkload):
     assert "…" not in result.stdout
 
 
-@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("columns", every(2, [80, 60]))
 def test_a_table_on_a_terminal_fits_it(columns, bulkload, start_sandbox, write_manifest, tmp_path):
     """Ids stay whole and so do names, if need be on several lines; what is also said elsewhere gives way."""
     sandbox = start_sandbox("--time-scale", "0")
@@ -279,14 +280,18 @@ def test_a_version_that_is_not_there_is_exit_2(word, bulkload, start_sandbox):
     assert "'ccfraud' is no version id" in name.stderr
 
 
-@pytest.mark.parametrize("fault", ["list:half@1", "list:503@1", "list:reset@1", "list:html@1"])
+@pytest.mark.parametrize("fault", every(4, ["list:half@1", "list:503@1", "list:reset@1", "list:html@1"]))
 def test_a_listing_that_breaks_off_is_asked_for_again_and_told_once(
     fault, bulkload, start_sandbox, write_manifest, tmp_path
 ):
     """No model is missing and none is there twice."""
     manifest = write_manifest([{"name": f"m{n}", "content": ONNX + bytes([n])} for n in range(5)])
-    assert bulkload("run", manifest, "--sandbox").returncode == 0
-    sandbox = start_sandbox("--fault", fault, data=tmp_path / "models.jsonl.sandbox" / "registry")
+    words = ("run", manifest, "--workspace", "w", "--create-workspace")
+    with_models = start_sandbox("--time-scale", "0")
+    assert bulkload(*words, env=with_models.environment).returncode == 0
+    with_models.process.send_signal(signal.SIGTERM)
+    with_models.process.wait(20)
+    sandbox = start_sandbox("--fault", fault)
     result = bulkload("models", "list", "--json", env=sandbox.environment)
     assert result.returncode == 0, result.stderr
     assert sorted(row["name"] for row in objects(result.stdout)) == [f"m{n}" for n in range(5)]

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import clean_environment
+from tests.variants import every
 
 # No folder of the XDG specification either. A relative home would be another one in each folder: it is none.
 NOWHERE = {"HOME": "relative", "XDG_STATE_HOME": "", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
@@ -52,7 +53,7 @@ def test_a_home_that_is_no_folder_holds_no_logins(bulkload):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user id")
-@pytest.mark.parametrize("words", ["whoami", "login", "models list", "status none.db"])
+@pytest.mark.parametrize("words", every(4, ["whoami", "login", "models list", "status none.db"]))
 def test_neither_home_nor_passwd_line(words, tmp_path):
     environment = {name: value for name, value in clean_environment().items() if name != "HOME" and "XDG_" not in name}
     result = subprocess.run(

@@ -15,6 +15,7 @@ from bulkload.cli import run_command_line
 from bulkload.ledger import LedgerReader
 from tests.cli.in_process import Place, environment_of, run_with, sandbox_in
 from tests.conftest import clean_environment
+from tests.variants import each_once
 
 FULL = Path("/dev/full")
 SNOWMAN = "modèle-\u2603"
@@ -94,8 +95,7 @@ def test_output_that_cannot_be_written_is_exit_1_with_words(commands, place, tmp
     assert {command: said for command, (_, said) in found.items() if said.count(words) != 1} == {}
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("commands", [OFFLINE, ONLINE], ids=["offline", "online"])
+@pytest.mark.parametrize(("encoding", "commands"), each_once(["ascii", "latin-1"], [OFFLINE, ONLINE]))
 def test_output_never_fails_for_its_encoding(commands, encoding, place, tmp_path):
     """What the locale cannot show is escaped for people; data is UTF-8 whatever the locale."""
     for command in commands:

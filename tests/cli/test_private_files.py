@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import clean_environment, homes
+from tests.variants import each_once, every
 
 ROWS = [{"name": "m", "content": b"model"}]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,7 +37,7 @@ def readable_by_others(*places: Path) -> dict[str, str]:
     return {name: f"{mode:o}" for name, mode in modes.items() if mode & 0o077}
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("umask", every(2, [0o000, 0o022]))
 def test_a_run_and_its_sandbox_leave_nothing_to_others(umask, with_umask, write_manifest, tmp_path):
     """Ledger, lock, models, logs, accounts, and the folders they are in."""
     result = with_umask(umask, "run", write_manifest(ROWS), "--sandbox", "--quiet")
@@ -68,7 +69,7 @@ def test_a_ledger_that_others_could_read_becomes_private(bulkload, write_manifes
     assert readable_by_others(*left) == {}
 
 
-@pytest.mark.parametrize("how", ["link", "hard link"])
+@pytest.mark.parametrize("how", every(2, ["link", "hard link"]))
 def test_a_link_in_the_place_of_the_lock_is_not_followed(how, bulkload, write_manifest, tmp_path):
     """The file that it leads to keeps what it holds."""
     manifest = write_manifest(ROWS)
@@ -84,8 +85,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(how, bulkload, write_ma
     assert (tmp_path / "precious").read_text() == "kept"
 
 
-@pytest.mark.parametrize("how", ["link", "name"])
-@pytest.mark.parametrize("content", [b"kept", b"SQLite format 3\0" + b"x" * 100])
+@pytest.mark.parametrize(("how", "content"), each_once(["link", "name"], [b"kept", b"SQLite format 3\0" + b"x" * 100]))
 def test_a_file_that_is_no_ledger_keeps_its_mode(how, content, bulkload, write_manifest, tmp_path):
     """Wherever a name leads: neither what it holds nor who may read it is changed."""
     manifest = write_manifest(ROWS)
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_ledger_keeps_its_mode(how, content, bulkload, write_m
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
+@pytest.mark.parametrize("suffix", every(4, ["", "-wal", "-shm", ".lock"]))
 def test_the_file_of_another_user_is_not_used(suffix, bulkload, write_manifest, tmp_path):
     """Who owns it can read it and change it."""
     manifest = write_manifest(ROWS)

@@ -25,6 +25,7 @@ from bulkload.sandbox import read_request_log, stored_versions
 from tests.busy import times_slower
 from tests.cli.attended import Attended, attending, handles
 from tests.conftest import SandboxProcess, clean_environment, homes
+from tests.variants import each_once, every
 
 ENTRIES = 20
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -132,8 +133,7 @@ def assert_resumes(bulkload, manifest) -> Callable[[SandboxProcess], None]:
 # Once
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("number", "seed"), each_once([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [1, 2]))
 def test_a_signal_at_any_moment_ends_the_run_in_time(seed, number, start, manifest, start_sandbox, assert_resumes):
     """What is under way finishes, nothing new begins; code, summary and the command that goes on."""
     sent = random.Random(f"{seed} {number}").randrange(ENTRIES - 2)
@@ -211,8 +211,9 @@ def test_an_upload_without_an_answer_is_cut_after_the_grace_time(start, manifest
 # Twice
 
 
-@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)], ids=str)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("numbers", "seed"), each_once([(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)], [1, 2])
+)
 def test_a_second_signal_ends_the_run_at_once(
     seed, numbers, attended, warm, tmp_path, manifest, start_sandbox, assert_resumes
 ):
@@ -310,7 +311,7 @@ def test_nohup_is_obeyed(start, manifest, start_sandbox):
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
 
-@pytest.mark.parametrize("closed", [(0,), (2,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("closed", every(3, [(0,), (2,), (0, 1, 2)], first=2))
 def test_closed_standard_streams_change_nothing(closed, start, manifest, start_sandbox):
     """``<&-``, ``2>&-``: no file that is opened later is taken for one of them."""
     sandbox = start_sandbox("--time-scale", "0")
@@ -351,7 +352,7 @@ def test_a_reader_of_the_summary_that_goes_away_does_not_make_a_success_of_it(st
 # Asleep
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", every(2, [1, 2]))
 def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, start, manifest, start_sandbox, bulkload):
     """SIGSTOP, SIGCONT: a closed laptop. Answers that came meanwhile are read or looked for; nothing is doubled."""
     sandbox = start_sandbox("--time-scale", "0.02", "--fault", "upload:slow=0.3%50", "--seed", str(seed))

@@ -42,64 +42,78 @@ def test_every_difference_is_listed_and_is_exit_3(bulkload, write_manifest, tmp_
     assert "no version 999999" in said[4]
 
 
-def set_entries(folder: Path, change: str) -> None:
-    """Make the ledger of the sandbox say something else."""
-    with closing(sqlite3.connect(folder / "models.jsonl.sandbox" / "ledger.db")) as ledger, ledger:
+def set_entries(path: Path, change: str) -> None:
+    """Make the ledger say something else."""
+    with closing(sqlite3.connect(path)) as ledger, ledger:
         ledger.execute(f"UPDATE entries SET {change}")
 
 
-STATES = {
-    "failed, as its version is gone": (
+STATES = [
+    (
         "state = 'failed', cause = 'version_gone' WHERE name = 'm0'",
         "the registry has it (ready), the ledger says failed (version_gone)",
     ),
-    "failed, as its digest is wrong": (
+    (
         "state = 'failed', cause = 'wrong_digest' WHERE name = 'm0'",
         "it has the bytes that were sent, the ledger says failed (wrong_digest)",
     ),
-    "error": ("state = 'error', status = 'error' WHERE name = 'm0'", "its status is ready, not error"),
-    "error without the registry's word": ("state = 'error', status = NULL WHERE name = 'm0'", "is ready, not error"),
-}
+    ("state = 'error', status = 'error' WHERE name = 'm0'", "its status is ready, not error"),
+    ("state = 'error', status = NULL WHERE name = 'm0'", "is ready, not error"),
+]
 
 
-@pytest.mark.parametrize("case", STATES)
-def test_every_state_is_compared(case, bulkload, write_manifest, tmp_path):
+@pytest.fixture
+def verified(bulkload, write_manifest, start_sandbox, tmp_path):
+    """What is said where the ledger of a run is changed like that, and the exit code; the next time anew."""
+    sandbox = start_sandbox("--time-scale", "0")
+    words = ("run", write_manifest(ROWS), "--ledger", "ledger.db", "--workspace", "w", "--create-workspace")
+    assert bulkload(*words, env=sandbox.environment).returncode == 0
+    ledger = tmp_path / "ledger.db"
+    as_it_was = ledger.read_bytes()
+
+    def verify(*changes: str) -> tuple[str, int]:
+        ledger.write_bytes(as_it_was)
+        for change in changes:
+            set_entries(ledger, change)
+        result = bulkload("verify", "ledger.db", env=sandbox.environment)
+        return result.stdout + result.stderr, result.returncode
+
+    return verify
+
+
+def test_every_state_is_compared(verified):
     """What the ledger says is not believed: each state is held against the registry's."""
-    change, words = STATES[case]
-    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
-    set_entries(tmp_path, change)
-    result = bulkload("verify", "models.jsonl", "--sandbox")
-    assert result.returncode == 3, result.stderr
-    assert words in result.stdout
-    assert "4 versions compared, 1 differ" in result.stdout
+    for change, words in STATES:
+        said, code = verified(change)
+        assert code == 3, said
+        assert words in said
+        assert "4 versions compared, 1 differ" in said
 
 
-def test_a_version_that_both_say_is_gone_is_no_difference(bulkload, write_manifest, tmp_path):
+def test_a_version_that_both_say_is_gone_is_no_difference(verified):
     """And one that waits for a later run may have moved on meanwhile."""
-    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
-    set_entries(tmp_path, "state = 'failed', cause = 'version_gone', version_id = 999999 WHERE name = 'm0'")
-    set_entries(tmp_path, "state = 'uploaded', status = 'pending_load_native' WHERE name = 'm1'")
-    result = bulkload("verify", "models.jsonl", "--sandbox")
-    assert "4 versions compared, 0 differ, 1 in no entry" in result.stdout
+    said, _ = verified(
+        "state = 'failed', cause = 'version_gone', version_id = 999999 WHERE name = 'm0'",
+        "state = 'uploaded', status = 'pending_load_native' WHERE name = 'm1'",
+    )
+    assert "4 versions compared, 0 differ, 1 in no entry" in said
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "words"),
-    [
-        ("state = 'failed', cause = 'refused_403', version_id = NULL", 3, "which is failed (refused_403)"),
-        ("state = 'in_doubt', version_id = NULL", 0, "which is in_doubt; `bulkload run` settles that"),
-        ("fence = NULL, sha256 = NULL, version_id = NULL, state = 'planned'", 0, "in no entry of this ledger"),
-    ],
-)
-def test_a_version_that_nobody_owns_is_listed(change, code, words, bulkload, write_manifest, tmp_path):
+UNOWNED = [
+    ("state = 'failed', cause = 'refused_403', version_id = NULL", 3, "which is failed (refused_403)"),
+    ("state = 'in_doubt', version_id = NULL", 0, "which is in_doubt; `bulkload run` settles that"),
+    ("fence = NULL, sha256 = NULL, version_id = NULL, state = 'planned'", 0, "in no entry of this ledger"),
+]
+
+
+def test_a_version_that_nobody_owns_is_listed(verified):
     """It is a difference only where the ledger says of its sender that it is done; others' versions are just told."""
-    assert bulkload("run", write_manifest(ROWS), "--sandbox").returncode == 0
-    set_entries(tmp_path, f"{change} WHERE name = 'm0'")
-    result = bulkload("verify", "models.jsonl", "--sandbox")
-    assert result.returncode == code, result.stdout
-    assert "m0 version 1215 (ready) is in no entry of this ledger" in result.stdout
-    assert words in result.stdout
-    assert "3 versions compared, 0 differ, 1 in no entry" in result.stdout
+    for change, code, words in UNOWNED:
+        said, found = verified(f"{change} WHERE name = 'm0'")
+        assert found == code, said
+        assert "m0 version 1215 (ready) is in no entry of this ledger" in said
+        assert words in said
+        assert "3 versions compared, 0 differ, 1 in no entry" in said
 
 
 def test_another_registry_is_exit_2_before_anything_is_listed(bulkload, write_manifest, start_sandbox):

@@ -10,7 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.registry import Registry
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
 from bulkload.sandbox.accounts.accounts import sign
+from tests.variants import each_once
 
 pytestmark = pytest.mark.anyio
 
@@ -46,13 +47,28 @@ LARGE_BYTES = (3 << 20) + 11
 # More than the system's own buffers take, where the fault is that the body does not arrive.
 CUT_BYTES = 24 << 20
 
+UPLOAD_POLL_LIST = ["upload", "poll", "list"]
 # How often a fault happens -> how often the sandbox is told to make it happen.
 TIMES = {"once": 1, "twice": 2, "always": 99}
-# What happens to uploads once, and always, and to other calls once, is tried by `make test`; all else by `make check`.
-MARKS: dict[str, list[pytest.MarkDecorator]] = {"once": [], "twice": [pytest.mark.long], "always": []}
-any_times = pytest.mark.parametrize(
-    "times", [pytest.param(times, marks=[] if times == "once" else [pytest.mark.long]) for times in TIMES]
-)
+# `make test` has every fault at every call, and each of these in turn; all combinations are `make long`'s.
+IN_TURN = itertools.cycle(TIMES)
+
+
+def marks_of(times: str, wanted: str) -> list[pytest.MarkDecorator]:
+    """What is wanted in this place is tried by `make test`."""
+    return [] if times == wanted else [pytest.mark.long]
+
+
+def any_times(faults: Iterable[str]) -> pytest.MarkDecorator:
+    """Every fault, however often it happens."""
+    return pytest.mark.parametrize(
+        ("fault", "times"),
+        [
+            pytest.param(fault, times, marks=marks_of(times, wanted))
+            for fault, wanted in zip(faults, IN_TURN, strict=False)
+            for times in TIMES
+        ],
+    )
 
 
 class Outcome(NamedTuple):
@@ -567,11 +583,15 @@ def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreachable: Any) ->
 
 def _upload_cells() -> Iterator[Any]:
     """Every fault on a body of one piece and on one that is streamed."""
-    for (fault, (small, large)), times in itertools.product(UPLOAD_FAULTS.items(), TIMES):
-        yield pytest.param(fault, SMALL_BYTES, small, times, id=f"{fault[:15]}-small-{times}", marks=MARKS[times])
-        # Where the body is cut, what matters is that its end has not left.
-        size = CUT_BYTES if small != large else LARGE_BYTES
-        yield pytest.param(fault, size, large, times, id=f"{fault[:15]}-large-{times}", marks=MARKS[times])
+    for number, (fault, (small, large)) in enumerate(UPLOAD_FAULTS.items()):
+        for times in TIMES:
+            # One of both once, the other one twice or always.
+            marks = marks_of(times, ["once", "twice", "once", "always"][number % 4])
+            yield pytest.param(fault, SMALL_BYTES, small, times, id=f"{fault[:15]}-small-{times}", marks=marks)
+            # Where the body is cut, what matters is that its end has not left.
+            size = CUT_BYTES if small != large else LARGE_BYTES
+            marks = marks_of(times, ["twice", "once", "always", "once"][number % 4])
+            yield pytest.param(fault, size, large, times, id=f"{fault[:15]}-large-{times}", marks=marks)
 
 
 @pytest.mark.parametrize(("fault", "size", "meaning", "times"), list(_upload_cells()))
@@ -597,8 +617,7 @@ async def test_an_upload(matrix: Matrix, fault: str, size: int, meaning: str, ti
     await matrix.heals(uploads=0 if in_the_registry else 1)
 
 
-@any_times
-@pytest.mark.parametrize("fault", READ_FAULTS)
+@any_times(READ_FAULTS)
 async def test_a_poll(matrix: Matrix, fault: str, times: str) -> None:
     """What is published stays published, whatever a poll says: only the listing tells that a version is gone."""
     cell = await matrix.run("poll", fault, times)
@@ -608,8 +627,7 @@ async def test_a_poll(matrix: Matrix, fault: str, times: str) -> None:
     await matrix.heals(uploads=0)
 
 
-@any_times
-@pytest.mark.parametrize("fault", READ_FAULTS)
+@any_times(READ_FAULTS)
 async def test_the_listing_at_the_start(matrix: Matrix, fault: str, times: str) -> None:
     """Nothing is sent before somebody said what is there."""
     cell = await matrix.run("list", fault, times)
@@ -621,8 +639,7 @@ async def test_the_listing_at_the_start(matrix: Matrix, fault: str, times: str) 
     await matrix.heals(uploads=1 - outcome.versions)
 
 
-@any_times
-@pytest.mark.parametrize("fault", READ_FAULTS)
+@any_times(READ_FAULTS)
 async def test_the_question_about_a_lost_upload(matrix: Matrix, fault: str, times: str) -> None:
     """It stays in doubt until the registry has answered; it is not sent again."""
     cell = await matrix.run("list", fault, times, after=1, also=("upload:lost-answer@1",))
@@ -639,9 +656,7 @@ TOKEN_COMMANDS: dict[str, str] = {
 }
 
 
-@any_times
-@pytest.mark.parametrize("call", ["upload", "poll", "list"])
-@pytest.mark.parametrize("renewal", TOKEN_OUTCOMES)
+@pytest.mark.parametrize(("renewal", "call", "times"), each_once(list(TOKEN_OUTCOMES), UPLOAD_POLL_LIST, list(TIMES)))
 async def test_a_token_refused_in_mid_run(matrix: Matrix, renewal: str, call: str, times: str) -> None:
     """Once more with another one; where there is none, exit 5, and all that is open stays open."""
     file = matrix.folder / "tokens"
@@ -662,8 +677,7 @@ def by_password(sandbox: Sandbox) -> Credentials:
     return Credentials(username=sandbox.username, password=sandbox.password)
 
 
-@any_times
-@pytest.mark.parametrize("fault", LOGIN_FAULTS)
+@any_times(LOGIN_FAULTS)
 async def test_a_login_that_fails_in_mid_run(matrix: Matrix, fault: str, times: str) -> None:
     """What passes is tried again, what does not is said with exit 5; nothing is sent without a token."""
     cell = await matrix.run("token", fault, times, after=1, also=("upload:401@1",), credentials=by_password)
@@ -700,8 +714,7 @@ RETRY_AFTER = {
 }
 
 
-@pytest.mark.parametrize("call", ["upload", "poll", "list"])
-@pytest.mark.parametrize("fault", RETRY_AFTER)
+@pytest.mark.parametrize(("call", "fault"), each_once(UPLOAD_POLL_LIST, list(RETRY_AFTER)))
 async def test_retry_after_in_every_form(matrix: Matrix, fault: str, call: str) -> None:
     """Never before, and at the most a second later; what cannot be read is as if it were not there."""
     cell = await matrix.run(call, fault, "once")
@@ -711,12 +724,10 @@ async def test_retry_after_in_every_form(matrix: Matrix, fault: str, call: str) 
     assert cell.row["state"] == "ready"
 
 
-@pytest.mark.parametrize("call", ["upload", "poll", "list"])
-@pytest.mark.parametrize(("pause", "seconds"), [("3600", 3600), ("601", 601), ("date+7200", 7200)])
-async def test_a_pause_beyond_patience_ends_the_run_and_says_when(
-    matrix: Matrix, call: str, pause: str, seconds: int
-) -> None:
+@pytest.mark.parametrize(("call", "pause"), each_once(UPLOAD_POLL_LIST, ["3600", "601", "date+7200"]))
+async def test_a_pause_beyond_patience_ends_the_run_and_says_when(matrix: Matrix, call: str, pause: str) -> None:
     """Ten minutes are waited for, not more."""
+    seconds = int(pause.removeprefix("date+"))
     cell = await matrix.run(call, f"429={pause}", "always")
     assert cell.summary.exit_code == 6
     assert len(cell.requests(call)) == 1

@@ -24,6 +24,7 @@ from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.variants import each_once
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -186,8 +187,7 @@ async def cut_when(settings: Settings, done: Callable[[Counts], bool]) -> None:
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("size", ["small", "large"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("size", "seed"), each_once(["small", "large"], range(6)))
 async def test_a_log_that_lost_its_end_makes_no_duplicate(seed, size, sandbox_with, write_manifest, settings_for):
     """Intents, seals and ids are lost with it; the registry still knows what it holds."""
     chance = random.Random(seed)
@@ -206,8 +206,9 @@ async def test_a_log_that_lost_its_end_makes_no_duplicate(seed, size, sandbox_wi
         await assert_all_there_once(settings, sandbox)
 
 
-@pytest.mark.parametrize("fault", ["upload:late=0.3", "upload:lost-answer", "upload:stall"])
-@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "size"), each_once(["upload:late=0.3", "upload:lost-answer", "upload:stall"], ["small", "large"])
+)
 async def test_a_deleted_ledger_is_rebuilt_from_the_registry(fault, size, sandbox_with, write_manifest, settings_for):
     """Cut in mid-upload, ledger deleted, late landings waited for: 0 duplicates, and every entry has its version."""
     manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))

@@ -26,6 +26,7 @@ from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings, read_request_l
 from bulkload.sandbox.store.queries import all_versions, connect
 from tests.busy import times_slower
 from tests.conftest import SandboxProcess, StartSandbox
+from tests.variants import every
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -130,7 +131,7 @@ async def windows(
     return found, late[0]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, range(3)))
 async def test_no_second_holds_more_than_a_rate_and_one(seed, tmp_path, write_manifest, settings_for):
     """Every kind of call, 32 uploads at a time, versions that convert, short lives of tokens, slow answers."""
     found, late = await windows(seed, 2.5, tmp_path / "registry", write_manifest, settings_for)

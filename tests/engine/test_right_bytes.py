@@ -28,6 +28,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.source import LocalSource, SmallFile, Sources
 from bulkload.source.local import PIECE_SIZE_BYTES, LocalFile
+from tests.variants import each_once
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 SMALL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
@@ -225,8 +226,7 @@ def files() -> WatchedFiles:
 # While it is sent
 
 
-@pytest.mark.parametrize("piece", [0, 1, 2, 3])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(("change", "piece"), each_once(CHANGES, [0, 1, 2, 3]))
 async def test_a_large_file_that_changes_while_it_is_sent_is_sent_anew(
     change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
@@ -261,8 +261,7 @@ async def test_a_large_file_that_changes_after_its_last_piece_is_what_it_was(
         assert len(sandbox.versions()) == 2
 
 
-@pytest.mark.parametrize("moment", ["before it is read", "after it was read"])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(("change", "moment"), each_once(CHANGES, ["before it is read", "after it was read"]))
 async def test_a_small_file_is_sent_as_it_was_at_one_moment(
     change, moment, sandbox_with, write_manifest, settings_for, model, files
 ):
@@ -281,8 +280,7 @@ async def test_a_small_file_is_sent_as_it_was_at_one_moment(
         assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("piece", [0, 2, 3])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("loss", "piece"), each_once(LOSSES, [0, 2, 3]))
 async def test_a_large_file_that_is_lost_while_it_is_sent_makes_no_version(
     loss, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
@@ -335,8 +333,7 @@ async def test_a_file_that_never_holds_still_makes_no_version(sandbox_with, writ
         assert "changes while it is read" in row["message"]
 
 
-@pytest.mark.parametrize("piece", [1, 3])
-@pytest.mark.parametrize("change", [edit, truncate, grow, replace])
+@pytest.mark.parametrize(("change", "piece"), each_once([edit, truncate, grow, replace], [1, 3]))
 async def test_a_declared_digest_holds_however_the_file_changes(
     change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
@@ -357,8 +354,9 @@ async def test_a_declared_digest_holds_however_the_file_changes(
 # While it is compared with what is there
 
 
-@pytest.mark.parametrize("piece", [0, 1, 3, -1])
-@pytest.mark.parametrize("change", [edit, edit_the_beginning, truncate, grow, replace])
+@pytest.mark.parametrize(
+    ("change", "piece"), each_once([edit, edit_the_beginning, truncate, grow, replace], [0, 1, 3, -1])
+)
 async def test_a_file_that_changes_while_it_is_compared_is_never_taken_for_another(
     change, piece, sandbox_with, write_manifest, settings_for, model, files
 ):
@@ -404,8 +402,7 @@ async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Cou
     sandbox.end_waits()
 
 
-@pytest.mark.parametrize("size", CONTENTS)
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(("change", "size"), each_once(CHANGES, list(CONTENTS)))
 async def test_a_file_that_changes_after_it_was_sealed_is_published_beside_what_landed(
     change, size, sandbox_with, write_manifest, settings_for, model
 ):

@@ -28,6 +28,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.conftest import StartSandbox, clean_environment, homes
 from tests.consumers import at_first
+from tests.variants import every
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 NEW_WORKSPACE = ("--workspace", "w", "--create-workspace")
@@ -64,7 +65,7 @@ def no_more_descriptors() -> None:
 # Files and sockets
 
 
-@pytest.mark.parametrize("limit", [40, 64])
+@pytest.mark.parametrize("limit", every(2, [40, 64]))
 def test_few_files_that_may_be_open_make_a_run_slower_and_nothing_else(
     limit: int, write_manifest, start_sandbox: StartSandbox, tmp_path: Path
 ) -> None:
@@ -103,7 +104,7 @@ def test_a_soft_limit_is_raised_by_the_command_and_left_alone_by_the_library(
     assert "at a time, not" not in done.stderr
 
 
-@pytest.mark.parametrize("limit", [10, 12, 16, 18, 22])
+@pytest.mark.parametrize("limit", every(4, [10, 12, 16, 18, 22]))
 def test_too_few_files_for_any_run_are_one_clear_error(limit: int, write_manifest, tmp_path: Path) -> None:
     """Wherever they run out: in the event loop, at the manifest, before the first upload."""
     manifest = write_manifest([{"name": "m", "content": ONNX}])

@@ -21,6 +21,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.report.progress import Progress
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.gateway import Gateway, gateway_before
+from tests.variants import each_once, every
 
 pytestmark = pytest.mark.anyio
 
@@ -107,7 +108,7 @@ def rows_of(settings: Settings) -> list[dict[str, Any]]:
         return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results()]
 
 
-@pytest.mark.parametrize("answer", sorted(ANSWERS.keys() - {"404 of the registry"}))
+@pytest.mark.parametrize("answer", every(3, sorted(ANSWERS.keys() - {"404 of the registry"})))
 async def test_a_gateways_answer_fails_no_entry(answer, sandbox, write_manifest, settings_before):
     """Uploads, polls and listings, whatever it is: all is ready in the end, once, and only the rest is sent again."""
     often = dict.fromkeys((CONVERT, POLL, "models/list", "models/list_versions_for_model", "models/get_upload_logs"), 2)
@@ -198,7 +199,9 @@ async def test_not_found_is_asked_of_the_listing_before_a_version_is_gone(
         assert gateway.asked("models/list_versions_for_model") >= 1
 
 
-@pytest.mark.parametrize("answer", ["the registry's", "404 in text", "404 without a body", "410 without a body"])
+@pytest.mark.parametrize(
+    "answer", every(2, ["the registry's", "404 in text", "404 without a body", "410 without a body"])
+)
 async def test_a_version_that_the_listing_does_not_have_either_is_gone(
     answer, sandbox, write_manifest, settings_before
 ):
@@ -245,7 +248,7 @@ def upload_calls(gateway: Gateway) -> list[str]:
     return [call for call, _ in gateway.seen if call in (UPLOAD, CONVERT)]
 
 
-@pytest.mark.parametrize("answer", ["404 in text", "404 without a body", "405 page", "404 of the registry"])
+@pytest.mark.parametrize("answer", every(2, ["404 in text", "404 without a body", "405 page", "404 of the registry"]))
 async def test_a_call_that_has_worked_is_there(answer, sandbox, write_manifest, settings_before):
     """One stray answer after the first upload: all others go by models/upload as before, that one once more."""
     seen = 0
@@ -356,8 +359,10 @@ async def test_a_stray_config_makes_no_entry_new(strays, sandbox, write_manifest
         assert answers == []
 
 
-@pytest.mark.parametrize("config", ["the same", "200 of other JSON"])
-@pytest.mark.parametrize("answer", ["404 in text", "200 sign-in page", "200 of other JSON"])
+@pytest.mark.parametrize(
+    ("config", "answer"),
+    each_once(["the same", "200 of other JSON"], ["404 in text", "200 sign-in page", "200 of other JSON"]),
+)
 async def test_what_is_no_registry_is_told_soon(answer, config, sandbox, write_manifest, settings_before, tmp_path):
     """Whoever misspelt the host does not wait for --patience; nothing is made. Any JSON as config is no proof."""
 

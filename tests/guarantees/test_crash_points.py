@@ -31,16 +31,13 @@ from tests.guarantees.scenarios import (
 # Bodies in pieces and small ones; an answer that is lost, late, too late, another's; an equal version.
 QUICK = {
     "one small entry",
-    "a model with an older version",
     "an equal version was there before",
     "an answer is lost twice",
     "an upload lands late, the next one too",
-    "an upload lands after the settle time",
-    "the answer names another upload's version",
 }
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 # A stop costs a history an effect.
-QUICK_TO_STOP = {"one small entry", "an equal version was there before", "an answer is lost twice"}
+QUICK_TO_STOP = {"one small entry", "an equal version was there before"}
 
 
 def in_turn(quick: set[str]) -> pytest.MarkDecorator:

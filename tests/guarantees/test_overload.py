@@ -14,6 +14,7 @@ from bulkload.core.model.states import State
 from tests.guarantees.registry_model import Overload, Refusal, RegistryModel, SlidingWindow
 from tests.guarantees.scenarios import converted, entry
 from tests.guarantees.world import Life, World
+from tests.variants import each_once, every
 
 # When the registry begins and ends to refuse, and by when everything must be as it was.
 BEGINS, ENDS = 10.0, 70.0
@@ -22,8 +23,8 @@ RECOVERED = ENDS + 30.0
 ANSWER_SECONDS = 0.8
 FULL_SPEED = 16 / (ANSWER_SECONDS + 0.01)
 
-every_overload = pytest.mark.parametrize("share", [1.0, pytest.param(0.5, marks=pytest.mark.long), 0.1])
-every_status = pytest.mark.parametrize("status", [429, 503])
+SHARES = [1.0, 0.1, 0.5]
+STATUSES = [429, 503]
 
 
 def world_with(folder: Path, count: int, **changes: Any) -> World:
@@ -78,9 +79,7 @@ def assert_polite(world: World) -> None:
     assert world.registry.impatience <= 0.0
 
 
-@every_status
-@every_overload
-@pytest.mark.parametrize("retry_after", [None, 2.0])
+@pytest.mark.parametrize(("status", "share", "retry_after"), each_once(STATUSES, SHARES[:2], [None, 2.0]))
 def test_an_overload_of_a_minute_costs_few_attempts_and_nothing_else(
     status: int, share: float, retry_after: float | None, folders: Iterator[Path]
 ) -> None:
@@ -94,8 +93,7 @@ def test_an_overload_of_a_minute_costs_few_attempts_and_nothing_else(
     assert speed_after(world) >= 0.9 * FULL_SPEED
 
 
-@every_status
-@every_overload
+@pytest.mark.parametrize(("status", "share"), each_once(STATUSES, SHARES))
 def test_a_given_rate_is_kept_throughout(status: int, share: float, folders: Iterator[Path]) -> None:
     """Before, while and after: in no second more than the rate and one."""
     world = overloaded(next(folders), 700, Refusal(status), share, upload_rate=12.0)
@@ -106,7 +104,7 @@ def test_a_given_rate_is_kept_throughout(status: int, share: float, folders: Ite
     assert speed_after(world) >= 0.9 * 12.0
 
 
-@every_status
+@pytest.mark.parametrize("status", every(2, STATUSES))
 def test_an_overload_of_many_at_a_time_costs_few_attempts_too(status: int, folders: Iterator[Path]) -> None:
     """At several hundred a second before it began; what was refused too often is reported open, and published later.
 
@@ -124,7 +122,7 @@ def test_an_overload_of_many_at_a_time_costs_few_attempts_too(status: int, folde
     assert_published_once(world, world.live_to_the_end())
 
 
-@every_status
+@pytest.mark.parametrize("status", every(2, STATUSES))
 def test_what_patience_does_not_cover_is_reported_open_and_published_by_the_next_run(
     status: int, folders: Iterator[Path]
 ) -> None:
@@ -144,7 +142,7 @@ def test_what_patience_does_not_cover_is_reported_open_and_published_by_the_next
     assert_published_once(world, world.live_to_the_end())
 
 
-@pytest.mark.parametrize("limit", [10, 20])
+@pytest.mark.parametrize("limit", every(2, [10, 20]))
 def test_a_limit_that_nobody_tells_is_filled(limit: int, folders: Iterator[Path]) -> None:
     """As many uploads at a time as one likes, and no rate given: nine tenths are used, two in a hundred refused."""
     world = world_with(next(folders), 50 * limit, concurrency=256)

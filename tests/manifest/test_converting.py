@@ -11,6 +11,7 @@ from bulkload.core.model.errors import UsageError
 from bulkload.core.model.records import Entry
 from bulkload.manifest import check
 from bulkload.manifest.converting import convert
+from tests.variants import each_once
 
 FORMATS = ("csv", "jsonl", "json", "yaml", "toml", "parquet", "arrow")
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.yaml"
@@ -31,8 +32,7 @@ def converted(manifest: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("source", FORMATS)
-@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize(("source", "target"), each_once(FORMATS, FORMATS))
 def test_no_format_loses_anything(source, target, tmp_path):
     """The samples (schemas, labels, configs, versions, defaults) through every pair of formats are the same entries."""
     first = converted(QUICKSTART, tmp_path / f"first.{source}")

@@ -20,8 +20,8 @@ from bulkload.manifest.json_text import NotJson, parse_json, parse_line
 from bulkload.manifest.rows import FIELDS
 from tests.manifest.conftest import as_csv, as_toml
 
-SEVERAL = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
-FEWER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+SEVERAL = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+FEWER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 TEXT_FORMATS = (".csv", ".jsonl", ".json", ".yaml", ".toml")
 
 

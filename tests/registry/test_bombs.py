@@ -15,6 +15,7 @@ import pytest
 
 from bulkload.core.bounds import LONGEST_TEXT_CHARACTERS
 from tests.registry.attacked import CALLS, PASSWORD, TOKEN, attacked
+from tests.variants import each_once
 
 pytestmark = pytest.mark.anyio
 
@@ -174,9 +175,7 @@ SAID: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("status", [200, 400, 500])
-@pytest.mark.parametrize("how", SAID)
-@pytest.mark.parametrize("call", EVERY_CALL)
+@pytest.mark.parametrize(("call", "how", "status"), each_once(list(EVERY_CALL), list(SAID), [200, 400, 500]))
 async def test_a_secret_that_is_echoed_is_not_shown(bench: Any, call: str, how: str, status: int) -> None:
     """Not in an error, and not in a field of a good answer: summary, status, file name, log line, name."""
     secret = PASSWORD if call == "log in" else TOKEN

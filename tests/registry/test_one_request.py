@@ -14,6 +14,7 @@ import pytest
 from bulkload.core.verdicts import CallFailed, FailureKind
 from bulkload.engine.publish import publish
 from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.variants import each_once, every
 
 pytestmark = pytest.mark.anyio
 
@@ -185,9 +186,7 @@ async def test_nor_one_dropped_at_any_byte_of_the_answer(bench: Any, reused: boo
             assert len(wire.requests) == registry.requests.total() == 1 + reused
 
 
-@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("status", "call", "reused"), each_once([301, 302, 303, 307, 308], list(CALLS), [False, True]))
 async def test_no_redirect_is_followed(bench: Any, status: int, call: str, reused: bool) -> None:
     """Token and file go nowhere else, and the message says what to do."""
 
@@ -219,7 +218,7 @@ def rows_of_attempts(ledger: Path) -> tuple[int, int]:
 FAULTS = ("lost-answer", "reset", "503", "refuse", "late=0.02", "garbage", "half", "429=0", "500=memory")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", every(3, [1, 2, 3]))
 async def test_the_registrys_count_of_uploads_is_the_ledgers_count_of_attempts(
     write_manifest: Any, settings_for: Any, tmp_path: Path, seed: int
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bulkload.core.bounds import DEEPEST_JSON, LARGEST_ITEM_BYTES, MOST_ANSWER_VALUES
 from bulkload.core.formats.json_bounds import BeyondBounds, JsonBounds, check_json
+from tests.variants import each_once
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -98,8 +99,9 @@ def test_items_as_large_as_may_be_and_any_number_of_them() -> None:
             bounds.feed(item[start : start + 65_536])
 
 
-@pytest.mark.parametrize("cut", [1, 7, 399, 400, 10_000])
-@pytest.mark.parametrize("before", [b"", b"[1,", b'{"a":', b'{"a":[1,22, 3],"b":-'])
+@pytest.mark.parametrize(
+    ("cut", "before"), each_once([1, 7, 399, 400, 10_000], [b"", b"[1,", b'{"a":', b'{"a":[1,22, 3],"b":-'])
+)
 def test_a_number_of_many_digits(before: bytes, cut: int) -> None:
     """A parser of C broke down over one of 5,000."""
     bounds = JsonBounds()

@@ -20,6 +20,7 @@ from bulkload.core.limits.adapting import (
     LearntRate,
 )
 from bulkload.core.limits.pacing import Pacer
+from tests.variants import each_once, every
 
 QUICK = QUICK_SECONDS / 2
 
@@ -265,8 +266,7 @@ def test_what_began_before_a_cut_is_ignored() -> None:
     assert learnt.rate(0.1) == learnt.rate(100.0) == rate
 
 
-@pytest.mark.parametrize("limit", [10, 20, 100])
-@pytest.mark.parametrize("latency", [0.005, 0.05, 0.5])
+@pytest.mark.parametrize(("limit", "latency"), each_once([10, 20, 100], [0.005, 0.05, 0.5]))
 def test_a_limit_is_filled_and_hardly_ever_passed(limit: int, latency: float) -> None:
     """A sliding window of a second, as nobody tells it: nine tenths of it are used, two in a hundred refused."""
     seconds = 100.0
@@ -279,9 +279,10 @@ def test_a_limit_is_filled_and_hardly_ever_passed(limit: int, latency: float) ->
     assert burst <= 80
 
 
-@pytest.mark.parametrize(("before", "after"), [(20, 200), (20, 1000)])
-def test_a_limit_that_is_lifted_is_noticed(before: int, after: int) -> None:
+@pytest.mark.parametrize("after", every(2, [200, 1000]))
+def test_a_limit_that_is_lifted_is_noticed(after: int) -> None:
     """With the next look beyond it."""
+    before = 20
     low, high = sliding_window(before), sliding_window(after)
     seconds = 60.0 + LONGEST_CALM_SECONDS + 30.0
     attempts = attempts_of(lambda now: (low if now < 60.0 else high)(now), seconds, at_a_time=64)
@@ -289,8 +290,7 @@ def test_a_limit_that_is_lifted_is_noticed(before: int, after: int) -> None:
     assert attempts.per_second(seconds - 10.0, seconds) > 0.9 * after
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize(("seed", "share"), each_once(range(3), [1.0, 0.5, 0.1]))
 def test_random_refusals_bring_it_down_and_it_is_full_again_within_half_a_minute(share: float, seed: int) -> None:
     """A registry that refuses whom it likes, however few they are, for a minute, and then nobody."""
     chance = random.Random(seed)

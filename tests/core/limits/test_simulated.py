@@ -8,6 +8,7 @@ from benchmarks.simulation.durations import MIXED
 from benchmarks.simulation.measures import Played, overload_repeats, play
 from benchmarks.simulation.registry import Allowed, Others, Trouble
 from benchmarks.simulation.scenarios import Scenario, settings, uploads
+from tests.variants import each_once, every
 
 TWENTY = Scenario(name="native", entries=2_000, allows="20 uploads/s", allowed=uploads("20/s"))
 DOWN = (120.0, 180.0)
@@ -33,7 +34,10 @@ def test_a_limit_that_nobody_told_is_filled(seed: int) -> None:
     assert played.refused_share <= 0.02
 
 
-@pytest.mark.parametrize(("rate", "entries"), [("5/s", 6_000), ("20/s", 24_000), ("200/s", 60_000)])
+@pytest.mark.parametrize(
+    ("rate", "entries"),
+    [("5/s", 6_000), *(pytest.param(*more, marks=pytest.mark.long) for more in (("20/s", 24_000), ("200/s", 60_000)))],
+)
 def test_it_stays_filled(rate: str, entries: int) -> None:
     """Long before the long run of a million, and with hardly a refusal."""
     played = published(replace(TWENTY, entries=entries, allowed=uploads(rate)), 1)
@@ -41,8 +45,7 @@ def test_it_stays_filled(rate: str, entries: int) -> None:
     assert played.refused_share <= 0.005
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("status", [503, None])
+@pytest.mark.parametrize(("seed", "status"), each_once(SEEDS, [503, None]))
 def test_after_a_minute_without_a_registry_it_is_soon_as_quick_as_before(status: int | None, seed: int) -> None:
     """Within half a minute, and without a storm of repeats."""
     trouble = Trouble(*DOWN, status)
@@ -53,9 +56,7 @@ def test_after_a_minute_without_a_registry_it_is_soon_as_quick_as_before(status:
     assert [code for _, _, code in played.runs] == [0]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("share", [0.5, 0.1])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("seed", "share", "status"), each_once(SEEDS, [0.5, 0.1], [429, 503]))
 def test_uploads_that_are_refused_at_random_are_not_stormed(status: int, share: float, seed: int) -> None:
     """A minute of that, and half a minute later all is as before; what was laid aside goes with the next run."""
     trouble = Trouble(*DOWN, status, share, "upload")
@@ -72,7 +73,7 @@ def test_others_get_their_half() -> None:
     assert (played.limit_share or 0.0) >= 0.85
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", every(3, SEEDS))
 def test_a_registry_that_is_down_for_an_hour_is_left_alone_after_ten_minutes(seed: int) -> None:
     """Exit 6; the next run ends at once, the one after that finds it back."""
     trouble = Trouble(600.0, 4_200.0, None)
@@ -84,7 +85,7 @@ def test_a_registry_that_is_down_for_an_hour_is_left_alone_after_ten_minutes(see
     assert played.registry.refused["no connection"] <= 300
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", every(3, SEEDS))
 @pytest.mark.parametrize(
     ("allowed", "most"),
     [(Allowed(limits=uploads("5/s").limits), None), (Allowed(converters=4), 8)],

@@ -25,6 +25,7 @@ from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite import connection
 from bulkload.ledger.sqlite.planning import plan
 from bulkload.ledger.sqlite.writes import Store
+from tests.variants import every
 
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
 ENTRIES = 40
@@ -157,7 +158,7 @@ def test_a_log_cut_at_any_frame_gives_the_last_commit_that_is_whole(history: His
         assert opened(path) == history.content_at(size), f"cut after frame {frame}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", every(2, range(4)))
 def test_a_log_cut_at_any_byte_gives_the_last_commit_that_is_whole(seed: int, history: History, path: Path) -> None:
     chance = random.Random(seed)
     for size in [chance.randrange(len(history.log)) for _ in range(40)]:
@@ -165,7 +166,7 @@ def test_a_log_cut_at_any_byte_gives_the_last_commit_that_is_whole(seed: int, hi
         assert opened(path) == history.content_at(size), f"seed {seed}: cut after byte {size}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", every(2, range(4)))
 def test_a_flipped_bit_in_the_log_gives_the_last_commit_before_it(seed: int, history: History, path: Path) -> None:
     """Every frame has a checksum that goes on from the one before."""
     chance = random.Random(seed)
@@ -181,7 +182,7 @@ def test_a_flipped_bit_in_the_log_gives_the_last_commit_before_it(seed: int, his
 # The file
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", every(2, range(8)))
 def test_a_flipped_bit_in_the_file_is_noticed_or_changes_nothing_that_decides(
     seed: int, history: History, path: Path
 ) -> None:
@@ -223,7 +224,7 @@ def assert_one_line(error: LedgerError, path: Path) -> None:
     assert error.exit_code == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, range(3)))
 def test_a_reader_of_a_damaged_file_shows_it_or_says_so(seed: int, history: History, path: Path) -> None:
     """`status` and `results` read only what they show; they end with one line, too."""
     chance = random.Random(1000 + seed)
