@@ -1,7 +1,6 @@
 """From a run to those who listen to it: each event at once, in order, on the run's own loop."""
 
 import asyncio
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from bulkload.core.model.events import Advanced, Event, Noticed, PhaseBegan
 # An attribute ``kinds`` (types of events) says what a consumer listens to; one without it hears all.
 OnEvent = Callable[[Event], None]
 
-# How often a thread tells how far it came.
+# How soon, and how often, it is told how far a thread came.
 ADVANCE_SECONDS = 0.1
 
 
@@ -92,21 +91,43 @@ def advancing(events: Events) -> Iterator[Callable[[int], None]]:
 
     Work that is left behind in its thread is not heard any more.
     """
-    loop, is_open, next_at = asyncio.get_running_loop(), True, 0.0
-
-    def tell(done: int) -> None:
-        if is_open:
-            events(Advanced(done))
-
-    def advanced(done: int) -> None:
-        nonlocal next_at
-        now = time.monotonic()
-        if now >= next_at and events.hears(Advanced):
-            next_at = now + ADVANCE_SECONDS
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(tell, done)
-
+    teller = _Teller(events)
     try:
-        yield advanced
+        yield teller.note
     finally:
-        is_open = False
+        teller.close()
+
+
+class _Teller:
+    """Tells the last number of many, so soon after it was noted."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._is_heard = events.hears(Advanced)
+        self._done = 0
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, done: int) -> None:
+        """In the thread: so many by now."""
+        self._done = done
+        if self._is_heard and not self._is_due:
+            self._is_due = True
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._set_timer)
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._is_heard = False
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._is_heard:
+            self._timer = self._loop.call_later(ADVANCE_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        # In this order: what is noted from here on sets the timer anew.
+        self._is_due = False
+        self._events(Advanced(self._done))

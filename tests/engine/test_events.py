@@ -36,7 +36,7 @@ from bulkload.core.model.states import MOVES, State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import Failure, FailureKind
 from bulkload.engine.clock import LoopClock
-from bulkload.engine.events import Events, OnEvent, advancing
+from bulkload.engine.events import ADVANCE_SECONDS, Events, OnEvent, advancing
 from bulkload.engine.limits.conversions import Conversions
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.publish import publish
@@ -330,6 +330,29 @@ async def test_a_thread_tells_now_and_then_how_far_it_came():
     assert counts == sorted(counts)
 
 
+async def test_what_a_thread_came_to_is_told_also_when_it_goes_no_further():
+    """One that waits for its next entry, from a pipe for example, has its last one shown."""
+    said: list[Event] = []
+    told, is_enough = anyio.Event(), threading.Event()
+
+    def hear(event: Event) -> None:
+        said.append(event)
+        told.set()
+
+    def work(advanced: Callable[[int], None]) -> None:
+        advanced(1)
+        advanced(2)
+        is_enough.wait(10)
+
+    with advancing(Events(hear)) as advanced:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, work, advanced)
+            with anyio.fail_after(10):
+                await told.wait()
+            is_enough.set()
+    assert said == [Advanced(2)]
+
+
 async def test_work_that_is_left_behind_is_not_heard_any_more():
     """A thread that nobody can cancel tells nothing once its run went on without it."""
     said: list[Event] = []
@@ -345,6 +368,6 @@ async def test_work_that_is_left_behind_is_not_heard_any_more():
         thread.start()
     go_on.set()
     await anyio.to_thread.run_sync(is_done.wait, 10)
-    await anyio.sleep(0.01)
+    await anyio.sleep(2 * ADVANCE_SECONDS)
     thread.join()
     assert said == []
