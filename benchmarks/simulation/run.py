@@ -19,7 +19,7 @@ from bulkload.core.model.states import State
 from bulkload.core.polls.schedule import PollSchedule
 from bulkload.core.verdicts import Failure, Verdict, upload_verdict
 from bulkload.engine.calls import pause_seconds
-from bulkload.engine.upload.scheduler import WAITING_LANES
+from bulkload.engine.upload.scheduler import WAITING_WORKERS
 
 # A commit of the ledger to disk, on the mean.
 COMMIT_SECONDS = 0.004
@@ -50,7 +50,7 @@ class Run:
         self.gates = Gates(clock, chance, settings)
         self.polls = Polls(self)
         self._ended = ended
-        self._places = settings.concurrency + WAITING_LANES
+        self._places = settings.concurrency + WAITING_WORKERS
         # A set that keeps its order.
         self._lanes: dict[Entry, None] = {}
         self._laid_aside = 0

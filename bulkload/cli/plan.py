@@ -60,8 +60,8 @@ def _show_curl(settings: "Settings", step: "Step") -> None:
 
     if step.action is not Action.UPLOAD:
         return
-    if step.item.workspace_id < 0:
-        name = step.item.entry.workspace or settings.workspace
+    if step.entry.workspace_id < 0:
+        name = step.entry.entry.workspace or settings.workspace
         raise UsageError(f"workspace {name!r} is still to be made: `bulkload workspaces create` does, then plan again")
     script = curl_command(step, settings.endpoint, settings.route, settings.connection)
     # Names of files are bytes: exact ones, whatever the locale.

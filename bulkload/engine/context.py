@@ -2,12 +2,12 @@
 
 import sys
 
-from bulkload.core.limits.run_limits import FailureStreak, room_within
+from bulkload.core.limits.run_limits import FailureWatch, room_within
 from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import TooManyFailures
 from bulkload.core.model.events import EntryLaidAside, EntryMoved, EntryUnread, Noticed, RouteChanged
 from bulkload.core.model.settings import Route, Settings
-from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.states import State
 from bulkload.core.polls.schedule import PollSchedule
 from bulkload.core.verdicts import Failure
 from bulkload.engine.backoff import Backoff
@@ -16,8 +16,11 @@ from bulkload.engine.events import Events
 from bulkload.engine.limits.conversions import Conversions
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.stop import Stop
+from bulkload.ledger.interface import Moved
 from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.system.process_limits import descriptors_left
+
+NO_OUTCOME = Outcome()
 
 
 class Run:
@@ -60,12 +63,7 @@ class Run:
         self.route = settings.route
         # Workspaces that cannot be listed whole: their models are asked for one by one.
         self.unlisted: set[int] = set()
-        # Entries that this run saw through, and those of them that failed.
-        self._finished = 0
-        self._failed = 0
-        # An upload that is refused and a conversion that fails have nothing to do with each other.
-        self._refusals = FailureStreak()
-        self._conversion_errors = FailureStreak()
+        self._failures = FailureWatch(settings.max_failures)
         self.window = stop.window
         # Entries that were left for the next run, as they would not have ended in time.
         self.postponed = 0
@@ -76,41 +74,13 @@ class Run:
         self.unread = 0
         self.last_local_trouble: Failure | None = None
 
-    async def move(self, item: LedgerEntry, after: State, outcome: Outcome, *, before: State | None = None) -> None:
-        """Move an entry in the ledger and in the counts. ``before``: where it stands, if it moved since it was read."""
-        await self.ledger.call(lambda store: store.move(item.id, after, outcome))
-        self.moved(item, before or item.state, after, outcome)
-
-    def moved(self, item: LedgerEntry, before: State, after: State, outcome: Outcome | None = None) -> None:
-        """The ledger moved an entry: say so, and see whether it was one failure too many."""
-        outcome = outcome or Outcome()
+    def moved(self, entry: LedgerEntry, moved: Moved, outcome: Outcome | None = None) -> None:
+        """The ledger has moved an entry: say so, and see whether it was one failure too many."""
+        outcome = outcome or NO_OUTCOME
         if self.events.hears(EntryMoved):
-            self.events(_entry_moved(item, before, after, outcome))
-        if item.in_manifest and after in TERMINAL:
-            self._finished += 1
-            self._failed += after in (State.FAILED, State.ERROR)
-            self._stop_at_too_many_failures()
-        if after is State.FAILED:
-            self._watch(self._refusals, outcome)
-        elif after is State.ERROR:
-            self._watch(self._conversion_errors, outcome)
-        elif after is State.READY:
-            self._conversion_errors.succeeded()
-        elif after is State.UPLOADED:
-            self._refusals.succeeded()
-
-    def _watch(self, streak: FailureStreak, outcome: Outcome) -> None:
-        # Why a conversion failed stands in its message; of other failures the message names the file.
-        reason = outcome.message if outcome.cause == "conversion_error" else outcome.cause
-        if streak.failed(reason or ""):
-            what = f"the last {streak.length} failed for one reason ({outcome.cause}: {outcome.message})"
-            self.stop.ask(TooManyFailures(f"{what}; mend it and run again"))
-
-    def _stop_at_too_many_failures(self) -> None:
-        limit = self.settings.max_failures
-        if limit is not None and limit.exceeded(self._failed, self._finished):
-            what = f"{self._failed:,} of {self._finished:,} entries failed, --max-failures is {limit}"
-            self.stop.ask(TooManyFailures(f"{what}; mend the cause and run again"))
+            self.events(_entry_moved(entry, moved, outcome))
+        for reason in self._failures.moved(moved.after, outcome.cause, outcome.message, in_manifest=entry.in_manifest):
+            self.stop.ask(TooManyFailures(reason))
 
     def lay_aside(self, failure: Failure) -> None:
         """An entry is left for the next run: this one has tried it often enough."""
@@ -136,17 +106,17 @@ class Run:
         )
 
 
-def _entry_moved(item: LedgerEntry, before: State, after: State, outcome: Outcome) -> EntryMoved:
+def _entry_moved(entry: LedgerEntry, moved: Moved, outcome: Outcome) -> EntryMoved:
     return EntryMoved(
-        entry_id=item.id,
-        name=item.entry.name,
-        before=before,
-        after=after,
-        in_manifest=item.in_manifest,
-        size=None if item.look is None else item.look.size,
-        version_id=item.version_id if outcome.version_id is None else outcome.version_id,
+        entry_id=entry.id,
+        name=entry.entry.name,
+        before=moved.before,
+        after=moved.after,
+        in_manifest=entry.in_manifest,
+        size=None if entry.look is None else entry.look.size,
+        version_id=entry.version_id if outcome.version_id is None else outcome.version_id,
         cause=outcome.cause,
         message=outcome.message,
-        seconds=outcome.upload_seconds if after is State.UPLOADED else outcome.convert_seconds,
+        seconds=outcome.upload_seconds if moved.after is State.UPLOADED else outcome.convert_seconds,
         adopted=bool(outcome.adopted),
     )

@@ -7,29 +7,34 @@ its turn comes.
 from contextlib import aclosing
 from http import HTTPStatus
 
-from bulkload.core.identity.existing import Present, Sibling, Sought, find_equal
 from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
 from bulkload.core.model.errors import RegistryUnavailable
 from bulkload.core.model.events import Advanced, ListingRead, NotListed, VersionNotShown
 from bulkload.core.model.records import Look, RegistryVersion
-from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed, FailureKind, another_call_may_do
 from bulkload.engine.calls import TriedEnough, always, read
 from bulkload.engine.context import Run
+from bulkload.ledger.interface import (
+    Compare,
+    FindEqual,
+    ForgetListing,
+    KeepListing,
+    RememberDigest,
+    WorkspacesToList,
+)
 from bulkload.ledger.records import LedgerEntry
-from bulkload.ledger.sqlite.writes import Store
 
-# One ledger operation for many models: a big workspace has tens of thousands.
+# One message for many models: a big workspace has tens of thousands.
 VERSIONS_A_COMMIT = 500
 
 
 async def list_models(run: Run) -> None:
     """Ask each workspace in which something is to be sent or reconciled, and keep this manifest's models on disk."""
     run.events.phase("listing")
-    await run.ledger.call(lambda store: store.clear_listing())
+    await run.ledger.execute(ForgetListing())
     seen = 0
-    for workspace_id in await run.ledger.call(lambda store: store.workspaces_to_list()):
+    for workspace_id in await run.ledger.execute(WorkspacesToList()):
         seen += await _list_or_leave(run, workspace_id, seen)
 
 
@@ -69,9 +74,9 @@ async def _list_workspace(run: Run, workspace_id: int, seen: int) -> int:
     count = 0
 
     async def keep() -> None:
-        versions = list(batch)
+        versions = tuple(batch)
         batch.clear()
-        await run.ledger.call(lambda store: store.add_to_listing(versions))
+        await run.ledger.execute(KeepListing(versions))
 
     async with aclosing(run.registry.list_workspace(workspace_id)) as models:
         async for versions in models:
@@ -85,20 +90,19 @@ async def _list_workspace(run: Run, workspace_id: int, seen: int) -> int:
     return count
 
 
-async def have_listed(run: Run, item: LedgerEntry) -> None:
+async def have_listed(run: Run, entry: LedgerEntry) -> None:
     """See to it that this run's listing has the versions of a model."""
-    if item.workspace_id in run.unlisted:
-        versions = await versions_now(run, item)
-        await run.ledger.call(lambda store: store.add_to_listing(versions))
+    if entry.workspace_id in run.unlisted:
+        await run.ledger.execute(KeepListing(tuple(await versions_now(run, entry))))
 
 
-async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -> list[RegistryVersion]:
+async def versions_now(run: Run, entry: LedgerEntry, sha256: str | None = None) -> list[RegistryVersion]:
     """The versions of one model as the registry holds them now; with ``sha256`` those that may have these bytes.
 
     By ``list_versions_for_model`` where the registry has it, else by ``list_versions``, which matches the name in all
     workspaces and of all owners: its rows are filtered, and each survivor is confirmed by its id.
     """
-    workspace_id, name = item.model
+    workspace_id, name = entry.model
     try:
         found = await read(
             run,
@@ -110,7 +114,7 @@ async def versions_now(run: Run, item: LedgerEntry, sha256: str | None = None) -
         rows = await read(run, run.gates.lists, lambda: run.registry.list_versions(name))
         wanted = [row for row in rows if row.name == name and (sha256 is None or row.sha256 in (None, sha256))]
         found = [v for row in wanted if (v := await _seen(run, row.version_id, sha256)) is not None]
-    return [version for version in found if (version.workspace_id, version.name) == item.model]
+    return [version for version in found if (version.workspace_id, version.name) == entry.model]
 
 
 async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersion | None:
@@ -126,38 +130,22 @@ async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersio
         raise
 
 
-async def digest_to_compare(run: Run, item: LedgerEntry, look: Look) -> str | None:
+async def digest_to_compare(run: Run, entry: LedgerEntry, look: Look) -> str | None:
     """The file's digest, where an equal version may be there; None where the listing rules that out.
 
     It is computed only when neither the manifest nor the ledger knows it. Raises ``OSError`` and ``SourceChanged``.
     """
-    listed = await run.ledger.call(lambda store: store.listed(item.model))
-    if not any(version.size in (None, look.size) for version in listed):
+    comparison = await run.ledger.execute(Compare(entry, look))
+    if not comparison.possible:
         return None
-    source = item.entry.source
-    known = item.entry.sha256 or await run.ledger.call(lambda store: store.digest(source, look))
+    known = entry.entry.sha256 or comparison.sha256
     if known is None:
+        source = entry.entry.source
         look, known = await run.sources.digest(source)
-        await run.ledger.call(lambda store: store.remember_digest(source, look, known))
+        await run.ledger.execute(RememberDigest(source, look, known))
     return known
 
 
-async def find_existing(run: Run, item: LedgerEntry, sha256: str) -> ExistingDecision | None:
+async def find_equal(run: Run, entry: LedgerEntry, sha256: str) -> ExistingDecision | None:
     """An equal version that is there already, in the listing or published by this ledger for another entry."""
-    return await run.ledger.call(lambda store: existing_in(store, run, item, sha256, store.listed(item.model)))
-
-
-def existing_in(
-    store: Store, run: Run, item: LedgerEntry, sha256: str, listed: list[RegistryVersion]
-) -> ExistingDecision | None:
-    """The same, in the ledger's thread."""
-    if item.only_version and not listed:
-        return None
-    siblings = [
-        Sibling(each.entry, each.version_id, each.state is State.READY)
-        for each in store.siblings(item, sha256)
-        if each.version_id is not None
-    ]
-    sought = Sought(item.entry, item.workspace_id, sha256, item.retry_requested)
-    present = Present(listed, siblings, store.claimed(item))
-    return find_equal(sought, present, run.default_arch, run.settings.wait_timeout, run.registry.answered_at)
+    return await run.ledger.execute(FindEqual(entry=entry, sha256=sha256, registry_time=run.registry.answered_at))

@@ -17,11 +17,12 @@ from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.limits.gates import Gates
-from bulkload.engine.listing import digest_to_compare, find_existing, have_listed, list_models
+from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
 from bulkload.engine.publish import begin, follow_files, open_registry, opened_run
 from bulkload.engine.stop import Stop, within_window
 from bulkload.ledger import Ledger, LedgerReader
+from bulkload.ledger.interface import InManifest
 from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest.files import Outside
 from bulkload.registry.interface import Registry
@@ -49,7 +50,7 @@ class Action(StrEnum):
 class Step:
     """One entry and what a run would do with it."""
 
-    item: LedgerEntry
+    entry: LedgerEntry
     action: Action
     # Why, where that is not plain.
     note: str = ""
@@ -140,42 +141,42 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
         workspaces_to_create=instance.missing,
     )
     line = 0
-    while page := await run.ledger.call(lambda store: store.in_manifest(line, ENTRIES_A_PAGE)):  # noqa: B023 - awaited at once
+    while page := await run.ledger.execute(InManifest(line, ENTRIES_A_PAGE)):
         run.events.phase("comparing")
         run.events(Advanced(plan.entries))
-        for item in page:
-            step = await _step(run, item)
+        for entry in page:
+            step = await _step(run, entry)
             plan.entries += 1
             plan.actions[step.action] += 1
             if step.action is Action.NOTHING:
-                plan.settled[item.state] += 1
-            if step.action is Action.UPLOAD and item.look is not None:
-                plan.bytes_to_send += item.look.size
+                plan.settled[entry.state] += 1
+            if step.action is Action.UPLOAD and entry.look is not None:
+                plan.bytes_to_send += entry.look.size
             tell(step)
         line = page[-1].entry.line
     return plan
 
 
-async def _step(run: Run, item: LedgerEntry) -> Step:
-    if item.state is State.PLANNED:
-        return await _planned_step(run, item)
-    if item.state is State.IN_DOUBT:
-        return Step(item, Action.RECONCILE, "its answer was lost")
-    if item.state is State.UPLOADED:
-        return Step(item, Action.POLL)
-    return Step(item, Action.NOTHING, item.state.value)
+async def _step(run: Run, entry: LedgerEntry) -> Step:
+    if entry.state is State.PLANNED:
+        return await _planned_step(run, entry)
+    if entry.state is State.IN_DOUBT:
+        return Step(entry, Action.RECONCILE, "its answer was lost")
+    if entry.state is State.UPLOADED:
+        return Step(entry, Action.POLL)
+    return Step(entry, Action.NOTHING, entry.state.value)
 
 
-async def _planned_step(run: Run, item: LedgerEntry) -> Step:
+async def _planned_step(run: Run, entry: LedgerEntry) -> Step:
     if run.settings.on_existing is OnExisting.UPLOAD:
-        return Step(item, Action.UPLOAD)
-    await have_listed(run, item)
+        return Step(entry, Action.UPLOAD)
+    await have_listed(run, entry)
     try:
-        look = item.look or run.sources.look(item.entry.source)
-        sha256 = await digest_to_compare(run, item, look)
+        look = entry.look or run.sources.look(entry.entry.source)
+        sha256 = await digest_to_compare(run, entry, look)
     except (OSError, SourceChanged) as error:
-        return Step(item, Action.UPLOAD, f"its file cannot be read now: {error}")
-    found = None if sha256 is None else await find_existing(run, item, sha256)
+        return Step(entry, Action.UPLOAD, f"its file cannot be read now: {error}")
+    found = None if sha256 is None else await find_equal(run, entry, sha256)
     if found is None:
-        return Step(item, Action.UPLOAD)
-    return Step(item, Action.SKIP, f"version {found.version.version_id} is equal ({found.version.status})")
+        return Step(entry, Action.UPLOAD)
+    return Step(entry, Action.SKIP, f"version {found.version.version_id} is equal ({found.version.status})")

@@ -22,17 +22,29 @@ from bulkload.engine.calls import FOREIGN_WORDS, note_retry
 from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
-from bulkload.engine.events import Events, OnEvent, advancing
+from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.listing import list_models
 from bulkload.engine.poll.poller import Poller
-from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online, planned_entries
+from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
+from bulkload.engine.preflight.planning import plan_entries
 from bulkload.engine.stop import GRACE_SECONDS, Stop, lone_errors, window_ended, within_window
 from bulkload.engine.upload.audit import audit
-from bulkload.engine.upload.scheduler import Lanes
+from bulkload.engine.upload.scheduler import Scheduler
 from bulkload.ledger import Ledger
-from bulkload.ledger.sqlite import planning
-from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.interface import (
+    BeginRun,
+    CountOpen,
+    Counts,
+    EndRun,
+    Failures,
+    FinishPlan,
+    Renew,
+    RetryFailed,
+    SameBytes,
+    Suspects,
+    WorkspacesToList,
+)
 from bulkload.registry.interface import Registry
 from bulkload.source import Sources
 from bulkload.system.file_names import recorded_path
@@ -144,51 +156,50 @@ async def begin(run: Run, instance: Instance, staged: StagedManifest | None = No
 
     All or nothing: a beginning that fails, or is stopped, leaves the ledger as it was.
     """
-    facts = {"endpoint": run.registry.endpoint, "manifest": recorded_path(run.settings.manifest)}
+    settings = run.settings
     run.events.phase("planning")
-
-    def begin_and_plan(store: Store) -> dict[str, list[float]]:
-        run.stop.raise_if_asked()
-        store.claim_for(instance.identity, **facts)
-        store.begin_run(run.run_id, run.clock.utc_now())
-        store.recover()
-        if staged is not None:
-            planning.plan(store, staged.manifest, planned_entries(staged, instance, run.sources), count)
-        return store.conversion_seconds()
-
-    with advancing(run.events) as advanced:
-
-        def count(number: int) -> None:
-            advanced(number)
-            run.stop.raise_if_asked()
-
-        run.poll_schedule.learn(await run.ledger.call(begin_and_plan))
+    run.stop.raise_if_asked()
+    await run.ledger.execute(
+        BeginRun(
+            run_id=run.run_id,
+            started_at=run.clock.utc_now(),
+            registry=instance.identity,
+            endpoint=run.registry.endpoint,
+            manifest=recorded_path(settings.manifest),
+            default_arch=instance.default_arch,
+            on_existing=settings.on_existing,
+            wait_timeout=settings.wait_timeout,
+        )
+    )
+    if staged is not None:
+        await plan_entries(run, instance, staged)
+    run.stop.raise_if_asked()
+    seconds = await run.ledger.execute(FinishPlan(follows_manifest=staged is not None))
+    run.poll_schedule.learn(seconds)
 
 
 async def follow_files(run: Run) -> None:
     """Bring the ledger up to the files behind its entries. Raises the reason when the run is to stop."""
     await run.stop.or_end(_look_at_changed_files(run))
-    retry_failed = run.settings.retry_failed
-    await run.ledger.call(lambda store: store.retake_failed(with_versions=retry_failed))
-    run.events(StatesCounted(await run.ledger.call(lambda store: store.counts())))
+    await run.ledger.execute(RetryFailed(with_versions=run.settings.retry_failed))
+    states = await run.ledger.execute(Counts())
+    run.events(StatesCounted(states))
 
 
 async def _look_at_changed_files(run: Run) -> None:
     """A file that looks different is read: only other bytes are a new version."""
     after, done = 0, 0
-    while page := await run.ledger.call(lambda store: planning.suspects(store, after, SUSPECTS_A_PAGE)):  # noqa: B023
-        for item in page:
+    while page := await run.ledger.execute(Suspects(after, SUSPECTS_A_PAGE)):
+        for entry in page:
             run.events.phase("reading changed files")
             done += 1
             run.events(Advanced(done))
-            found = await _digest_or_none(run, item.entry.source)
+            found = await _digest_or_none(run, entry.entry.source)
             if found is None:
                 continue  # what was published stays published; the next run looks again
             look, sha256 = found
-            same = sha256 == item.sha256
-            await run.ledger.call(
-                lambda store: store.same_bytes(item.id, look) if same else store.renew(item.id, look)  # noqa: B023
-            )
+            same = sha256 == entry.sha256
+            await run.ledger.execute(SameBytes(entry.id, look) if same else Renew(entry.id, look))
         after = page[-1].id
 
 
@@ -236,7 +247,7 @@ async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSumma
 async def _publish(run: Run) -> None:
     """Send what is planned, reconcile what is in doubt, poll what is uploaded, look for duplicates."""
     await follow_files(run)
-    if await run.ledger.call(lambda store: store.count_open()):
+    if await run.ledger.execute(CountOpen()):
         await _with_grace(run, lambda: _send_and_poll(run))
         # A run that was stopped leaves the audit to the next one.
         await run.stop.or_end(audit(run))
@@ -249,7 +260,8 @@ async def _publish(run: Run) -> None:
 
 
 async def _wait(run: Run) -> None:
-    run.events(StatesCounted(await run.ledger.call(lambda store: store.counts())))
+    states = await run.ledger.execute(Counts())
+    run.events(StatesCounted(states))
     run.events.phase("waiting")
     poller = Poller(run)
     await poller.add_from_ledger()
@@ -263,7 +275,7 @@ async def _send_and_poll(run: Run) -> None:
     lost_at = run.started
     for _ in range(ATTEMPTS_PER_ENTRY):
         # What fence and skip compare with; for a second pass it must be as fresh as for the first.
-        if await run.ledger.call(lambda store: store.workspaces_to_list()):
+        if await run.ledger.execute(WorkspacesToList()):
             await run.stop.or_end(list_models(run))
         run.events.phase("publishing")
         poller = Poller(run)
@@ -271,7 +283,7 @@ async def _send_and_poll(run: Run) -> None:
             if run.settings.wait:
                 await poller.add_from_ledger()
                 group.start_soon(poller.work)
-            await Lanes(run, poller, lost_at).work()
+            await Scheduler(run, poller, lost_at).work()
             poller.close()
         if run.stop.asked or not poller.lost:
             return
@@ -312,8 +324,8 @@ async def _summarise(run: Run) -> RunSummary:
     states = {state.value: counts.states[state] for state in State}
     failures: tuple[CauseCount, ...] = ()
     try:
-        states = await run.ledger.call(lambda store: store.counts())
-        failures = await run.ledger.call(lambda store: store.failures())
+        states = await run.ledger.execute(Counts())
+        failures = await run.ledger.execute(Failures())
     except LedgerError as error:
         # A disk that fails is no reason to keep from people what they can still be told.
         run.stop.ask(error)
@@ -343,13 +355,14 @@ async def _summarise(run: Run) -> RunSummary:
 
 
 async def _end(run: Run, summary: RunSummary) -> None:
-    seconds, text, now = run.poll_schedule.learnt, msgspec.json.encode(summary).decode(), run.clock.utc_now()
-
-    def end(store: Store) -> None:
-        store.keep_conversion_seconds(seconds)
-        store.end_run(now, summary.exit_code, text)
-
-    await run.ledger.call(end)
+    await run.ledger.execute(
+        EndRun(
+            finished_at=run.clock.utc_now(),
+            exit_code=summary.exit_code,
+            summary=msgspec.json.encode(summary).decode(),
+            conversion_seconds=run.poll_schedule.learnt,
+        )
+    )
 
 
 def _exit_code(run: Run, states: dict[str, int]) -> ExitCode:

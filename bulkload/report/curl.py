@@ -18,7 +18,7 @@ def curl_command(step: Step, endpoint: str, route: Route, connection: Connection
     The token comes in by a descriptor: neither this text nor a list of processes shows it. So does the metadata: in
     the command itself, curl would take a semicolon in it for its end.
     """
-    entry = step.item.entry
+    entry = step.entry.entry
     words = [
         "curl", "--silent", "--show-error", "--fail-with-body", "--header", "@/dev/fd/3",
         *_connection_words(connection),
@@ -26,7 +26,7 @@ def curl_command(step: Step, endpoint: str, route: Route, connection: Connection
         "--form", f"file=@{_quoted(entry.source)};type=application/octet-stream",
         f"{endpoint}/v1/api/{upload_call(entry.conversion.framework, route)}",
     ]  # fmt: skip
-    metadata = visible_json(upload_metadata(entry, step.item.workspace_id).decode())
+    metadata = visible_json(upload_metadata(entry, step.entry.workspace_id).decode())
     return (
         f"# line {entry.line}: {visible_line(entry.name)}\n"
         f"printf '%s' {shlex.quote(metadata)} | {' '.join(map(shell_word, words))} 3<<END\n"

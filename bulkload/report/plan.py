@@ -24,8 +24,8 @@ class PlanTable:
         if len(self._rows) >= MOST_ROWS:
             self._more += 1
             return
-        entry = step.item.entry
-        size = "" if step.item.look is None else show_bytes(step.item.look.size)
+        entry = step.entry.entry
+        size = "" if step.entry.look is None else show_bytes(step.entry.look.size)
         framework = entry.conversion.framework
         self._rows.append(
             (str(entry.line), entry.name, entry.version or "", framework, size, step.action.value, step.note)

@@ -443,7 +443,8 @@ async def test_a_time_window_begins_nothing_that_would_not_end_in_it(sandbox_wit
         settings = settings_for(write_manifest(models(SMALL, 12)), sandbox, concurrency=1, max_duration=1.2)
         summary = await run(settings)
         assert summary.exit_code == ExitCode.WINDOW_ENDED
-        assert 0 < summary.states["ready"] == uploads(sandbox) < 7
+        # On a busy machine the window may end before the last one was judged.
+        assert 0 < summary.states["ready"] + summary.states["uploaded"] == uploads(sandbox) < 7
         assert summary.states["planned"] == 12 - summary.states["ready"]
         # Nothing was cut.
         assert summary.elapsed_seconds < 2 * times_slower()

@@ -23,7 +23,7 @@ from bulkload.core.verdicts import CallFailed
 from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Gates
 from bulkload.engine.upload import reconcile as reconciling
-from bulkload.engine.upload.attempt import Sending
+from bulkload.engine.upload.attempt import UploadAttempt
 from bulkload.ledger.interface import CountOpen
 from bulkload.ledger.sqlite import connection as connections
 from bulkload.ledger.sqlite.writer import ThreadWriter
@@ -76,28 +76,26 @@ def patched(target: str, replacement: object) -> Plant:
 
 
 def intent_after_the_request() -> AbstractContextManager[Any]:
-    async def send(self: Sending, call: str, form: Any, fence: frozenset[int]) -> int:
-        path = self._item.entry.source
-        file = await LocalSource().read_small(path)
+    async def send(self: UploadAttempt, form: Any, fence: frozenset[int]) -> Any:
+        file = await LocalSource().read_small(self._entry.entry.source)
         body = b"".join((form.head, file.data, form.tail))
         version_id = await self._run.registry.upload(
-            call, form, file.look.size, body, on_first_byte=self._note_departure
+            self._call, form, file.look.size, body, on_first_byte=self._note_departure
         )
         await self._intend(file.look, fence, file.sha256)
-        return version_id
+        return self._sent(version_id)
 
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(Sending, "_send_small", send))
-    stack.enter_context(mock.patch.object(Sending, "_send_large", send))
+    stack.enter_context(mock.patch.object(UploadAttempt, "_send_small", send))
+    stack.enter_context(mock.patch.object(UploadAttempt, "_send_large", send))
     return stack
 
 
 def no_seal() -> AbstractContextManager[Any]:
-    async def seal(self: Sending, sha256: str) -> None:
-        self._refuse_wrong(sha256)
-        await self._refuse_equal(sha256)
+    async def seal(self: UploadAttempt, sha256: str) -> None:
+        pass
 
-    return mock.patch.object(Sending, "_seal", seal)
+    return mock.patch.object(UploadAttempt, "_seal", seal)
 
 
 def short_answer_timeout() -> AbstractContextManager[Any]:
@@ -334,7 +332,7 @@ BUGS = (
     Bug("near match sent again", near_match_sent_again, crashes_in("the registry shows conversions differently")),
     Bug(
         "the answer's id believed",
-        patched("bulkload.engine.poll.poller.judge_arrival", lambda *_: Arrival.OURS),
+        patched("bulkload.ledger.deciding.judge_arrival", lambda *_: Arrival.OURS),
         crashes_in("the answer names another upload's version"),
     ),
     Bug(

@@ -77,7 +77,7 @@ def _adopt(versions: list[RegistryVersion], note: str) -> ReconcileDecision:
     return ReconcileDecision(outcome=Reconciliation.ADOPT, version=lowest, note=note)
 
 
-def twins(
+def duplicates_of(
     content: Content,
     sha256: str,
     file_name: str,

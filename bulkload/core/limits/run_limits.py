@@ -1,8 +1,9 @@
 """When a run has seen enough: of failures, or of time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bulkload.core.model.errors import UsageError
+from bulkload.core.model.states import FAILURES, TERMINAL, State
 
 # So many failures of one cause in a row are no accident.
 LONGEST_STREAK = 10
@@ -69,6 +70,40 @@ class FailureStreak:
         self.length = self.length + 1 if cause == self.cause else 1
         self.cause = cause
         return self.length >= LONGEST_STREAK
+
+
+@dataclass(slots=True)
+class FailureWatch:
+    """Whether a run has seen enough failures: too many in all, or of one cause in a row."""
+
+    limit: FailureLimit | None
+    # Entries that this run saw through, and those of them that failed.
+    _finished: int = 0
+    _failed: int = 0
+    # An upload that is refused and a conversion that fails have nothing to do with each other.
+    _refusals: FailureStreak = field(default_factory=FailureStreak)
+    _conversion_errors: FailureStreak = field(default_factory=FailureStreak)
+
+    def moved(self, after: State, cause: str | None, message: str | None, *, in_manifest: bool) -> list[str]:
+        """An entry was moved. Why the run is to end now, where that was one failure too many."""
+        reasons = []
+        if in_manifest and after in TERMINAL:
+            self._finished += 1
+            self._failed += after in FAILURES
+            if self.limit is not None and self.limit.exceeded(self._failed, self._finished):
+                what = f"{self._failed:,} of {self._finished:,} entries failed, --max-failures is {self.limit}"
+                reasons.append(f"{what}; mend the cause and run again")
+        if after is State.UPLOADED:
+            self._refusals.succeeded()
+        elif after is State.READY:
+            self._conversion_errors.succeeded()
+        elif after in FAILURES:
+            streak = self._refusals if after is State.FAILED else self._conversion_errors
+            # Why a conversion failed stands in its message; of other failures the message names the file.
+            if streak.failed((message if cause == "conversion_error" else cause) or ""):
+                what = f"the last {streak.length} failed for one reason ({cause}: {message})"
+                reasons.append(f"{what}; mend it and run again")
+        return reasons
 
 
 @dataclass(slots=True)

@@ -62,6 +62,7 @@ MOVES: dict[State, dict[State, str]] = {
 
 TERMINAL = frozenset({State.READY, State.ERROR, State.SKIPPED, State.FAILED})
 OPEN = frozenset(State) - TERMINAL
+FAILURES = frozenset({State.ERROR, State.FAILED})
 
 # What the registry calls final; a status nobody knows is not.
 REGISTRY_TERMINAL = {"ready": State.READY, "error": State.ERROR}

@@ -2,29 +2,22 @@
 
 import anyio
 
-from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.contract.routes import converts
-from bulkload.core.identity.arrival import Arrival, judge_arrival
 from bulkload.core.limits.pacing import timer_seconds
 from bulkload.core.model.errors import BulkloadError
-from bulkload.core.model.events import ErrorNotExplained, WaitEnded
-from bulkload.core.model.records import RegistryVersion
-from bulkload.core.model.states import REGISTRY_TERMINAL, State
+from bulkload.core.model.events import WaitEnded
+from bulkload.core.model.states import State
 from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polls.schedule import FEW_LEFT, conversion_kind
-from bulkload.core.verdicts import CallFailed, another_call_may_do, may_lack_call, may_mean_no_such_version
-from bulkload.engine.calls import TriedEnough, read
+from bulkload.engine.calls import TriedEnough
 from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Stopped
-from bulkload.engine.listing import versions_now
-from bulkload.ledger.records import LedgerEntry, Outcome
-from bulkload.ledger.sqlite.writes import Store
+from bulkload.engine.poll.version_look import VersionLook
+from bulkload.ledger.interface import InState
+from bulkload.ledger.records import LedgerEntry
 
 # Further polls under way at a time, and first ones at the least: they are short, and their rate is bounded elsewhere.
 POLLS_IN_FLIGHT = 16
-# A version that was just made may not be found yet; after so many times in a row the listing is asked.
-TIMES_NOT_FOUND = 5
-LOG_LINES_KEPT = 200
 ENTRIES_A_PAGE = 512
 
 _Queue = FirstPolls | FurtherPolls
@@ -44,27 +37,29 @@ class Poller:
         self._late_since: dict[_Queue, float | None] = {self._first: None, self._further: None}
         self._in_flight = 0
         self._closed = False
-        # Versions that turned out to be another's.
-        self.lost = 0
+        self._look = VersionLook(run)
 
-    def add(self, item: LedgerEntry, version_id: int, *, converting: bool, fresh: bool) -> None:
+    @property
+    def lost(self) -> int:
+        """Versions that turned out to be another's: their entries are in doubt."""
+        return self._look.lost
+
+    def add(self, entry: LedgerEntry, version_id: int, *, converting: bool, fresh: bool) -> None:
         """Watch a version. ``converting``: it is not ready at once; ``fresh``: it was made just now."""
-        self._watch(item, version_id, since=self._run.clock(), converting=converting, fresh=fresh)
+        self._watch(entry, version_id, since=self._run.clock(), converting=converting, fresh=fresh)
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
         after = 0
-        while page := await self._run.ledger.call(
-            lambda store: store.in_state(State.UPLOADED, after, ENTRIES_A_PAGE)  # noqa: B023 - awaited at once
-        ):
-            for item in page:
-                if item.version_id is not None:
+        while page := await self._run.ledger.execute(InState(State.UPLOADED, after, ENTRIES_A_PAGE)):
+            for entry in page:
+                if entry.version_id is not None:
                     converting = converts(None)
                     if converting:
                         self._run.conversions.hold()
                     # Waited for since this run began, also where this is not its first look at it.
                     since = self._run.started
-                    self._watch(item, item.version_id, since=since, converting=converting, fresh=False)
+                    self._watch(entry, entry.version_id, since=since, converting=converting, fresh=False)
             after = page[-1].id
 
     def close(self) -> None:
@@ -86,9 +81,9 @@ class Poller:
                         polls.start_soon(self._serve, queue, taking)
             waker.cancel_scope.cancel()
 
-    def _watch(self, item: LedgerEntry, version_id: int, *, since: float, converting: bool, fresh: bool) -> None:
-        kind = conversion_kind(item.entry.conversion)
-        watch = Watch(version_id, item.id, kind, since, converting, fresh)
+    def _watch(self, entry: LedgerEntry, version_id: int, *, since: float, converting: bool, fresh: bool) -> None:
+        kind = conversion_kind(entry.entry.conversion)
+        watch = Watch(version_id, entry.id, kind, since, converting, fresh)
         self._first.add(watch, at_once=not (converting and fresh))
         self._tell()
 
@@ -156,7 +151,7 @@ class Poller:
         try:
             if watch.polls:
                 await self._run.gates.further_polls.wait()
-            if await self._is_done(watch):
+            if await self._look.is_done(watch):
                 self._free_place(watch)
                 # What was learnt from it may make others due earlier.
                 self._tell()
@@ -194,197 +189,3 @@ class Poller:
         if self._further.due < before:
             self._tell()
         return True
-
-    async def _is_done(self, watch: Watch) -> bool:
-        """Ask once; True when there is nothing more to ask."""
-        version = await self._version(watch)
-        if version is None:
-            return await self._is_gone(watch)
-        watch.not_found = 0
-        if _digest(version) == watch.converting_answer:
-            return False  # a long wait consists of these: they cost the ledger nothing
-        return await self._judge(watch, version)
-
-    async def _judge(self, watch: Watch, version: RegistryVersion) -> bool:
-        """Whether it is ours, and whether it has ended."""
-        verdict = REGISTRY_TERMINAL.get(version.status or "")
-        seconds = round(self._run.clock() - watch.since, 3)
-        outcome = _ready_outcome(version, seconds, self._run.clock.utc_now())
-
-        def look_and_settle(store: Store) -> tuple[LedgerEntry, Arrival]:
-            item = store.entry(watch.entry_id)
-            arrival = _arrival(item, version)
-            if arrival is Arrival.OURS and verdict is State.READY:
-                store.move(item.id, State.READY, outcome)
-            elif arrival is Arrival.OURS and verdict is None and version.status != watch.status:
-                store.note_status(item.id, version.status)
-            return item, arrival
-
-        item, arrival = await self._run.ledger.call(look_and_settle)
-        if arrival is Arrival.OURS and verdict is None:
-            watch.status, watch.converting_answer = version.status, _digest(version)
-            return False
-        given_up = None if arrival is Arrival.OURS else await self._given_up(watch, item, version, arrival)
-        if given_up is not None:
-            return given_up
-        if verdict is None:
-            await self._note_status(watch, version)
-            return False
-        if watch.fresh and watch.converting:
-            self._run.poll_schedule.note(watch.kind, watch.asked, seconds)
-        if verdict is State.ERROR:
-            outcome = await self._error_outcome(version, seconds)
-        if arrival is Arrival.OURS and verdict is State.READY:
-            self._run.moved(item, item.state, State.READY, outcome)
-        else:
-            await self._run.move(item, verdict, outcome)
-        return True
-
-    async def _given_up(
-        self, watch: Watch, item: LedgerEntry, version: RegistryVersion, arrival: Arrival
-    ) -> bool | None:
-        """Whether an id that leads to something else is done with (False: not yet); None: ours, as far as one sees."""
-        if arrival is Arrival.NOT_OURS:
-            await self._lose(item, f"version {version.version_id} is not the one that was sent")
-            return True
-        if self._run.clock() < watch.since + self._run.settings.settle:
-            return False  # listings may not show ours yet
-        sent_as = sent_file_name(item.entry.source) if arrival is Arrival.OTHER_FILE else None
-        if await self._ours_is_there_too(item, version, sent_as):
-            await self._lose(item, f"version {version.version_id} is another upload's")
-            return True
-        if arrival is Arrival.OTHER_FILE:
-            return None
-        await self._fail_for_other_bytes(item, version)
-        return True
-
-    async def _ours_is_there_too(self, item: LedgerEntry, version: RegistryVersion, file_name: str | None) -> bool:
-        """Whether the model has another version that ours may be. ``file_name``: where given, ours has that one."""
-        return any(
-            other.version_id != version.version_id
-            and other.version_id not in item.fence
-            and other.sha256 == item.sha256
-            and file_name in (None, other.file_name)
-            for other in await versions_now(self._run, item, item.sha256)
-        )
-
-    async def _note_status(self, watch: Watch, version: RegistryVersion) -> None:
-        if version.status != watch.status:
-            watch.status = version.status
-            await self._run.ledger.call(lambda store: store.note_status(watch.entry_id, version.status))
-
-    async def _error_outcome(self, version: RegistryVersion, seconds: float) -> Outcome:
-        if version.error_summary is None:
-            await self._run.clock.sleep(self._run.settings.pauses.error_summary)
-            try:
-                version = await read(
-                    self._run,
-                    self._run.gates.polls,
-                    lambda: self._run.registry.version(version.version_id),
-                    few_tries=may_mean_no_such_version,
-                )
-            except (CallFailed, TriedEnough):
-                self._run.events(ErrorNotExplained(version.version_id))
-        try:
-            lines = await read(
-                self._run,
-                self._run.gates.polls,
-                lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
-                # Older registries do not have them.
-                few_tries=another_call_may_do,
-                give_way=may_lack_call,
-            )
-        except (CallFailed, TriedEnough) as failed:
-            lines = [f"(the logs could not be fetched: {failed})"]
-        return Outcome(
-            status=version.status,
-            version_uuid=version.uuid,
-            finished_at=self._run.clock.utc_now(),
-            convert_seconds=seconds,
-            cause="conversion_error",
-            message=version.error_summary or "the registry gives no reason; the logs may",
-            logs="\n".join(lines) or None,
-        )
-
-    async def _version(self, watch: Watch) -> RegistryVersion | None:
-        """The version as the registry shows it; None where it does not have it, or not yet."""
-        try:
-            return await read(
-                self._run,
-                self._run.gates.polls,
-                lambda: self._run.registry.version(watch.version_id),
-                few_tries=may_mean_no_such_version,
-            )
-        except CallFailed as failed:
-            if not may_mean_no_such_version(failed.failure):
-                raise
-            watch.not_found += 1
-            # One that was just made may not be found yet.
-            return None if watch.not_found < TIMES_NOT_FOUND else await self._listed(watch)
-        except TriedEnough as error:
-            failed_for = error.__cause__
-            if not isinstance(failed_for, CallFailed) or not may_mean_no_such_version(failed_for.failure):
-                raise
-            return await self._listed(watch)
-
-    async def _listed(self, watch: Watch) -> RegistryVersion | None:
-        """The version as the listing has it, which tells a version that is gone from trouble on the way."""
-        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        for version in await versions_now(self._run, item):
-            if version.version_id == watch.version_id:
-                return version
-        # What the poll said was an answer after all, and no outage.
-        self._run.gates.polls.answered(self._run.clock())
-        # Before that, listings may not show it yet.
-        watch.gone = self._run.clock() >= watch.since + self._run.settings.settle
-        return None
-
-    async def _is_gone(self, watch: Watch) -> bool:
-        """Whether a version that was not found is so for good: then its entry is failed."""
-        if not watch.gone:
-            return False
-        item = await self._run.ledger.call(lambda store: store.entry(watch.entry_id))
-        message = f"the registry no longer has version {watch.version_id}; publish it anew with --retry-failed"
-        await self._run.move(
-            item, State.FAILED, Outcome(cause="version_gone", message=message, finished_at=self._run.clock.utc_now())
-        )
-        return True
-
-    async def _fail_for_other_bytes(self, item: LedgerEntry, version: RegistryVersion) -> None:
-        """What was sent is damaged there."""
-        message = f"the registry holds sha256 {version.sha256}, {item.sha256} was sent"
-        outcome = Outcome(
-            status=version.status,
-            version_uuid=version.uuid,
-            cause="wrong_digest",
-            message=f"{message}; --retry-failed publishes a new version",
-            finished_at=self._run.clock.utc_now(),
-        )
-        await self._run.move(item, State.FAILED, outcome)
-
-    async def _lose(self, item: LedgerEntry, reason: str) -> None:
-        """The answer's id was another's: a lost answer, to be reconciled."""
-        self.lost += 1
-        await self._run.ledger.call(lambda store: store.disown(item.id, reason))
-        self._run.moved(item, item.state, State.IN_DOUBT, Outcome(message=reason))
-
-
-def _arrival(item: LedgerEntry, version: RegistryVersion) -> Arrival:
-    """What a version is to the entry that holds its id."""
-    file_name, fence = (sent_file_name(item.entry.source), item.fence) if item.owned else (None, frozenset[int]())
-    return judge_arrival(*item.model, item.sha256, file_name, fence, version)
-
-
-def _digest(version: RegistryVersion) -> int:
-    """Of all that the judgement of a version depends on."""
-    return hash((version.workspace_id, version.name, version.sha256, version.file_name, version.status))
-
-
-def _ready_outcome(version: RegistryVersion, seconds: float, now: str) -> Outcome:
-    return Outcome(
-        status=version.status,
-        version_uuid=version.uuid,
-        finished_at=now,
-        convert_seconds=seconds,
-        message=None if version.sha256 is not None else "unverified: the registry shows no digest",
-    )

@@ -14,10 +14,9 @@ from typing import IO, Any
 import anyio
 import msgspec
 
-from bulkload.core.identity.content import entry_key
 from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.model.events import Advanced, ManifestDoubted
-from bulkload.core.model.records import Entry, Look, Notice, Problem, Workspace
+from bulkload.core.model.records import Entry, Notice, Problem, Workspace
 from bulkload.core.model.settings import Settings
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.doors import Doors
@@ -27,12 +26,10 @@ from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.ledger.records import PlannedEntry
 from bulkload.manifest import check
 from bulkload.manifest.files import Outside
 from bulkload.manifest.problems import problem_list
 from bulkload.registry.interface import Registry
-from bulkload.source import Sources
 from bulkload.system.abandonable import AbandonableThread
 from bulkload.system.file_names import recorded_path
 from bulkload.system.spilling import SpilledList
@@ -235,23 +232,3 @@ def _unknown_workspace(manifest: str, written: str | None, names: list[str]) -> 
         what=f"{written!r} does not exist" if written else "there is no default workspace",
         remedy=f"name one of these: {shown or '(this account sees none)'}; or let it be made with --create-workspace",
     )
-
-
-def planned_entries(staged: StagedManifest, instance: Instance, sources: Sources) -> Iterator[PlannedEntry]:
-    """The staged entries, resolved. Looks at every file once; runs in the ledger's thread."""
-    for entry in staged.entries():
-        workspace_id = instance.workspaces[entry.workspace]
-        yield PlannedEntry(
-            entry_key=entry_key(entry, workspace_id, instance.default_arch),
-            workspace_id=workspace_id,
-            entry=entry,
-            look=_look(sources, entry.source),
-        )
-
-
-def _look(sources: Sources, place: str) -> Look | None:
-    try:
-        return sources.look(place)
-    except (OSError, ValueError, OverflowError):
-        # It was there at the check; sending it will say what is wrong now.
-        return None

@@ -8,111 +8,148 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 
 from bulkload.core.identity.reconcile import ExistingDecision
+from bulkload.core.model.attempts import (
+    Attempt,
+    Away,
+    Changed,
+    Doubtful,
+    Equal,
+    NotAccepted,
+    NotBegun,
+    NoToken,
+    Refused,
+    Sent,
+    Unreadable,
+    WrongBytes,
+)
+from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.events import BodySent, BytesSent
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import OnExisting
-from bulkload.core.model.states import State
+from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import missing_token
 from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Stopped
-from bulkload.engine.listing import digest_to_compare, existing_in, find_existing, have_listed, versions_now
+from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, versions_now
+from bulkload.ledger.interface import Intend, Seal
 from bulkload.ledger.records import LedgerEntry
-from bulkload.ledger.sqlite.writes import Store
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import OpenFile
+from bulkload.source import OpenFile, SourceChanged
 
 # Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
 SLICE_SECONDS = 0.1
 SMALLEST_SLICE_BYTES = 1 << 14
 
-
-class FoundEqual(Exception):
-    """An equal version is there already: nothing more is sent."""
-
-    def __init__(self, decision: ExistingDecision, sha256: str) -> None:
-        super().__init__(decision.version.version_id)
-        self.decision = decision
-        self.sha256 = sha256
+NOTHING_SENT = "stopped before anything of it was sent"
 
 
-class WrongDigest(Exception):
-    """The file is not the one that the manifest declares."""
+class _BodyEnds(Exception):
+    """The body is not sent to its end; ``UploadAttempt`` knows why. It comes out of the upload as it went in."""
 
 
-class Sending:
-    """One attempt. What it leaves behind says how far it came."""
+class UploadAttempt:
+    """``came = await UploadAttempt(run, entry, call).make()``. What it leaves behind says how far it came."""
 
-    def __init__(self, run: Run, item: LedgerEntry, *, as_planned: bool = False) -> None:
-        """``as_planned``: the file is expected to be as it was when it was planned."""
+    def __init__(self, run: Run, entry: LedgerEntry, call: str, *, as_planned: bool) -> None:
+        """``call``: that it is sent by; ``as_planned``: the file is expected to be as it was when it was planned."""
         self._run = run
-        self._item = item
-        self._as_planned = as_planned
+        self._entry = entry
+        self._call = call
+        self._look = entry.look if as_planned else None
         # The intent is on disk: bytes may have left.
         self.intended = False
-        # The seal is on disk: the last byte may leave.
-        self.sealed = False
         # A byte was handed to the socket. Until then nothing can have arrived, whatever is on disk.
         self.departed = False
-        # When the first byte was about to leave, and the last one of a body that is not sent in pieces.
+        # When the first byte was about to leave.
         self.began = 0.0
-        self.sent_at: float | None = None
+        # The seal is on disk: the last byte may leave.
+        self._sealed = False
+        # When the last byte of a body that is not sent in pieces was about to leave.
+        self._sent_at: float | None = None
+        # Why the body was not sent to its end.
+        self._ending: Attempt | None = None
 
-    @property
-    def may_have_landed(self) -> bool:
-        """Whether the registry may have the whole body."""
-        return self.sealed and self.departed
+    async def make(self) -> Attempt:
+        """Send the entry and say what came of it.
 
-    async def send(self, call: str) -> int:
-        """Send the entry by ``call`` and return the version id that the answer names.
-
-        Raises ``CallFailed``; ``FoundEqual``, ``WrongDigest`` and ``SourceChanged``, after which the registry has
-        nothing of it; ``OSError`` for the file; ``Stopped``.
+        Raises ``BulkloadError`` for what ends the run once something may have been sent.
         """
-        entry, run = self._item.entry, self._run
-        look = self._item.look if self._as_planned else None
-        if look is None:
-            look = await run.sources.look_now(entry.source)
+        try:
+            return await self._make()
+        except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
+            return self._ended_by(error)
+
+    def _ended_by(self, error: Exception) -> Attempt:
+        """An attempt that no answer ended well. Raises ``BulkloadError`` as ``make`` does."""
+        if isinstance(error, SourceChanged | _BodyEnds):
+            return self._ending or Changed()
+        if isinstance(error, CallFailed) and self.intended:
+            return self._judged(error.failure)
+        if isinstance(error, Stopped):
+            return NotBegun(NOTHING_SENT)
+        if not isinstance(error, BulkloadError):
+            return self._not_sent(error)
+        if self.departed:
+            raise error
+        # It says nothing about this entry: refused was a question before the upload, or a token, or the ledger fails.
+        self._run.stop.ask(error)
+        return NotBegun(str(error))
+
+    async def _make(self) -> Attempt:
+        entry, run = self._entry, self._run
+        look = self._look or await run.sources.look_now(entry.entry.source)
         fence: frozenset[int] | None = None
-        if run.settings.on_existing is OnExisting.UPLOAD or self._item.retry_requested:
+        if run.settings.on_existing is OnExisting.UPLOAD or entry.retry_requested:
             # An equal version may be there already: only an exact fence tells it from ours.
-            fence = frozenset(version.version_id for version in await versions_now(run, self._item))
-        else:
-            await have_listed(run, self._item)
-        form = upload_form(upload_metadata(entry, self._item.workspace_id), entry.source)
+            fence = frozenset(version.version_id for version in await versions_now(run, entry))
+        elif run.unlisted:
+            await have_listed(run, entry)
+        form = upload_form(upload_metadata(entry.entry, entry.workspace_id), entry.entry.source)
         if look.size <= min(run.sources.small_file_bytes, self._slice_size):
-            return await self._send_small(call, form, fence)
+            return await self._send_small(form, fence)
         # Spare a large upload of what is there already; a small file is read whole anyway, and looked at then.
         if run.settings.on_existing is OnExisting.SKIP:
-            known = await digest_to_compare(run, self._item, look)
-            if known is not None:
-                await self._refuse_equal(known)
-        return await self._send_large(call, form, fence)
+            known = await digest_to_compare(run, entry, look)
+            found = None if known is None else await find_equal(run, entry, known)
+            if known is not None and found is not None:
+                return Equal(found, known)
+        return await self._send_large(form, fence)
 
-    async def _send_small(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
-        """One read, one commit for intent and seal, one body."""
-        file = await self._run.sources.read_small(self._item.entry.source)
-        self._refuse_wrong(file.sha256)
-        await self._wait_for_leave(large=False)
-        await self._intend(file.look, fence, file.sha256)
-        self.sealed = True
-        if self._run.settings.bandwidth is not None:
-            await self._run.gates.bytes.wait(len(file.data))
+    # One read, one commit for intent and seal, one body.
+
+    async def _send_small(self, form: Form, fence: frozenset[int] | None) -> Attempt:
+        run, entry = self._run, self._entry
+        file = await run.sources.read_small(entry.entry.source)
+        if (wrong := self._wrong(file.sha256)) is not None:
+            return wrong
+        await self._wait_for_permit(large=False)
+        if (equal := await self._intend(file.look, fence, file.sha256)) is not None:
+            return equal
+        self._sealed = True
+        if run.settings.bandwidth is not None:
+            await run.gates.bytes.wait(len(file.data))
         body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
-        self.sent_at = self.began
+        self._sent_at = self.began
         self._tell_sent(len(file.data))
         self._tell_whole()
-        return await self._run.registry.upload(call, form, file.look.size, body, on_first_byte=self._note_departure)
+        return self._sent(
+            await run.registry.upload(self._call, form, file.look.size, body, on_first_byte=self._note_departure)
+        )
 
-    async def _send_large(self, call: str, form: Form, fence: frozenset[int] | None) -> int:
-        """A piece at a time; memory does not grow with the file."""
-        at_a_time = self._run.settings.concurrency
-        async with self._run.sources.open(self._item.entry.source, at_a_time=at_a_time) as file:
-            await self._wait_for_leave(large=True)
-            await self._intend(file.look, fence, None)
+    # A piece at a time: memory does not grow with the file.
+
+    async def _send_large(self, form: Form, fence: frozenset[int] | None) -> Attempt:
+        run, source = self._run, self._entry.entry.source
+        async with run.sources.open(source, at_a_time=run.settings.concurrency) as file:
+            await self._wait_for_permit(large=True)
+            if (equal := await self._intend(file.look, fence, None)) is not None:
+                return equal
             await self._depart(large=True)
-            return await self._run.registry.upload(
-                call, form, file.look.size, self._pieces(form, file), on_first_byte=self._note_departure
+            return self._sent(
+                await run.registry.upload(
+                    self._call, form, file.look.size, self._pieces(form, file), on_first_byte=self._note_departure
+                )
             )
 
     async def _pieces(self, form: Form, file: OpenFile) -> AsyncGenerator[bytes]:
@@ -136,7 +173,21 @@ class Sending:
 
     def _tell_whole(self) -> None:
         if self._run.events.hears(BodySent):
-            self._run.events(BodySent(self._item.id))
+            self._run.events(BodySent(self._entry.id))
+
+    async def _seal(self, sha256: str) -> None:
+        """Put the seal on disk. Raises ``_BodyEnds`` where the body is not to be completed."""
+        run = self._run
+        self._ending = self._wrong(sha256)
+        if self._ending is None:
+            answer = await run.ledger.execute(
+                Seal(entry=self._entry, sha256=sha256, registry_time=run.registry.answered_at)
+            )
+            if isinstance(answer, ExistingDecision):
+                self._ending = Equal(answer, sha256)
+        if self._ending is not None:
+            raise _BodyEnds
+        self._sealed = True
 
     @property
     def _slice_size(self) -> int:
@@ -144,7 +195,9 @@ class Sending:
         bandwidth = self._run.settings.bandwidth
         return sys.maxsize if bandwidth is None else max(SMALLEST_SLICE_BYTES, int(bandwidth * SLICE_SECONDS))
 
-    async def _wait_for_leave(self, *, large: bool) -> None:
+    # What both have in common.
+
+    async def _wait_for_permit(self, *, large: bool) -> None:
         """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
         await self._run.gates.uploads.enter()
         # What fails here is no attempt.
@@ -153,55 +206,84 @@ class Sending:
         if self._run.stop.asked:
             raise Stopped
 
-    def _note_departure(self) -> None:
-        self.departed = True
+    async def _intend(self, look: Look, fence: frozenset[int] | None, sha256: str | None) -> Equal | None:
+        """Put the intent on disk, unless an equal version is there. ``sha256``: None for what is sealed later."""
+        run = self._run
+        answer = await run.ledger.execute(
+            Intend(entry=self._entry, look=look, fence=fence, sha256=sha256, registry_time=run.registry.answered_at)
+        )
+        if isinstance(answer, ExistingDecision):
+            run.gates.uploads.turn_back()
+            return Equal(answer, sha256 or "")
+        self.intended = True
+        run.moved(self._entry, answer)
+        return None
 
     async def _depart(self, *, large: bool) -> None:
         await self._run.gates.uploads.depart(lambda: missing_token(self._run, large=large))
         self.began = self._run.clock()
 
-    async def _intend(self, look: Look, fence: frozenset[int] | None, sha256: str | None) -> None:
-        """Look once more whether the same is there, and put the intent on disk: one commit.
+    def _note_departure(self) -> None:
+        self.departed = True
 
-        ``fence``: None for what the run's listing has; ``sha256``: None for a body that is sealed later.
-        """
-        run, item = self._run, self._item
-
-        def look_and_intend(store: Store) -> ExistingDecision | None:
-            listed = store.listed(item.model)
-            if sha256 is not None and run.settings.on_existing is OnExisting.SKIP:
-                found = existing_in(store, run, item, sha256, listed)
-                if found is not None:
-                    return found
-            behind = frozenset(version.version_id for version in listed) if fence is None else fence
-            store.intend(item.id, look, behind, sha256)
+    def _wrong(self, sha256: str) -> WrongBytes | None:
+        declared, source = self._entry.entry.sha256, self._entry.entry.source
+        if declared is None or declared == sha256:
             return None
+        return WrongBytes(
+            "wrong_digest",
+            f"{source} has sha256 {sha256}, the manifest says {declared}; mend whichever is wrong and run again",
+        )
 
-        found = await run.ledger.call(look_and_intend)
-        if found is not None:
-            run.gates.uploads.turn_back()
-            raise FoundEqual(found, sha256 or "")
-        run.moved(item, State.PLANNED, State.UPLOADING)
-        self.intended = True
+    # What came of it.
 
-    async def _seal(self, sha256: str) -> None:
-        self._refuse_wrong(sha256)
-        await self._refuse_equal(sha256)
-        await self._run.ledger.call(lambda store: store.seal(self._item.id, sha256))
-        self.sealed = True
+    @property
+    def _may_have_landed(self) -> bool:
+        """Whether the registry may have the whole body."""
+        return self._sealed and self.departed
 
-    def _refuse_wrong(self, sha256: str) -> None:
-        declared, source = self._item.entry.sha256, self._item.entry.source
-        if declared is not None and declared != sha256:
-            raise WrongDigest(
-                f"{source} has sha256 {sha256}, the manifest says {declared}; mend whichever is wrong and run again"
-            )
+    def _sent(self, version_id: int) -> Sent:
+        run, size = self._run, self._size
+        run.budget.earn()
+        self._learn()
+        seconds = run.clock() - self.began
+        run.window.uploaded(size, seconds)
+        return Sent(version_id, round(seconds, 3))
 
-    async def _refuse_equal(self, sha256: str) -> None:
-        if self._run.settings.on_existing is OnExisting.SKIP:
-            decision = await find_existing(self._run, self._item, sha256)
-            if decision is not None:
-                raise FoundEqual(decision, sha256)
+    def _judged(self, failure: Failure) -> Attempt:
+        """What the registry's answer, or its silence, means for the entry."""
+        self._learn(failure)
+        verdict = upload_verdict(failure, sealed=self._may_have_landed, size=self._size)
+        if verdict is Verdict.PERMANENT:
+            return Refused(failure)
+        if verdict is Verdict.IN_DOUBT:
+            return Doubtful(str(failure), failure)
+        return NoToken(failure) if verdict is Verdict.UNAUTHORISED else NotAccepted(failure)
+
+    def _not_sent(self, error: Exception) -> Attempt:
+        """The file could not be read, or something unforeseen came."""
+        source = self._entry.entry.source
+        local = local_failure(source, error)
+        if self._may_have_landed:
+            # Its last byte may have left: whatever came then, the registry knows.
+            return Doubtful(str(local or unforeseen(error)))
+        if local is not None:
+            return Away(local)
+        if isinstance(error, OSError):
+            return Unreadable("unreadable", f"{source}: {error.strerror or error}")
+        return Unreadable("internal_error", unforeseen(error))
+
+    def _learn(self, failure: Failure | None = None) -> None:
+        """Let the limits learn from how it went."""
+        gates, now = self._run.gates, self._run.clock()
+        gates.uploads.answered(self.began, failure)
+        # A large body's last bytes still lie in buffers when it has been handed over.
+        seconds = None if self._sent_at is None else now - self._sent_at
+        gates.slots.answered(self.began, seconds, failure, waiting=gates.uploads.crowded)
+
+    @property
+    def _size(self) -> int:
+        return self._entry.look.size if self._entry.look is not None else 0
 
 
 def in_parts(piece: bytes, size: int) -> Iterator[bytes]:
@@ -211,3 +293,8 @@ def in_parts(piece: bytes, size: int) -> Iterator[bytes]:
         return
     for start in range(0, len(piece), size):
         yield piece[start : start + size]
+
+
+def unforeseen(error: Exception) -> str:
+    """Words for what nobody thought of."""
+    return f"{type(error).__name__}: {error}; this is a defect of bulkload, please report it"

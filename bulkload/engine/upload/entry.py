@@ -1,237 +1,162 @@
 """One entry, from planned until the registry has it, or certainly has not, or nobody knows."""
 
 import anyio
-import msgspec
 
 from bulkload.core.contract.routes import NATIVE_CALL, converts, upload_call
-from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
-from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, may_retry
-from bulkload.core.model.errors import BulkloadError, NotAuthorised, RegistryUnavailable
+from bulkload.core.limits.retry import may_retry
+from bulkload.core.model.attempts import Attempt, Away, Doubtful, Equal, NotAccepted, NoToken, Refused, Sent
+from bulkload.core.model.errors import NotAuthorised, RegistryUnavailable
 from bulkload.core.model.states import State
-from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
+from bulkload.core.transitions import Then, Transition, after_attempt
+from bulkload.core.verdicts import Failure
 from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
 from bulkload.engine.context import Run
-from bulkload.engine.limits.gates import Stopped
-from bulkload.engine.upload.attempt import FoundEqual, Sending, WrongDigest
+from bulkload.engine.upload.attempt import NOTHING_SENT, UploadAttempt
 from bulkload.engine.upload.native_route import NativeRoute
 from bulkload.engine.upload.reconcile import reconcile_entry
+from bulkload.ledger.interface import Arrived, GetEntry, Move, NotePlanned, VersionTaken
 from bulkload.ledger.records import LedgerEntry, Outcome
-from bulkload.ledger.sqlite.writes import Store, VersionTaken
-from bulkload.source import SourceChanged
-
-OUT_OF_ORDER = "out of order: a later version of this model was published before this one"
 
 
-class Upload:
+class EntryUpload:
     """One entry on its way. ``state`` is where it stands now, as the ledger has it."""
 
-    def __init__(self, run: Run, item: LedgerEntry, lost_at: float, route: NativeRoute) -> None:
-        self.state = item.state
-        self.version_id = item.version_id
+    def __init__(self, run: Run, entry: LedgerEntry, lost_at: float, route: NativeRoute) -> None:
+        self.state = entry.state
+        self.version_id = entry.version_id
         # What it was sent by; None: not in this run.
         self.call: str | None = None
         # It is left for the next run: it would not end within --max-duration, or was tried often enough.
-        self.postponed = False
+        self.left = False
         # This run made the version just now, and knows so by the answer.
         self.answered = False
         # Whether it has a place on the registry's conversion queue.
         self.holds_place = False
         self._run = run
         self._route = route
-        self._item = item
+        self._entry = entry
         self._attempts = 0
         self._renewed = False
-        # Why the last try did not succeed.
+        # Why the last attempt did not succeed, where a call failed.
         self._failure: Failure | None = None
         # When the connection of an upload in doubt was lost.
         self._lost_at = lost_at
 
     async def finish(self) -> None:
         """Send, settle and send again until nothing is left to do for now, or the run stops."""
-        while not self._run.stop.asked and not self.postponed:
-            before = self.state
-            if before is State.PLANNED and not self._item.in_manifest:
-                return  # no longer in the manifest: reconciled, never sent
-            if before is State.PLANNED:
-                await self._attempt()
-            elif before is State.IN_DOUBT:
-                await self._reconcile()
-                if self.state is before:
+        while not self._run.stop.asked and not self.left:
+            if self.state is State.PLANNED and self._entry.in_manifest:
+                await self._send()
+            elif self.state is State.IN_DOUBT:
+                await self._settle()
+                if self.state is State.IN_DOUBT:
                     return  # it cannot be decided
             else:
-                return
+                return  # the registry's turn; or no longer in the manifest: reconciled, never sent
 
-    async def _reconcile(self) -> None:
-        item = await self._run.ledger.call(lambda store: store.entry(self._item.id))
-        reconciled = await reconcile_entry(self._run, item, self._lost_at)
-        self.state, self.version_id = reconciled.state, reconciled.version_id
+    async def _settle(self) -> None:
+        entry = await self._run.ledger.execute(GetEntry(self._entry.id))
+        self.state, self.version_id = await reconcile_entry(self._run, entry, self._lost_at)
         if self.state is State.PLANNED and self._failure is not None:
             self._spend_retry(self._failure)
 
-    async def _attempt(self) -> None:
+    async def _send(self) -> None:
+        """Try once. The slot is given on when it is written down what came of it, and not kept while backing off."""
+        run, pause = self._run, 0.0
         self.call = self._call_now
-        self.holds_place = converts(self.call) and await self._run.conversions.take(self._run.stop)
+        self.holds_place = converts(self.call) and await run.conversions.take(run.stop)
         try:
-            await self._attempt_now()
+            async with run.gates.slots:
+                if self._may_begin():
+                    pause = await self._attempt()
         finally:
             if self.holds_place and self.state is not State.UPLOADED:
-                self._run.conversions.release()
+                run.conversions.release()
                 self.holds_place = False
-
-    async def _attempt_now(self) -> None:
-        """Try once. The slot is given on when it is written down what came of it, and not kept while backing off."""
-        sending = Sending(self._run, self._item, as_planned=self._attempts == 0)
-        pause = 0.0
-        async with self._run.gates.slots:
-            try:
-                await self._send(sending)
-            except FoundEqual as found:
-                outcome = existing_outcome(found.decision, found.sha256, self._run.clock.utc_now())
-                await self._move(found.decision.state, outcome)
-                self.version_id, self.call = found.decision.version.version_id, None
-            except WrongDigest as wrong:
-                await self._fail("wrong_digest", str(wrong))
-            except SourceChanged:
-                await self._source_changed()
-            except Stopped:
-                await self._take_back(sending, "stopped before anything of it was sent")
-                return
-            except anyio.get_cancelled_exc_class():
-                await self._take_back(sending, "stopped before anything of it was sent")
-                raise
-            except CallFailed as failed:
-                pause = await self._failed(sending, failed)
-            except BulkloadError as error:
-                self._run.stop.ask(error)
-                await self._take_back(sending, str(error))
-            except Exception as error:  # noqa: BLE001 - one entry's trouble is that entry's
-                pause = await self._not_sent(sending, error)
         if pause:
-            with self._run.clock.within(pause):
-                await self._run.stop.wait()
+            with run.clock.within(pause):
+                await run.stop.wait()
 
-    async def _not_sent(self, sending: Sending, error: Exception) -> float:
-        """The file could not be read, or something unforeseen came: seconds to wait before the next try."""
-        local = local_failure(self._item.entry.source, error)
-        if sending.may_have_landed:
-            # Its last byte may have left: whatever came then, the registry knows.
-            await self._doubt(str(local or _unforeseen(error)))
-        elif local is not None:
-            return await self._wait_until_readable(sending, local)
-        elif isinstance(error, OSError):
-            await self._fail("unreadable", f"{self._item.entry.source}: {error.strerror or error}")
-        else:
-            await self._fail("internal_error", _unforeseen(error))
-        return 0.0
-
-    async def _wait_until_readable(self, sending: Sending, failure: Failure) -> float:
-        """This machine cannot read the file for now, which says nothing about the file: it stays planned."""
+    def _may_begin(self) -> bool:
         run = self._run
-        if self.state is State.UPLOADING:
-            await self._move(State.PLANNED, Outcome(message=str(failure)))
-        else:
-            await run.ledger.call(lambda store: store.note_planned(self._item.id, str(failure)))
-        run.gates.slots.lacking(sending.began or run.clock(), str(failure))
-        if may_retry(self._attempts, run.budget):
-            note_retry(run.events, failure)
-            return run.backoff.seconds(self._attempts)
-        self.postponed = True
-        run.leave_unread(failure)
-        return 0.0
+        if run.stop.asked or self.call != self._call_now:
+            return False  # nothing new, or by the other route: that one takes a place first
+        if not run.window.admits(run.clock(), self._size):
+            self.left = True
+            run.postponed += 1
+            return False
+        return True
 
-    async def _failed(self, sending: Sending, failed: CallFailed) -> float:
-        """The call failed: write down what that means. Returns the seconds to wait before the next try."""
-        if sending.intended:
-            self._note_answer(sending, failed.failure)
-            return await self._judge(failed.failure, sealed=sending.may_have_landed)
-        # Refused was a question before the upload, which says nothing about this entry.
-        self._run.stop.ask(failed)
-        return 0.0
-
-    async def _send(self, sending: Sending) -> None:
-        if self._run.stop.asked or self.call != self._call_now:
-            return  # nothing new, or by the other route: that one takes a place first
-        if not self._run.window.admits(self._run.clock(), self._size):
-            self.postponed = True
-            self._run.postponed += 1
-            return
+    async def _attempt(self) -> float:
+        """One attempt and what follows from it. Returns the seconds to wait before the next one."""
+        attempt = UploadAttempt(self._run, self._entry, self.call or "", as_planned=self._attempts == 0)
         self._attempts += 1
-        began = self._run.clock()
         try:
-            version_id = await sending.send(self._call_now)
+            came = await attempt.make()
+        except anyio.get_cancelled_exc_class():
+            if attempt.intended and not attempt.departed:
+                await self._move(State.PLANNED, Outcome(message=NOTHING_SENT))
+            raise
         finally:
-            if sending.intended:
+            if attempt.intended:
                 self.state = State.UPLOADING
-        self._run.budget.earn()
-        self._note_answer(sending)
-        seconds = self._run.clock() - began
-        self._run.window.uploaded(self._size, seconds)
-        await self._uploaded(version_id, round(seconds, 3))
+        if isinstance(came, Sent):
+            await self._arrive(came)
+            return 0.0
+        return await self._follow(came, attempt.began)
 
-    def _note_answer(self, sending: Sending, failure: Failure | None = None) -> None:
-        """Let the gates learn from how it went."""
-        gates, now = self._run.gates, self._run.clock()
-        gates.uploads.answered(sending.began, failure)
-        # A large body's last bytes still lie in buffers when it has been handed over.
-        seconds = None if sending.sent_at is None else now - sending.sent_at
-        gates.slots.answered(sending.began, seconds, failure, waiting=gates.uploads.crowded)
-
-    @property
-    def _call_now(self) -> str:
-        return upload_call(self._item.entry.conversion.framework, self._run.route)
-
-    @property
-    def _size(self) -> int:
-        return self._item.look.size if self._item.look is not None else 0
-
-    async def _uploaded(self, version_id: int, seconds: float) -> None:
+    async def _arrive(self, sent: Sent) -> None:
         """The answer's id is written down before anything else happens to this model."""
-        outcome = Outcome(
-            version_id=version_id, owned=True, uploaded_at=self._run.clock.utc_now(), upload_seconds=seconds
-        )
-
-        def arrive(store: Store) -> None:
-            out_of_order = not self._item.only_version and store.later_published(self._item)
-            message = OUT_OF_ORDER if out_of_order else None
-            store.move(self._item.id, State.UPLOADED, msgspec.structs.replace(outcome, message=message))
-
-        try:
-            await self._run.ledger.call(arrive)
-        except VersionTaken:
-            # The registry answers with the newest version of the model, which may be another upload's.
-            await self._doubt(f"the answer named version {version_id}, which is another entry's")
-            return
-        self._run.moved(self._item, self.state, State.UPLOADED, outcome)
-        self.state, self.version_id, self.answered = State.UPLOADED, version_id, True
-
-    # What a failure means.
-
-    async def _judge(self, failure: Failure, *, sealed: bool) -> float:
-        """Write down what a failure means; returns the seconds to back off."""
-        self._failure = failure
-        verdict = upload_verdict(failure, sealed=sealed, size=self._size)
-        if self.call == NATIVE_CALL and await self._route.is_missing(failure):
-            await self._not_accepted(failure)
-        elif verdict is Verdict.PERMANENT:
-            by_others = (
-                "" if failure.refusal is not None else " (what stands before the registry takes no body so large)"
+        run, entry = self._run, self._entry
+        answer = await run.ledger.execute(
+            Arrived(
+                entry=entry, version_id=sent.version_id, uploaded_at=run.clock.utc_now(), upload_seconds=sent.seconds
             )
-            await self._fail(f"refused_{failure.status}", failure.message + by_others)
-        elif verdict is Verdict.IN_DOUBT:
-            await self._doubt(str(failure))
+        )
+        if isinstance(answer, VersionTaken):
+            # The registry answers with the newest version of the model, which may be another upload's.
+            await self._follow(Doubtful(f"the answer named version {sent.version_id}, which is another entry's"), 0.0)
+            return
+        run.moved(entry, answer, Outcome(version_id=sent.version_id, upload_seconds=sent.seconds))
+        self.state, self.version_id, self.answered = answer.after, sent.version_id, True
+
+    async def _follow(self, came: Attempt, began: float) -> float:
+        """Write down what an attempt means, and do what follows; the seconds to wait before the next one."""
+        failure = came.failure if isinstance(came, Away | NoToken | NotAccepted | Refused | Doubtful) else None
+        answered = isinstance(came, NotAccepted | Refused | Doubtful)
+        if answered and failure is not None and await self._goes_by_other_route(failure):
+            await self._write(Transition(State.PLANNED, Then.AGAIN, message=str(failure)))
+            return 0.0
+        transition = after_attempt(came, attempts=self._attempts, source=self._entry.entry.source)
+        if isinstance(came, Equal):
+            await self._move(transition.after, equal_outcome(came, transition, self._run.clock.utc_now()))
+            self.version_id, self.call = came.decision.version.version_id, None
+            return 0.0
+        await self._write(transition)
+        if transition.then is Then.SETTLE:
+            self._lost_at = self._run.clock()
+        return 0.0 if failure is None else self._after_failure(transition.then, failure, began)
+
+    def _after_failure(self, then: Then, failure: Failure, began: float) -> float:
+        """What is done beside the move; the seconds to wait before the next attempt."""
+        if then is Then.RETRY_READING:
+            return self._read_later(failure, began)
+        self._failure = failure
+        if then is Then.RENEW:
+            self._renew(failure)
+        elif then is Then.SETTLE:
             self._pause(failure)
-        elif verdict is Verdict.UNAUTHORISED:
-            await self._not_accepted(failure)
-            if self._renewed:
-                self._run.stop.ask(NotAuthorised(not_authorised_message(failure)))
-            # The next try carries another token, or says that there is none.
-            self._renewed = True
-        else:
-            await self._not_accepted(failure)
+        elif then is Then.RETRY:
             pause = self._pause(failure)
             return pause if self._spend_retry(failure, pause) else 0.0
         return 0.0
+
+    async def _goes_by_other_route(self, failure: Failure) -> bool:
+        """Whether the registry turned out to have no ``models/upload``; the next attempt takes the other call."""
+        return self.call == NATIVE_CALL and await self._route.is_missing(failure)
+
+    # What is done about a failure.
 
     def _pause(self, failure: Failure) -> float:
         """How long to wait before the next try; everybody waits when the registry asked for it."""
@@ -256,58 +181,65 @@ class Upload:
             if outage := run.gates.uploads.outage_event(failure, pause, run.settings.patience):
                 run.events(outage)
             return True
-        self.postponed = True
+        self.left = True
         run.lay_aside(failure)
         return False
 
-    async def _take_back(self, sending: Sending, message: str) -> None:
-        """It is over before a byte was handed to the socket: nothing can have arrived, whatever was committed."""
-        if self.state is State.UPLOADING and not sending.departed:
-            await self._move(State.PLANNED, Outcome(message=message))
+    def _renew(self, failure: Failure) -> None:
+        """The next try carries another token, or says that there is none."""
+        if self._renewed:
+            self._run.stop.ask(NotAuthorised(not_authorised_message(failure)))
+        self._renewed = True
+
+    def _read_later(self, failure: Failure, began: float) -> float:
+        """This machine cannot read the file for now, which says nothing about the file."""
+        run = self._run
+        run.gates.slots.lacking(began or run.clock(), str(failure))
+        if may_retry(self._attempts, run.budget):
+            note_retry(run.events, failure)
+            return run.backoff.seconds(self._attempts)
+        self.left = True
+        run.leave_unread(failure)
+        return 0.0
 
     # Where the entry goes.
 
-    async def _not_accepted(self, failure: Failure) -> None:
-        if self.state is State.UPLOADING:
-            await self._move(State.PLANNED, Outcome(message=str(failure)))
-
-    async def _source_changed(self) -> None:
-        """The file was edited while it was read: its new state is what is to be published."""
-        if self._attempts >= ATTEMPTS_PER_ENTRY:
-            await self._fail("source_changed", f"{self._item.entry.source} changes while it is read; run again later")
-        elif self.state is State.UPLOADING:
-            await self._move(State.PLANNED, Outcome(message="the file changed while it was read"))
-
-    async def _doubt(self, reason: str) -> None:
-        self._lost_at = self._run.clock()
-        await self._move(State.IN_DOUBT, Outcome(message=reason))
-
-    async def _fail(self, cause: str, message: str) -> None:
-        await self._move(State.FAILED, Outcome(cause=cause, message=message, finished_at=self._run.clock.utc_now()))
+    async def _write(self, transition: Transition) -> None:
+        """Move the entry; where it stays planned, only note why."""
+        message = transition.message
+        if self.state is not transition.after:
+            finished_at = self._run.clock.utc_now() if transition.after is State.FAILED else None
+            await self._move(
+                transition.after, Outcome(cause=transition.cause, message=message, finished_at=finished_at)
+            )
+        elif transition.then is Then.RETRY_READING and message is not None:
+            await self._run.ledger.execute(NotePlanned(self._entry.id, message))
 
     async def _move(self, after: State, outcome: Outcome) -> None:
-        await self._run.move(self._item, after, outcome, before=self.state)
-        self.state = after
+        moved = await self._run.ledger.execute(Move(self._entry.id, after, outcome))
+        self.state = moved.after
+        self._run.moved(self._entry, moved, outcome)
+
+    @property
+    def _call_now(self) -> str:
+        return upload_call(self._entry.entry.conversion.framework, self._run.route)
+
+    @property
+    def _size(self) -> int:
+        return self._entry.look.size if self._entry.look is not None else 0
 
 
-def _unforeseen(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}; this is a defect of bulkload, please report it"
-
-
-def existing_outcome(found: ExistingDecision, sha256: str, now: str) -> Outcome:
+def equal_outcome(equal: Equal, transition: Transition, now: str) -> Outcome:
     """What is written about an entry whose equal version was there already."""
-    state, version = found.state, found.version
-    outcome = Outcome(
+    version = equal.decision.version
+    converts_still = transition.after is State.UPLOADED
+    return Outcome(
         version_id=version.version_id,
         version_uuid=version.uuid,
-        sha256=sha256,
+        sha256=equal.sha256,
         status=version.status,
-        message="an equal version was there already",
+        cause=transition.cause,
+        message=transition.message,
+        uploaded_at=(version.created_at or now) if converts_still else None,
+        finished_at=None if converts_still else now,
     )
-    if state is State.UPLOADED:
-        return msgspec.structs.replace(outcome, uploaded_at=version.created_at or now)
-    if state is State.ERROR:
-        reason = version.error_summary or "no reason"
-        message = f"{outcome.message} and ended in error: {reason}; --retry-failed publishes a new one"
-        outcome = msgspec.structs.replace(outcome, cause="conversion_error", message=message)
-    return msgspec.structs.replace(outcome, finished_at=now)

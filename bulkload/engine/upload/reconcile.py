@@ -1,65 +1,46 @@
 """An upload whose answer was lost: wait until it has landed or never will, then ask the registry."""
 
-from dataclasses import dataclass
-
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.content import Content, content_of_entry
-from bulkload.core.identity.reconcile import Reconciliation, reconcile, settle_seconds
+from bulkload.core.identity.reconcile import reconcile, settle_seconds
 from bulkload.core.model.events import ReconcileEnded
 from bulkload.core.model.states import State
+from bulkload.core.transitions import after_reconciliation
 from bulkload.engine.context import Run
 from bulkload.engine.listing import versions_now
+from bulkload.ledger.interface import GetClaims, Move
 from bulkload.ledger.records import LedgerEntry, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """Where the entry stands now."""
-
-    state: State
-    version_id: int | None = None
-
-
-def what_was_sent(run: Run, item: LedgerEntry) -> tuple[Content, str, str, frozenset[int]]:
+def what_was_sent(run: Run, entry: LedgerEntry) -> tuple[Content, str, str, frozenset[int]]:
     """By what a version can be told to be this entry's: content, digest, file name, fence."""
-    content = content_of_entry(item.entry, item.workspace_id, run.default_arch)
-    return content, item.sha256 or "", sent_file_name(item.entry.source), item.fence
+    content = content_of_entry(entry.entry, entry.workspace_id, run.default_arch)
+    return content, entry.sha256 or "", sent_file_name(entry.entry.source), entry.fence
 
 
-async def reconcile_entry(run: Run, item: LedgerEntry, lost_at: float) -> Reconciled:
-    """Settle, ask, decide and write it down.
+async def reconcile_entry(run: Run, entry: LedgerEntry, lost_at: float) -> tuple[State, int | None]:
+    """Settle, ask, decide and write it down. Returns where the entry stands now, and the version that was adopted.
 
     ``lost_at``: when the connection was lost, on the monotonic clock; this process's start for earlier ones. A run
     that is asked to stop leaves the entry in doubt.
     """
-    size = item.look.size if item.look is not None else 0
+    size = entry.look.size if entry.look is not None else 0
     until = lost_at + settle_seconds(run.settings.settle, size)
     with run.clock.within(max(0.0, until - run.clock())):
         await run.stop.wait()
     if run.stop.asked:
-        return Reconciled(State.IN_DOUBT)
-    candidates = await versions_now(run, item, item.sha256)
-    claimed, unproved = await run.ledger.call(lambda store: (store.claimed(item), store.unproved(item)))
-    decision = reconcile(*what_was_sent(run, item), candidates, claimed.keys() - unproved, run.default_arch)
-    run.events(ReconcileEnded(name=item.entry.name, outcome=decision.outcome.value, note=decision.note))
-    if decision.version is not None and decision.version.version_id in unproved:
-        # An answer gave it to another entry, whose bytes it does not have: the poll of that one will say so.
-        note = f"version {decision.version.version_id} is held by another entry, which has other bytes"
-        await run.move(item, State.IN_DOUBT, Outcome(message=note))
-        return Reconciled(State.IN_DOUBT)
-    if decision.outcome is Reconciliation.ADOPT and decision.version is not None:
+        return State.IN_DOUBT, None
+    candidates = await versions_now(run, entry, entry.sha256)
+    claims = await run.ledger.execute(GetClaims(entry))
+    decision = reconcile(*what_was_sent(run, entry), candidates, claims.claimed - claims.unproved, run.default_arch)
+    run.events(ReconcileEnded(name=entry.entry.name, outcome=decision.outcome.value, note=decision.note))
+    is_unproved = decision.version is not None and decision.version.version_id in claims.unproved
+    transition = after_reconciliation(decision, is_unproved=is_unproved, resend=run.settings.resend_in_doubt)
+    outcome, version_id = Outcome(message=transition.message), None
+    if transition.after is State.UPLOADED and decision.version is not None:
         version_id = decision.version.version_id
         outcome = Outcome(
-            version_id=version_id, owned=True, adopted=True, uploaded_at=run.clock.utc_now(), message=decision.note
+            version_id=version_id, owned=True, adopted=True, uploaded_at=run.clock.utc_now(), message=transition.message
         )
-        await run.move(item, State.UPLOADED, outcome)
-        return Reconciled(State.UPLOADED, version_id)
-    if decision.outcome is Reconciliation.ABSENT:
-        await run.move(item, State.PLANNED, Outcome(message="never landed: sent again"))
-        return Reconciled(State.PLANNED)
-    if run.settings.resend_in_doubt:
-        await run.move(item, State.PLANNED, Outcome(message=f"sent again on request, although {decision.note}"))
-        return Reconciled(State.PLANNED)
-    note = f"{decision.note}; look at them, then run with --resend-in-doubt if none is this entry's"
-    await run.move(item, State.IN_DOUBT, Outcome(message=note))
-    return Reconciled(State.IN_DOUBT)
+    run.moved(entry, await run.ledger.execute(Move(entry.id, transition.after, outcome)), outcome)
+    return transition.after, version_id

@@ -1,6 +1,7 @@
-"""Who sends what when: a lane a model, so that one upload of a model is in flight and its versions keep their order.
+"""What is sent next: a queue a model, so that one upload of a model is in flight and its versions keep their order.
 
-A lane holds an upload slot only while it sends; while it settles or backs off, the slot is somebody else's.
+A worker serves one model after the other. It holds an upload slot only while it sends; while its entry settles or backs
+off, the slot is somebody else's.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,17 +16,18 @@ from bulkload.core.model.states import State
 from bulkload.engine.context import Run
 from bulkload.engine.limits.gates import Stopped
 from bulkload.engine.poll.poller import Poller
-from bulkload.engine.upload.entry import Upload
+from bulkload.engine.upload.entry import EntryUpload
 from bulkload.engine.upload.native_route import NativeRoute
+from bulkload.ledger.interface import GetEntry, InState, NextOfModel, Take
 from bulkload.ledger.records import LedgerEntry
 
-# Lanes beyond those that send: settling, backing off, or waiting for a slot with their entry already read.
-WAITING_LANES = 64
+# Workers beyond those that send: settling, backing off, or waiting for a slot with their entry already read.
+WAITING_WORKERS = 64
 # Entries read from the ledger at a time.
-HEADS_A_PAGE = 256
+ENTRIES_A_PAGE = 256
 
 
-class Lanes:
+class Scheduler:
     """Uploads everything that is planned or in doubt."""
 
     def __init__(self, run: Run, poller: Poller, lost_at: float) -> None:
@@ -34,84 +36,81 @@ class Lanes:
         self._poller = poller
         self._lost_at = lost_at
         self._route = NativeRoute(run)
-        self._most = run.settings.concurrency + WAITING_LANES
-        self._count = 0
-        # Models with a lane: what the ledger shows as planned may be in a lane's hands.
-        self._busy: set[tuple[int, str]] = set()
-        self._heads = self._all_heads()
+        self._most = run.settings.concurrency + WAITING_WORKERS
+        self._workers = 0
+        # Models that a worker serves: what the ledger shows as planned may be in its hands.
+        self._served: set[tuple[int, str]] = set()
+        self._entries = self._next_entries()
         self._taking = anyio.Lock(fast_acquire=True)
 
     async def work(self) -> None:
-        """Send until nothing is left, or the run stops; return when the last lane ended."""
-        async with aclosing(self._heads), anyio.create_task_group() as lanes:
-            await self._lane(lanes)
+        """Send until nothing is left, or the run stops; return when the last worker ended."""
+        async with aclosing(self._entries), anyio.create_task_group() as workers:
+            await self._work(workers)
 
-    async def _lane(self, lanes: TaskGroup) -> None:
-        """One model after the other; whoever finds one lets another lane look for more."""
-        self._count += 1
-        while (head := await self._next_head()) is not None:
-            if self._count < self._most:
-                lanes.start_soon(self._lane, lanes)
-            await self._publish_model(head)
+    async def _work(self, workers: TaskGroup) -> None:
+        """One model after the other; whoever finds one lets another worker look for more."""
+        self._workers += 1
+        while (entry := await self._next_entry()) is not None:
+            if self._workers < self._most:
+                workers.start_soon(self._work, workers)
+            await self._publish_model(entry)
 
-    async def _next_head(self) -> LedgerEntry | None:
-        """The first entry of a model that has no lane; None when there are no more, or the run stops."""
+    async def _next_entry(self) -> LedgerEntry | None:
+        """The first entry of a model that nobody serves; None when there are no more, or the run stops."""
         async with self._taking:
-            async for head in self._heads:
+            async for entry in self._entries:
                 if self._run.stop.asked:
                     return None
-                # A model that has a lane is served by it to the end.
-                if head.model not in self._busy:
-                    self._busy.add(head.model)
-                    return head
+                # A model that is served is served to the end.
+                if entry.model not in self._served:
+                    self._served.add(entry.model)
+                    return entry
         return None
 
-    async def _all_heads(self) -> AsyncGenerator[LedgerEntry]:
+    async def _next_entries(self) -> AsyncGenerator[LedgerEntry]:
         """What an earlier process left in doubt blocks its model, so it comes first."""
-        after, line = 0, 0
-        while page := await self._run.ledger.call(
-            lambda store: store.in_state(State.IN_DOUBT, after, HEADS_A_PAGE)  # noqa: B023 - awaited at once
-        ):
-            for head in page:
-                yield head
+        ledger, after, line = self._run.ledger, 0, 0
+        while page := await ledger.execute(InState(State.IN_DOUBT, after, ENTRIES_A_PAGE)):
+            for entry in page:
+                yield entry
             after = page[-1].id
-        while page := await self._run.ledger.call(lambda store: store.heads(line, HEADS_A_PAGE)):  # noqa: B023
-            for head in page:
-                yield head
+        while page := await ledger.execute(Take(ENTRIES_A_PAGE, line)):
+            for entry in page:
+                yield entry
             line = page[-1].entry.line
 
-    async def _publish_model(self, head: LedgerEntry) -> None:
+    async def _publish_model(self, first: LedgerEntry) -> None:
         """All entries of one model, one after the other."""
-        item: LedgerEntry | None = head
+        ledger, entry = self._run.ledger, first
         try:
-            while item is not None and not self._run.stop.asked:
-                if not await self._publish(item) or item.only_version:
+            if not entry.only_version:
+                # An earlier worker of this model may have been quicker than the page it was read from.
+                entry = await ledger.execute(GetEntry(entry.id))
+            following: LedgerEntry | None = entry if entry.state in (State.PLANNED, State.IN_DOUBT) else None
+            while not self._run.stop.asked:
+                if following is not None and not await self._publish(following):
                     return
-                item = await self._run.ledger.call(lambda store: store.next_of_model(head.model))
+                if first.only_version:
+                    return
+                following = await ledger.execute(NextOfModel(first.model))
+                if following is None:
+                    return
         except Stopped:
             pass
         except BulkloadError as error:
             self._run.stop.ask(error)
         finally:
-            self._busy.discard(head.model)
+            self._served.discard(first.model)
 
-    async def _publish(self, item: LedgerEntry) -> bool:
+    async def _publish(self, entry: LedgerEntry) -> bool:
         """Publish one entry; False when it must wait for the next run, and later versions of its model with it."""
-        current = item
-        if not item.only_version:
-            current = await self._run.ledger.call(lambda store: store.entry(item.id))
-        if current.state not in (State.PLANNED, State.IN_DOUBT):
-            return True  # an earlier lane of this model was quicker than the page it was read from
-        upload = Upload(self._run, current, self._lost_at, self._route)
+        upload = EntryUpload(self._run, entry, self._lost_at, self._route)
         await upload.finish()
-        if upload.state is State.UPLOADED and upload.version_id is not None:
-            self._watch(current, upload, upload.version_id)
-        return not upload.postponed
-
-    def _watch(self, item: LedgerEntry, upload: Upload, version_id: int) -> None:
-        if not self._run.settings.wait:
-            return  # nobody will ask about it
-        converting = converts(upload.call)
-        if converting and not upload.holds_place:
-            self._run.conversions.hold()
-        self._poller.add(item, version_id, converting=converting, fresh=upload.answered)
+        # Who does not wait for the registry's verdict has nobody who asks for it.
+        if upload.state is State.UPLOADED and upload.version_id is not None and self._run.settings.wait:
+            converting = converts(upload.call)
+            if converting and not upload.holds_place:
+                self._run.conversions.hold()
+            self._poller.add(entry, upload.version_id, converting=converting, fresh=upload.answered)
+        return not upload.left

@@ -12,10 +12,10 @@ from bulkload.core.identity.reconcile import (
     ReconcileDecision,
     Reconciliation,
     choose_existing,
+    duplicates_of,
     is_stuck,
     reconcile,
     settle_seconds,
-    twins,
 )
 from bulkload.core.model.records import Conversion, Entry, RegistryVersion
 from bulkload.core.model.states import State
@@ -136,7 +136,7 @@ def test_a_twin_is_any_version_of_ours_that_nobody_claims(make_version: MakeVers
     """Near ones too: whoever sent twice made two, however their conversion is shown."""
     versions = [make_version(id_) for id_ in (9, 5, 7, 2)]
     versions += [make_version(6, arch="x86"), make_version(8, sha256="cd" * 32)]
-    found = twins(content(), SHA256, "model.onnx", frozenset({2}), versions, frozenset({5}), None)
+    found = duplicates_of(content(), SHA256, "model.onnx", frozenset({2}), versions, frozenset({5}), None)
     assert found == [6, 7, 9]
 
 
