@@ -15,39 +15,27 @@ ADVANCE_SECONDS = 0.1
 
 
 class Events:
-    """The consumers of a run. It is a consumer itself, so that several can be given where one is taken."""
+    """The consumers of a run. Given as one of another's consumers, it stands for those that it has then."""
 
     def __init__(self, *consumers: OnEvent | None) -> None:
-        self._consumers: tuple[OnEvent, ...] = ()
-        self._listening: dict[type[Event], tuple[OnEvent, ...]] = {}
+        self.consumers: tuple[OnEvent, ...] = ()
+        self._listening = _Listening(self.consumers)
         self._phase: str | None = None
         for consumer in consumers:
             if consumer is not None:
                 self.add(consumer)
 
-    @property
-    def kinds(self) -> frozenset[type[Event]] | None:
-        """What somebody listens to; None: everything."""
-        kinds: set[type[Event]] = set()
-        for consumer in self._consumers:
-            wanted = _kinds_of(consumer)
-            if wanted is None:
-                return None
-            kinds |= wanted
-        return frozenset(kinds)
-
     def add(self, consumer: OnEvent) -> None:
         """Let one more hear what happens from now on."""
-        self._consumers += (consumer,)
-        self._listening.clear()
+        self._take(self.consumers + (consumer.consumers if isinstance(consumer, Events) else (consumer,)))
 
     def hears(self, kind: type[Event]) -> bool:
         """Whether anybody listens to this kind: what nobody hears need not be made."""
-        return bool(self._those_who_hear(kind))
+        return bool(self._listening[kind])
 
     def __call__(self, event: Event) -> None:
         """Something has happened. A consumer that raises hears nothing more, which ends no run."""
-        for consumer in self._those_who_hear(type(event)):
+        for consumer in self._listening[type(event)]:
             try:
                 consumer(event)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
@@ -59,18 +47,13 @@ class Events:
             self._phase = phase
             self(PhaseBegan(phase))
 
-    def _those_who_hear(self, kind: type[Event]) -> tuple[OnEvent, ...]:
-        found = self._listening.get(kind)
-        if found is None:
-            found = tuple(c for c in self._consumers if (kinds := _kinds_of(c)) is None or kind in kinds)
-            self._listening[kind] = found
-        return found
+    def _take(self, consumers: tuple[OnEvent, ...]) -> None:
+        self.consumers, self._listening = consumers, _Listening(consumers)
 
     def _drop(self, consumer: OnEvent, error: Exception) -> None:
-        if consumer not in self._consumers:
+        if all(other is not consumer for other in self.consumers):
             return  # it was dropped by what it was told meanwhile
-        self._consumers = tuple(other for other in self._consumers if other is not consumer)
-        self._listening.clear()
+        self._take(tuple(other for other in self.consumers if other is not consumer))
         name = getattr(consumer, "__qualname__", type(consumer).__qualname__)
         words = f"{name} raised {type(error).__name__}: {error}; it hears no more of what happens"
         if self.hears(Noticed):
@@ -81,8 +64,21 @@ class Events:
                 warnings.warn(words, RuntimeWarning, stacklevel=3)
 
 
-def _kinds_of(consumer: OnEvent) -> frozenset[type[Event]] | None:
-    return getattr(consumer, "kinds", None)
+class _Listening(dict[type[Event], tuple[OnEvent, ...]]):
+    """Kind of event -> who listens to it, found when it is first asked for."""
+
+    def __init__(self, consumers: tuple[OnEvent, ...]) -> None:
+        super().__init__()
+        self._consumers = consumers
+
+    def __missing__(self, kind: type[Event]) -> tuple[OnEvent, ...]:
+        found = []
+        for consumer in self._consumers:
+            kinds = getattr(consumer, "kinds", None)
+            if kinds is None or kind in kinds:
+                found.append(consumer)
+        self[kind] = tuple(found)
+        return self[kind]
 
 
 @contextmanager
