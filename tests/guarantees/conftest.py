@@ -14,11 +14,17 @@ MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
-def folders() -> Iterator[Iterator[Path]]:
-    """A new folder for each world, in memory where the system has such a place."""
+def root() -> Iterator[Path]:
+    """A new folder, in memory where the system has such a place."""
     root = Path(tempfile.mkdtemp(prefix="bulkload-test-", dir=MEMORY if MEMORY.is_dir() else None))
-    yield (root / str(number) for number in itertools.count())
+    yield root
     shutil.rmtree(root)
+
+
+@pytest.fixture
+def folders(root: Path) -> Iterator[Path]:
+    """A new folder for each world."""
+    return (root / str(number) for number in itertools.count())
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from bulkload.core.model.states import OPEN
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.engine.clock import LoopClock
+from bulkload.engine.events import OnEvent
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import Ledger, LedgerReader
@@ -76,6 +77,8 @@ class World:
     now: float = 0.0
     seed: int = 0
     most_effects: int = MOST_EFFECTS
+    # Who hears what happens in its runs.
+    on_event: OnEvent | None = None
 
     lives: list[Life] = field(default_factory=list)
     _loop: VirtualLoop | None = None
@@ -193,6 +196,7 @@ class World:
             clock=_WorldClock(self.registry),
             # Another process has another chance.
             random=random.Random(f"{self.seed} {len(self.lives)}"),
+            on_event=self.on_event,
             stop=self._stop,
         )
 
@@ -294,31 +298,33 @@ class Client:
         self._world.effect()
         on_first_byte()
         fate = registry.next_fate()
-        data = await self._receive(call, body, form.content_length(file_size), fate)
-        if fate is Fate.THROTTLED:
-            pause = registry.throttle()
-            raise _refused(call, 429, "too many requests", pause)
-        if (refusal := registry.refusal()) is not None:
-            raise _refused(call, refusal.status, "not now", refusal.retry_after)
-        registry.during_upload(registry)
-        stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
-        self._world.effect()
+        async with aclosing(_pieces(body)) as pieces:
+            data = await self._receive(call, pieces, form.content_length(file_size), fate)
+            if fate is Fate.THROTTLED:
+                raise _refused(call, 429, "too many requests", registry.throttle())
+            if (refusal := registry.refusal()) is not None:
+                raise _refused(call, refusal.status, "not now", refusal.retry_after)
+            registry.during_upload(registry)
+            stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
+            self._world.effect()
+            # A registry that has all that was announced does not wait for the sender to say so.
+            async for _ in pieces:
+                raise AssertionError("more than was announced")
         await anyio.sleep(min(registry.answer_seconds, self._answer_timeout))
         if fate is not Fate.ANSWERED or stored is None or registry.answer_seconds > self._answer_timeout:
             raise _cut(call)
         self._world.effect()
         return registry.answer_to(stored)
 
-    async def _receive(self, call: str, body: bytes | AsyncIterator[bytes], length: int, fate: Fate) -> bytes:
+    async def _receive(self, call: str, pieces: AsyncGenerator[bytes], length: int, fate: Fate) -> bytes:
         """The whole body, a piece at a time; what breaks it off reaches the caller."""
         data = bytearray()
-        async with aclosing(_pieces(body)) as pieces:
-            async for piece in pieces:
-                data += piece
-                await anyio.sleep(self._registry.piece_seconds)
-                self._world.effect()
-                if fate is Fate.BROKEN:
-                    raise _cut(call)
+        while len(data) < length:
+            data += await anext(pieces)
+            await anyio.sleep(self._registry.piece_seconds)
+            self._world.effect()
+            if fate is Fate.BROKEN:
+                raise _cut(call)
         assert len(data) == length
         return bytes(data)
 
