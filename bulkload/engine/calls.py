@@ -12,7 +12,7 @@ from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, re
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.context import Run
 from bulkload.engine.events import Events
-from bulkload.engine.limits.gates import Gate
+from bulkload.engine.limits.gates import Gate, sleep_unless_stopped
 
 T = TypeVar("T")
 Judge = Callable[[Failure], bool]
@@ -93,7 +93,10 @@ async def _repeat_within_patience(
     def prospect(failure: Failure) -> Prospect:
         return Prospect.NO_OUTAGE if few_tries(failure) else gate.prospect(run.settings.patience)
 
-    return await repeat(operation, run.backoff, note, prospect, give_way)
+    async def pause(seconds: float) -> None:
+        await sleep_unless_stopped(run.clock, seconds, run.stop)
+
+    return await repeat(operation, run.backoff, note, prospect, give_way, pause)
 
 
 async def repeat(
@@ -102,12 +105,14 @@ async def repeat(
     on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
     give_way: Judge = never,
+    pause: Callable[[float], Awaitable[None]] | None = None,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
     ``on_retry`` hears why, and in how many seconds. ``prospect``: of an outage, in which there is no end to the tries
-    until it lasts too long. ``give_way``: as for ``read``.
+    until it lasts too long. ``give_way``: as for ``read``. ``pause``: waits, and may raise what ends the tries.
     """
+    pause = pause or backoff.clock.sleep
     attempt, renewed = 0, False
     while True:
         attempt += 1
@@ -133,7 +138,7 @@ async def repeat(
                     ending = ForeignAnswer
                 raise ending(unavailable_message(failure)) from failed
             on_retry(failure, seconds)
-            await backoff.clock.sleep(seconds)
+            await pause(seconds)
         else:
             backoff.budget.earn()
             return result
