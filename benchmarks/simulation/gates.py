@@ -1,4 +1,4 @@
-"""``bulkload.engine.limits.gates`` on virtual time: the same decisions, asked in the same order."""
+"""``bulkload.engine.limits.turns`` on virtual time: the same decisions, asked in the same order."""
 
 import random
 from collections import deque
@@ -12,7 +12,7 @@ from bulkload.core.limits.pacing import Pacer, Throttle
 from bulkload.core.model.settings import Settings
 from bulkload.core.polls.schedule import AUTO_POLL_RATE
 from bulkload.core.verdicts import Failure, tells_of_trouble
-from bulkload.engine.limits.gates import LONGEST_NAP_SECONDS
+from bulkload.engine.limits.turns import LONGEST_NAP_SECONDS
 
 # Timers wake up late, by so much at the most.
 LATE_SECONDS = 0.001

@@ -12,7 +12,7 @@ from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, re
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.context import Run
 from bulkload.engine.events import Events
-from bulkload.engine.limits.gates import Gate, sleep_unless_stopped
+from bulkload.engine.limits.rate_limiter import RateLimiter
 
 T = TypeVar("T")
 Judge = Callable[[Failure], bool]
@@ -37,13 +37,13 @@ class TriedEnough(RegistryUnavailable):
 
 async def read(
     run: Run,
-    gate: Gate,
+    limiter: RateLimiter,
     operation: Callable[[], Awaitable[T]],
     *,
     few_tries: Judge = never,
     give_way: Judge = never,
 ) -> T:
-    """Make a call when its gate lets it pass, and again while its failure passes.
+    """Make a call when its limiter lets it, and again while its failure passes.
 
     An outage is waited out, as long as the settings say; for failures that ``few_tries`` holds of, a few tries are all.
     Those that ``give_way`` holds of are for the caller to judge at once.
@@ -51,52 +51,63 @@ async def read(
     Raises ``CallFailed`` for a permanent answer and for what gives way, ``NotAuthorised``, ``RegistryUnavailable`` when
     it did not pass (``TriedEnough`` where others did), and ``Stopped``.
     """
-
-    async def through_gate() -> T:
-        await gate.enter()
-        await gate.depart(lambda: missing_token(run, large=False))
-        return await gate.observed(operation)
-
-    return await _repeat_within_patience(run, gate, through_gate, few_tries=few_tries, give_way=give_way)
+    tries: Tries | None = None
+    while True:
+        await limiter.begin(lambda: missing_token(run, large=False))
+        began = run.clock.now()
+        try:
+            result = await operation()
+        except CallFailed as failed:
+            limiter.settle(began, failed.failure)
+            tries = tries or Tries(run.backoff, *_patience(run, limiter, few_tries), give_way=give_way)
+            await tries.wait_after(failed)
+        else:
+            limiter.settle(began)
+            run.budget.earn()
+            return result
 
 
 def missing_token(run: Run, *, large: bool) -> Callable[[], Awaitable[None]] | None:
     """How to get a token for the next request, where there is none.
 
-    For ``Gate.depart``: all who wait for one token would leave together when it comes. So the next to leave looks for
-    it, when it is its turn, and those behind it wait.
+    For a limiter: all who wait for one token would leave together when it comes. So the next to leave looks for it,
+    when it is its turn, and those behind it wait.
     """
     return None if run.registry.has_token(large=large) else lambda: have_token(run, large=large)
 
 
 async def have_token(run: Run, *, large: bool) -> None:
-    """See to it that the next request has a token. Raises as ``read`` does; a request for one passes its own gate."""
-    gate = run.gates.tokens
-    await _repeat_within_patience(run, gate, lambda: gate.observed(lambda: run.registry.token(large=large)))
+    """See to it that the next request has a token. Raises as ``read`` does; a request for one has its own limiter."""
+    limiter = run.limits.tokens
+
+    async def token() -> None:
+        began = run.clock.now()
+        try:
+            await run.registry.token(large=large)
+        except CallFailed as failed:
+            limiter.settle(began, failed.failure)
+            raise
+        limiter.settle(began)
+
+    await repeat(token, run.backoff, *_patience(run, limiter, never))
 
 
-async def _repeat_within_patience(
-    run: Run,
-    gate: Gate,
-    operation: Callable[[], Awaitable[T]],
-    *,
-    few_tries: Judge = never,
-    give_way: Judge = never,
-) -> T:
+def _patience(
+    run: Run, limiter: RateLimiter, few_tries: Judge
+) -> tuple[Callable[[Failure, float], None], Callable[[Failure], Prospect]]:
+    """What is done about a call that is made again, and what an outage means for it."""
+
     def note(failure: Failure, backoff: float) -> None:
         note_retry(run.events, failure)
         if failure.retry_after:
-            run.gates.hold(failure.retry_after)
-        if outage := gate.outage_event(failure, backoff, run.settings.patience):
+            run.limits.hold(failure.retry_after)
+        if outage := limiter.outage_event(failure, backoff, run.settings.patience):
             run.events(outage)
 
     def prospect(failure: Failure) -> Prospect:
-        return Prospect.NO_OUTAGE if few_tries(failure) else gate.prospect(run.settings.patience)
+        return Prospect.NO_OUTAGE if few_tries(failure) else limiter.prospect(run.settings.patience)
 
-    async def pause(seconds: float) -> None:
-        await sleep_unless_stopped(run.clock, seconds, run.stop)
-
-    return await repeat(operation, run.backoff, note, prospect, give_way, pause)
+    return note, prospect
 
 
 async def repeat(
@@ -105,43 +116,64 @@ async def repeat(
     on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
     give_way: Judge = never,
-    pause: Callable[[float], Awaitable[None]] | None = None,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
     ``on_retry`` hears why, and in how many seconds. ``prospect``: of an outage, in which there is no end to the tries
-    until it lasts too long. ``give_way``: as for ``read``. ``pause``: waits, and may raise what ends the tries.
+    until it lasts too long. ``give_way``: as for ``read``.
     """
-    pause = pause or backoff.clock.sleep
-    attempt, renewed = 0, False
+    tries = Tries(backoff, on_retry, prospect, give_way=give_way)
     while True:
-        attempt += 1
         try:
             result = await operation()
         except CallFailed as failed:
-            failure = failed.failure
-            verdict = read_verdict(failure)
-            if verdict is Verdict.UNAUTHORISED:
-                # The next request carries another token, or says that there is none.
-                if renewed:
-                    raise NotAuthorised(not_authorised_message(failure)) from None
-                renewed = True
-                continue
-            if verdict is Verdict.PERMANENT or give_way(failure):
-                raise
-            seconds = pause_seconds(failure, attempt, backoff.random.random(), backoff.pauses)
-            outlook = prospect(failure)
-            may_go_on = may_retry(attempt, backoff.budget) or outlook is Prospect.GO_ON
-            if outlook is Prospect.GIVE_UP or not may_go_on:
-                ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
-                if failure.kind is FailureKind.UNREADABLE and not failure.known:
-                    ending = ForeignAnswer
-                raise ending(unavailable_message(failure)) from failed
-            on_retry(failure, seconds)
-            await pause(seconds)
+            await tries.wait_after(failed)
         else:
             backoff.budget.earn()
             return result
+
+
+class Tries:
+    """The tries of one call."""
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        on_retry: Callable[[Failure, float], None],
+        prospect: Callable[[Failure], Prospect],
+        *,
+        give_way: Judge,
+    ) -> None:
+        self._backoff = backoff
+        self._on_retry = on_retry
+        self._prospect = prospect
+        self._give_way = give_way
+        self._count = 0
+        self._renewed = False
+
+    async def wait_after(self, failed: CallFailed) -> None:
+        """Wait until the call may be made again. Raises as ``read`` does where it may not."""
+        self._count += 1
+        failure, backoff = failed.failure, self._backoff
+        verdict = read_verdict(failure)
+        if verdict is Verdict.UNAUTHORISED:
+            # The next request carries another token, or says that there is none.
+            if self._renewed:
+                raise NotAuthorised(not_authorised_message(failure)) from None
+            self._renewed = True
+            return
+        if verdict is Verdict.PERMANENT or self._give_way(failure):
+            raise failed
+        seconds = pause_seconds(failure, self._count, backoff.random.random(), backoff.pauses)
+        outlook = self._prospect(failure)
+        may_go_on = may_retry(self._count, backoff.budget) or outlook is Prospect.GO_ON
+        if outlook is Prospect.GIVE_UP or not may_go_on:
+            ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
+            if failure.kind is FailureKind.UNREADABLE and not failure.known:
+                ending = ForeignAnswer
+            raise ending(unavailable_message(failure)) from failed
+        self._on_retry(failure, seconds)
+        await backoff.clock.sleep(seconds)
 
 
 def note_retry(events: Events, failure: Failure) -> None:

@@ -11,7 +11,7 @@ import anyio
 class Clock(Protocol):
     """The time, asked for and waited for. Every wait of the engine that is not for an answer goes through it."""
 
-    def __call__(self) -> float:
+    def now(self) -> float:
         """Monotonic seconds: whatever is decided by time is decided by these."""
         ...
 
@@ -32,12 +32,8 @@ class LoopClock:
     """The clock of the event loop that it is made in, and the machine's wall clock."""
 
     def __init__(self) -> None:
-        # anyio asks each time which event loop this is.
-        self._now = asyncio.get_running_loop().time
-
-    def __call__(self) -> float:
-        """Seconds of the event loop."""
-        return self._now()
+        # The loop's own function: an entry asks for the time a dozen times, and anyio looks for the loop each time.
+        self.now = asyncio.get_running_loop().time
 
     def utc_now(self) -> str:
         """Of this machine."""

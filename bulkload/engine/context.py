@@ -14,7 +14,7 @@ from bulkload.engine.backoff import Backoff
 from bulkload.engine.doors import Doors
 from bulkload.engine.events import Events
 from bulkload.engine.limits.conversions import Conversions
-from bulkload.engine.limits.gates import Gates
+from bulkload.engine.limits.limits import Limits
 from bulkload.engine.stop import Stop
 from bulkload.ledger.interface import Moved
 from bulkload.ledger.records import LedgerEntry, Outcome
@@ -31,7 +31,7 @@ class Run:
         settings: Settings,
         run_id: str,
         doors: Doors,
-        gates: Gates,
+        limits: Limits,
         *,
         default_arch: str | None,
         events: Events,
@@ -44,7 +44,7 @@ class Run:
         self.sources = doors.sources
         self.clock = doors.clock
         self.random = doors.random
-        self.gates = gates
+        self.limits = limits
         self.default_arch = default_arch
         # Polls of each kind under way at a time, within the files that this process may have open.
         self.most_polls = room_within(descriptors_left(), settings.concurrency, sys.maxsize).polls
@@ -54,7 +54,7 @@ class Run:
         events.add(self.counts)
         self.stop = stop
         # Rows of an earlier process settle from here on.
-        self.started = self.clock()
+        self.started = self.clock.now()
         self.backoff = Backoff(doors.clock, doors.random, settings.pauses)
         self.budget = self.backoff.budget
         self.poll_schedule = PollSchedule(settings.poll_interval)

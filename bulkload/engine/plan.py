@@ -16,7 +16,7 @@ from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events, OnEvent
-from bulkload.engine.limits.gates import Gates
+from bulkload.engine.limits.limits import Limits
 from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
 from bulkload.engine.publish import begin, follow_files, open_registry, opened_run
@@ -99,10 +99,10 @@ async def foresee(
                     Plan(manifest=recorded_path(settings.manifest), endpoint=None, entries=staged.count), staged
                 )
             doors = GivenDoors(registry=registry, sources=sources, clock=clock).completed(settings)
-            gates = Gates(settings, stop, clock, events)
-            async with open_registry(doors, gates):
+            limits = Limits(settings, stop, clock, events)
+            async with open_registry(doors, limits):
                 instance = await stop.or_end(check_online(settings, doors, staged, events, create=False))
-                async with _on_a_copy(settings, doors, gates, instance, events, stop) as run:
+                async with _on_a_copy(settings, doors, limits, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     await follow_files(run)
                     await stop.or_end(list_models(run))
@@ -116,7 +116,7 @@ def _described(plan: Plan, staged: StagedManifest) -> Plan:
 
 @asynccontextmanager
 async def _on_a_copy(
-    settings: Settings, doors: Doors, gates: Gates, instance: Instance, events: Events, stop: Stop
+    settings: Settings, doors: Doors, limits: Limits, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
         copy = Path(folder) / "ledger.db"
@@ -130,7 +130,7 @@ async def _on_a_copy(
             ):
                 original.backup(target)
         doors = replace(doors, ledger=Ledger(copy, doors.clock.utc_now()))
-        async with opened_run(replace(settings, ledger=copy), doors, gates, instance, events, stop) as run:
+        async with opened_run(replace(settings, ledger=copy), doors, limits, instance, events, stop) as run:
             yield run
 
 

@@ -23,7 +23,7 @@ from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events, OnEvent
-from bulkload.engine.limits.gates import Gates
+from bulkload.engine.limits.limits import Limits
 from bulkload.engine.listing import list_models
 from bulkload.engine.poll.poller import Poller
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
@@ -83,10 +83,10 @@ async def publish(
         staged = await stop.or_end(check_offline(settings, events, stop))
         with closing(staged):
             settings = within_open_files(settings, events)
-            doors, gates = given.completed(settings), Gates(settings, stop, clock, events)
-            async with open_registry(doors, gates):
+            doors, limits = given.completed(settings), Limits(settings, stop, clock, events)
+            async with open_registry(doors, limits):
                 instance = await stop.or_end(check_online(settings, doors, staged, events, create=True))
-                async with opened_run(settings, doors, gates, instance, events, stop) as run:
+                async with opened_run(settings, doors, limits, instance, events, stop) as run:
                     await begin(run, instance, staged)
                     return await _to_its_end(run, lambda: _publish(run))
 
@@ -106,11 +106,11 @@ async def wait(
     stop.tell(events)
     given = GivenDoors(registry, ledger, None, clock, random)
     async with within_window(settings, stop, clock):
-        doors, gates = given.completed(settings), Gates(settings, stop, clock, events)
-        async with open_registry(doors, gates):
+        doors, limits = given.completed(settings), Limits(settings, stop, clock, events)
+        async with open_registry(doors, limits):
             nothing = StagedManifest(manifest=recorded_path(settings.manifest), file=io.BytesIO())
             instance = await stop.or_end(check_online(settings, doors, nothing, events, create=False))
-            async with opened_run(settings, doors, gates, instance, events, stop) as run:
+            async with opened_run(settings, doors, limits, instance, events, stop) as run:
                 await begin(run, instance)
                 return await _to_its_end(run, lambda: _wait(run))
 
@@ -133,22 +133,22 @@ def within_open_files(settings: Settings, events: Events) -> Settings:
     return replace(settings, concurrency=uploads)
 
 
-def open_registry(doors: Doors, gates: Gates) -> Registry:
-    """The registry of a run, whose requests for tokens pass their gate; entering it opens it."""
-    doors.registry.pace_logins(gates.before_login)
+def open_registry(doors: Doors, limits: Limits) -> Registry:
+    """The registry of a run, whose requests for tokens pass their limiter; entering it opens it."""
+    doors.registry.pace_logins(limits.before_login)
     return doors.registry
 
 
 @asynccontextmanager
 async def opened_run(
-    settings: Settings, doors: Doors, gates: Gates, instance: Instance, events: Events, stop: Stop
+    settings: Settings, doors: Doors, limits: Limits, instance: Instance, events: Events, stop: Stop
 ) -> AsyncGenerator[Run]:
     """A run on its open ledger."""
     moment = doors.clock.utc_now()[:19].replace(":", "").replace("-", "")
     run_id = f"{moment}Z-{doors.random.getrandbits(24):06x}"
     events.phase("opening the ledger")
     async with doors.ledger:
-        yield Run(settings, run_id, doors, gates, default_arch=instance.default_arch, events=events, stop=stop)
+        yield Run(settings, run_id, doors, limits, default_arch=instance.default_arch, events=events, stop=stop)
 
 
 async def begin(run: Run, instance: Instance, staged: StagedManifest | None = None) -> None:
@@ -229,7 +229,7 @@ async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSumma
             run_id=run.run_id,
             endpoint=run.registry.endpoint,
             ledger=recorded_path(str(run.settings.ledger)),
-            concurrency=run.gates.slots.concurrency.limit,
+            concurrency=run.limits.slots.concurrency.limit,
             most_concurrency=run.settings.concurrency,
             upload_rate=run.settings.upload_rate,
             max_converting=run.settings.max_converting,
@@ -287,7 +287,7 @@ async def _send_and_poll(run: Run) -> None:
             poller.close()
         if run.stop.asked or not poller.lost:
             return
-        lost_at = run.clock()
+        lost_at = run.clock.now()
 
 
 async def _with_grace(run: Run, work: Callable[[], Awaitable[None]]) -> None:
@@ -342,7 +342,7 @@ async def _summarise(run: Run) -> RunSummary:
         retries=counts.retries,
         adopted=counts.adopted,
         duplicates=counts.duplicates,
-        elapsed_seconds=round(run.clock() - run.started, 3),
+        elapsed_seconds=round(run.clock.now() - run.started, 3),
         failures=failures,
     )
     try:

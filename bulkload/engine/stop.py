@@ -81,6 +81,8 @@ class Stop:
     def __init__(self) -> None:
         # Why; None while nothing asked for it.
         self.error: BulkloadError | None = None
+        # Whether the run is to take nothing new.
+        self.asked = False
         # When it is asked in any case.
         self.window = Window(None)
         self._events = Events()
@@ -90,11 +92,11 @@ class Stop:
     def ask(self, error: BulkloadError) -> None:
         """Take nothing new. Of several reasons the one counts whose exit code comes first."""
         error = _with_remedy(error)
-        # Whoever hears of it may count on it.
+        self._tell(error)
         if self.error is None or outranks(error, self.error):
             self.error = error
+        self.asked = True
         self._asked.set()
-        self._tell(error)
 
     def tell(self, events: Events) -> None:
         """From now on, ``events`` hears why; at once where it was asked before."""
@@ -104,11 +106,6 @@ class Stop:
 
     def _tell(self, error: BulkloadError) -> None:
         self._events(Stopping(int(error.exit_code), str(error), GRACE_SECONDS))
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run is to take nothing new."""
-        return self.error is not None
 
     def raise_if_asked(self) -> None:
         """For work that can be given up here. Raises the reason."""
@@ -149,7 +146,7 @@ async def within_window(settings: Settings, stop: Stop, clock: Clock) -> AsyncIt
     An error that comes out of the block is the reason that ``stop`` has.
     """
     if settings.max_duration is not None:
-        stop.window = Window(clock() + settings.max_duration - settings.spent)
+        stop.window = Window(clock.now() + settings.max_duration - settings.spent)
     try:
         with lone_errors():
             async with anyio.create_task_group() as group:
@@ -163,7 +160,7 @@ async def within_window(settings: Settings, stop: Stop, clock: Clock) -> AsyncIt
 
 
 async def _end_at(moment: float, settings: Settings, stop: Stop, clock: Clock) -> None:
-    await clock.sleep(max(0.0, moment - clock()))
+    await clock.sleep(max(0.0, moment - clock.now()))
     stop.ask(window_ended(settings))
 
 

@@ -38,7 +38,7 @@ from bulkload.core.verdicts import Failure, FailureKind
 from bulkload.engine.clock import LoopClock
 from bulkload.engine.events import ADVANCE_SECONDS, Events, OnEvent, advancing
 from bulkload.engine.limits.conversions import Conversions
-from bulkload.engine.limits.gates import Gates
+from bulkload.engine.limits.limits import Limits
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -286,17 +286,17 @@ class Nobody(Events):
 
 
 async def test_nothing_is_made_of_what_nobody_hears():
-    """Where it happens with each request: at the gates, and at places for conversions."""
+    """Where it happens with each request: at the limits, and at places for conversions."""
     settings = Settings(manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), concurrency=4)
     events, stop = Nobody(), Stop()
-    gates = Gates(settings, stop, LoopClock(), events)
+    limits = Limits(settings, stop, LoopClock(), events)
     failure = Failure(call="models/upload", kind=FailureKind.CUT, message="connection lost")
     for _ in range(3):
-        await gates.uploads.enter()
-        await gates.uploads.depart(lambda: None)
-        await gates.before_login()
-        gates.uploads.answered(time.monotonic())
-    gates.uploads.answered(time.monotonic(), failure)
+        await limits.uploads.reserve()
+        await limits.uploads.depart(lambda: None)
+        await limits.before_login()
+        limits.uploads.settle(time.monotonic())
+    limits.uploads.settle(time.monotonic(), failure)
     places = Conversions(1, events)
     assert await places.take(stop)
     places.release()

@@ -91,7 +91,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "settling counted from the intent",
-        (Mutation(ENTRY, "self._lost_at = self._run.clock()", "self._lost_at = began"),),
+        (Mutation(ENTRY, "self._lost_at = self._run.clock.now()", "self._lost_at = began"),),
         crashes_in("a body takes a minute"),
         "duplicate",
     ),
@@ -218,7 +218,7 @@ BUGS: tuple[Bug, ...] = (
         "Retry-After ignored",
         (
             Mutation("engine/calls.py", "return failure.retry_after * (1.0 + 0.1 * chance)", "return 0.1"),
-            Mutation("engine/limits/gates.py", "gate.throttle.pacer.hold(now, seconds)", "pass"),
+            Mutation("engine/limits/limits.py", "limiter.throttle.pacer.hold(now, seconds)", "pass"),
         ),
         crashes_in("throttled"),
         "impolite",

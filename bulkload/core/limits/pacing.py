@@ -77,13 +77,17 @@ class Throttle:
 
     def rate(self, now: float) -> float | None:
         """Calls a second that may be made now; None: no limit."""
-        pause = self.outage.pause
-        rates = (self.asked, self.learnt.rate(now), 1.0 / pause if pause else None)
-        return min((rate for rate in rates if rate is not None), default=None)
+        rate, learnt = self.asked, self.learnt.rate(now)
+        if learnt is not None and (rate is None or learnt < rate):
+            rate = learnt
+        if self.outage.is_on:
+            slow = 1.0 / self.outage.pause
+            rate = slow if rate is None else min(rate, slow)
+        return rate
 
     def accepted(self, now: float, began: float) -> None:
         """The registry took a call that began at ``began``, whatever it thinks of what was asked."""
-        if self.outage.pause:
+        if self.outage.is_on:
             self.learnt.resumed(now)
         self.outage.succeeded(began)
         self.learnt.accepted(now, began)

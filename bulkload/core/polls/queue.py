@@ -95,14 +95,11 @@ class FirstPolls:
         return self._early.pop() if self._early.due <= due else self._by_kind[kind].popleft()
 
     def _first_of_kinds(self) -> tuple[float, str]:
-        return min(
-            (
-                (watches[0].since + self._schedule.first_poll(kind), kind)
-                for kind, watches in self._by_kind.items()
-                if watches
-            ),
-            default=(NEVER, ""),
-        )
+        first = (NEVER, "")
+        for kind, watches in self._by_kind.items():
+            if watches:
+                first = min(first, (watches[0].since + self._schedule.first_poll(kind), kind))
+        return first
 
 
 class FurtherPolls:

@@ -49,8 +49,8 @@ async def log_in(
 
 
 async def _confirmed(keycloak: Keycloak, code: DeviceCode, clock: Clock, interval: float, slower: float) -> Grant:
-    end = clock() + code.expires_in
-    while clock() + interval < end:
+    end = clock.now() + code.expires_in
+    while clock.now() + interval < end:
         await clock.sleep(interval)
         try:
             return await keycloak.finish_device(code.device_code)

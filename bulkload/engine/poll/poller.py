@@ -11,7 +11,7 @@ from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polls.schedule import FEW_LEFT, conversion_kind
 from bulkload.engine.calls import TriedEnough
 from bulkload.engine.context import Run
-from bulkload.engine.limits.gates import Stopped
+from bulkload.engine.limits.turns import Stopped
 from bulkload.engine.poll.version_look import VersionLook
 from bulkload.ledger.interface import InState
 from bulkload.ledger.records import LedgerEntry
@@ -46,7 +46,7 @@ class Poller:
 
     def add(self, entry: LedgerEntry, version_id: int, *, converting: bool, fresh: bool) -> None:
         """Watch a version. ``converting``: it is not ready at once; ``fresh``: it was made just now."""
-        self._watch(entry, version_id, since=self._run.clock(), converting=converting, fresh=fresh)
+        self._watch(entry, version_id, since=self._run.clock.now(), converting=converting, fresh=fresh)
 
     async def add_from_ledger(self) -> None:
         """Watch what an earlier run uploaded."""
@@ -112,7 +112,7 @@ class Poller:
     async def _next_due(self, queue: _Queue) -> Watch | None:
         """Wait for the next version that is due and take it; None at the end."""
         while not self._done and not self._run.stop.asked:
-            now, due = self._run.clock(), queue.due
+            now, due = self._run.clock.now(), queue.due
             if due > now:
                 self._late_since[queue] = None
                 await self._wait_for_news(None if due == NEVER else timer_seconds(due - now))
@@ -150,7 +150,7 @@ class Poller:
     async def _poll(self, watch: Watch) -> None:
         try:
             if watch.polls:
-                await self._run.gates.further_polls.wait()
+                await self._run.limits.further_polls.wait()
             if await self._look.is_done(watch):
                 self._free_place(watch)
                 # What was learnt from it may make others due earlier.
@@ -181,7 +181,7 @@ class Poller:
 
     def _again_later(self, watch: Watch) -> bool:
         """Ask again in a while; False when the version was waited for long enough."""
-        now, latest = self._run.clock(), watch.since + self._run.settings.wait_timeout
+        now, latest = self._run.clock.now(), watch.since + self._run.settings.wait_timeout
         if now >= latest:
             return False
         before = self._further.due

@@ -40,7 +40,7 @@ class VersionLook:
         """Whether it is ours, and whether it has ended."""
         run = self._run
         verdict = REGISTRY_TERMINAL.get(version.status or "")
-        seconds = round(run.clock() - watch.since, 3)
+        seconds = round(run.clock.now() - watch.since, 3)
         ready = _ready_outcome(version, seconds, run.clock.utc_now())
         judged = await run.ledger.execute(
             Judge(entry_id=watch.entry_id, version=version, noted=watch.status, ready=ready)
@@ -70,7 +70,7 @@ class VersionLook:
         if arrival is Arrival.NOT_OURS:
             await self._lose(entry, f"version {version.version_id} is not the one that was sent")
             return True
-        if self._run.clock() < watch.since + self._run.settings.settle:
+        if self._run.clock.now() < watch.since + self._run.settings.settle:
             return False  # listings may not show ours yet
         sent_as = sent_file_name(entry.entry.source) if arrival is Arrival.OTHER_FILE else None
         if await self._ours_is_there_too(entry, version, sent_as):
@@ -102,7 +102,7 @@ class VersionLook:
             try:
                 version = await read(
                     self._run,
-                    self._run.gates.polls,
+                    self._run.limits.polls,
                     lambda: self._run.registry.version(version.version_id),
                     few_tries=may_mean_no_such_version,
                 )
@@ -111,7 +111,7 @@ class VersionLook:
         try:
             lines = await read(
                 self._run,
-                self._run.gates.polls,
+                self._run.limits.polls,
                 lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
                 # Older registries do not have them.
                 few_tries=another_call_may_do,
@@ -134,7 +134,7 @@ class VersionLook:
         try:
             return await read(
                 self._run,
-                self._run.gates.polls,
+                self._run.limits.polls,
                 lambda: self._run.registry.version(watch.version_id),
                 few_tries=may_mean_no_such_version,
             )
@@ -157,9 +157,9 @@ class VersionLook:
             if version.version_id == watch.version_id:
                 return version
         # What the poll said was an answer after all, and no outage.
-        self._run.gates.polls.answered(self._run.clock())
+        self._run.limits.polls.settle(self._run.clock.now())
         # Before that, listings may not show it yet.
-        watch.gone = self._run.clock() >= watch.since + self._run.settings.settle
+        watch.gone = self._run.clock.now() >= watch.since + self._run.settings.settle
         return None
 
     async def _is_gone(self, watch: Watch) -> bool:

@@ -99,12 +99,12 @@ class Questions:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
 
         async def observed() -> T:
-            began = self._backoff.clock()
+            began = self._backoff.clock.now()
             try:
                 result = await operation()
             except CallFailed as failed:
                 if read_verdict(failed.failure) is Verdict.NOT_ACCEPTED:
-                    self._outage.failed(self._backoff.clock(), began)
+                    self._outage.failed(self._backoff.clock.now(), began)
                 raise
             was_out = self._outage.is_on
             self._outage.succeeded(began)
@@ -144,12 +144,12 @@ class Questions:
         is_there = self._answered or (self._published_to and failure.status is not None)
         if not is_there or not tells_of_trouble(failure):
             return Prospect.NO_OUTAGE
-        return self._outage.prospect(self._backoff.clock(), self._patience)
+        return self._outage.prospect(self._backoff.clock.now(), self._patience)
 
     def _wait(self, failure: Failure, backoff: float) -> None:
         note_retry(self._events, failure)
         self._events.phase("waiting for the registry")
-        outage = self._outage.told(KIND, self._backoff.clock(), failure, backoff, self._patience)
+        outage = self._outage.told(KIND, self._backoff.clock.now(), failure, backoff, self._patience)
         if outage is not None:
             self._events(outage)
 

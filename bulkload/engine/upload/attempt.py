@@ -29,7 +29,7 @@ from bulkload.core.model.settings import OnExisting
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import missing_token
 from bulkload.engine.context import Run
-from bulkload.engine.limits.gates import Stopped
+from bulkload.engine.limits.turns import Stopped
 from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, versions_now
 from bulkload.ledger.interface import Intend, Seal
 from bulkload.ledger.records import LedgerEntry
@@ -127,7 +127,7 @@ class UploadAttempt:
             return equal
         self._sealed = True
         if run.settings.bandwidth is not None:
-            await run.gates.bytes.wait(len(file.data))
+            await run.limits.bytes.wait(len(file.data))
         body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
         self._sent_at = self.began
@@ -156,12 +156,12 @@ class UploadAttempt:
         """The body. Its last piece leaves only when digest, file and seal are in order."""
         yield form.head
         async for piece in file.pieces():
-            self._run.gates.slots.moving()
+            self._run.limits.slots.moving()
             if file.sha256 is not None:
                 await self._seal(file.sha256)
             for part in in_parts(piece, self._slice_size):
                 if self._run.settings.bandwidth is not None:
-                    await self._run.gates.bytes.wait(len(part))
+                    await self._run.limits.bytes.wait(len(part))
                 self._tell_sent(len(part))
                 yield part
         self._tell_whole()
@@ -199,7 +199,7 @@ class UploadAttempt:
 
     async def _wait_for_permit(self, *, large: bool) -> None:
         """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
-        await self._run.gates.uploads.enter()
+        await self._run.limits.uploads.reserve()
         # What fails here is no attempt.
         if (get_token := missing_token(self._run, large=large)) is not None:
             await get_token()
@@ -213,15 +213,15 @@ class UploadAttempt:
             Intend(entry=self._entry, look=look, fence=fence, sha256=sha256, registry_time=run.registry.answered_at)
         )
         if isinstance(answer, ExistingDecision):
-            run.gates.uploads.turn_back()
+            run.limits.uploads.give_back()
             return Equal(answer, sha256 or "")
         self.intended = True
         run.moved(self._entry, answer)
         return None
 
     async def _depart(self, *, large: bool) -> None:
-        await self._run.gates.uploads.depart(lambda: missing_token(self._run, large=large))
-        self.began = self._run.clock()
+        await self._run.limits.uploads.depart(lambda: missing_token(self._run, large=large))
+        self.began = self._run.clock.now()
 
     def _note_departure(self) -> None:
         self.departed = True
@@ -246,7 +246,7 @@ class UploadAttempt:
         run, size = self._run, self._size
         run.budget.earn()
         self._learn()
-        seconds = run.clock() - self.began
+        seconds = run.clock.now() - self.began
         run.window.uploaded(size, seconds)
         return Sent(version_id, round(seconds, 3))
 
@@ -275,11 +275,11 @@ class UploadAttempt:
 
     def _learn(self, failure: Failure | None = None) -> None:
         """Let the limits learn from how it went."""
-        gates, now = self._run.gates, self._run.clock()
-        gates.uploads.answered(self.began, failure)
+        limits, now = self._run.limits, self._run.clock.now()
+        limits.uploads.settle(self.began, failure)
         # A large body's last bytes still lie in buffers when it has been handed over.
         seconds = None if self._sent_at is None else now - self._sent_at
-        gates.slots.answered(self.began, seconds, failure, waiting=gates.uploads.crowded)
+        limits.slots.settle(self.began, seconds, failure, waiting=limits.uploads.crowded)
 
     @property
     def _size(self) -> int:

@@ -67,7 +67,7 @@ class EntryUpload:
         self.call = self._call_now
         self.holds_place = converts(self.call) and await run.conversions.take(run.stop)
         try:
-            async with run.gates.slots:
+            async with run.limits.slots:
                 if self._may_begin():
                     pause = await self._attempt()
         finally:
@@ -82,7 +82,7 @@ class EntryUpload:
         run = self._run
         if run.stop.asked or self.call != self._call_now:
             return False  # nothing new, or by the other route: that one takes a place first
-        if not run.window.admits(run.clock(), self._size):
+        if not run.window.admits(run.clock.now(), self._size):
             self.left = True
             run.postponed += 1
             return False
@@ -135,7 +135,7 @@ class EntryUpload:
             return 0.0
         await self._write(transition)
         if transition.then is Then.SETTLE:
-            self._lost_at = self._run.clock()
+            self._lost_at = self._run.clock.now()
         return 0.0 if failure is None else self._after_failure(transition.then, failure, began)
 
     def _after_failure(self, then: Then, failure: Failure, began: float) -> float:
@@ -166,19 +166,19 @@ class EntryUpload:
             self._run.stop.ask(unavailable)
             return 0.0
         if failure.retry_after:
-            self._run.gates.hold(failure.retry_after)
+            self._run.limits.hold(failure.retry_after)
         return seconds
 
     def _spend_retry(self, failure: Failure, pause: float = 0.0) -> bool:
         """Whether the same may be sent again in this run, after ``pause`` seconds."""
         run = self._run
-        prospect = run.gates.uploads.prospect(run.settings.patience)
+        prospect = run.limits.uploads.prospect(run.settings.patience)
         if prospect is Prospect.GIVE_UP:
             run.stop.ask(RegistryUnavailable(unavailable_message(failure)))
             return False
         if may_retry(self._attempts, run.budget) or prospect is Prospect.GO_ON:
             note_retry(run.events, failure)
-            if outage := run.gates.uploads.outage_event(failure, pause, run.settings.patience):
+            if outage := run.limits.uploads.outage_event(failure, pause, run.settings.patience):
                 run.events(outage)
             return True
         self.left = True
@@ -194,7 +194,7 @@ class EntryUpload:
     def _read_later(self, failure: Failure, began: float) -> float:
         """This machine cannot read the file for now, which says nothing about the file."""
         run = self._run
-        run.gates.slots.lacking(began or run.clock(), str(failure))
+        run.limits.slots.lacking(began or run.clock.now(), str(failure))
         if may_retry(self._attempts, run.budget):
             note_retry(run.events, failure)
             return run.backoff.seconds(self._attempts)

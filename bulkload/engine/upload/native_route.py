@@ -7,7 +7,7 @@ from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.settings import Route
 from bulkload.core.verdicts import Failure, FailureKind, may_lack_call
 from bulkload.engine.context import Run
-from bulkload.engine.limits.gates import Stopped
+from bulkload.engine.limits.turns import Stopped
 
 # An empty answer counts when it was given so often, over so many seconds (or the settle time, where that is shorter).
 LOOKS = 3
@@ -54,10 +54,10 @@ class NativeRoute:
         return True
 
     async def _is_the_same_again(self, failure: Failure) -> bool:
-        registry, gate = self._run.registry, self._run.gates.uploads
+        registry, limiter = self._run.registry, self._run.limits.uploads
         try:
             await registry.workspaces()
-            await gate.enter()
+            await limiter.reserve()
             look = await registry.look_for(NATIVE_CALL)
         except (BulkloadError, Stopped):
             return False

@@ -26,7 +26,7 @@ async def reconcile_entry(run: Run, entry: LedgerEntry, lost_at: float) -> tuple
     """
     size = entry.look.size if entry.look is not None else 0
     until = lost_at + settle_seconds(run.settings.settle, size)
-    with run.clock.within(max(0.0, until - run.clock())):
+    with run.clock.within(max(0.0, until - run.clock.now())):
         await run.stop.wait()
     if run.stop.asked:
         return State.IN_DOUBT, None

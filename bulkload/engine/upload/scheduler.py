@@ -14,7 +14,7 @@ from bulkload.core.contract.routes import converts
 from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.states import State
 from bulkload.engine.context import Run
-from bulkload.engine.limits.gates import Stopped
+from bulkload.engine.limits.turns import Stopped
 from bulkload.engine.poll.poller import Poller
 from bulkload.engine.upload.entry import EntryUpload
 from bulkload.engine.upload.native_route import NativeRoute
