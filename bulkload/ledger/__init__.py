@@ -1,6 +1,11 @@
-"""The ledger: one SQLite file that knows what became of every entry, written by one thread under one lock."""
+"""The ledger: what became of every entry, in one SQLite file that one process writes, or in memory.
 
+``interface`` has the messages by which it is spoken to.
+"""
+
+from bulkload.ledger.memory import MemoryLedger, MemoryStore
 from bulkload.ledger.reader import LedgerReader
 from bulkload.ledger.sqlite.ledger import Ledger
+from bulkload.ledger.writer import LoopWriter
 
-__all__ = ["Ledger", "LedgerReader"]
+__all__ = ["Ledger", "LedgerReader", "LoopWriter", "MemoryLedger", "MemoryStore"]

@@ -238,7 +238,10 @@ class Arrived(Message[Moved | VersionTaken], frozen=True, kw_only=True):
 
 
 class Move(Message[Moved], frozen=True):
-    """Move an entry and write what came of it. None in an outcome leaves a column as it is."""
+    """Move an entry and write what came of it. None in an outcome leaves a column as it is.
+
+    Raises ``IllegalMove`` also where the outcome names a version as made by this entry that another one made.
+    """
 
     entry_id: int
     after: State

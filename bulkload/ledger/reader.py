@@ -11,17 +11,13 @@ from bulkload.core.identity.verification import LedgerWord
 from bulkload.core.model.errors import LedgerError
 from bulkload.core.model.records import Look
 from bulkload.core.model.summary import CauseCount
-from bulkload.ledger.records import SentFile
+from bulkload.ledger.records import RESULT_COLUMNS, SentFile
 from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, check_schema_version, ledger_error, open_for_reading
 from bulkload.ledger.sqlite.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.sqlite.reads import Queries
 
-# The columns of the view ``results``, a contract with scripts.
-RESULT_COLUMNS = (
-    "entry_key", "line", "name", "workspace_id", "version_label", "path", "framework", "size", "sha256", "state",
-    "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
-    "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
-)  # fmt: skip
+__all__ = ["RESULT_COLUMNS", "LedgerReader"]
+
 _decode_ids = msgspec.json.Decoder(frozenset[int]).decode
 # Schema 1 held what is a mark since: as ``migration_2.sql`` makes it of that. All else that is read here is the same.
 _MARK_OF_SCHEMA_1 = (

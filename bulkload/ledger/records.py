@@ -48,6 +48,13 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
         return self.workspace_id, self.entry.name
 
 
+# The columns of the view ``results``, a contract with scripts.
+RESULT_COLUMNS = (
+    "entry_key", "line", "name", "workspace_id", "version_label", "path", "framework", "size", "sha256", "state",
+    "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
+    "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
+)  # fmt: skip
+
 # The columns that ``ledger_entry`` reads, in its order.
 COLUMNS = "id, workspace_id, spec, state, size, mark, sha256, fence, sealed, version_id, owned, retry_requested, line"
 
@@ -101,7 +108,6 @@ class SentFile(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of an entry: the columns that a move writes. None leaves a column as it is."""
 
-    size: int | None = None
     sha256: str | None = None
     version_id: int | None = None
     owned: bool | None = None

@@ -32,7 +32,7 @@ from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import Ledger, LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
-from bulkload.ledger.sqlite.writer import LoopWriter
+from bulkload.ledger.writer import LoopWriter
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
 from bulkload.source import LocalSource

@@ -12,6 +12,7 @@ from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.ledger.records import PlannedEntry
 from bulkload.ledger.sqlite.planning import plan
 from bulkload.ledger.sqlite.writes import Store
+from tests.ledger.bench import Bench, MemoryBench, SqliteBench
 
 # The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -38,6 +39,14 @@ def store(path: Path) -> Iterator[Store]:
     opened.begin_run("run-1", "2026-01-06T16:34:30Z")
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[Bench]:
+    """A ledger of either kind, new."""
+    bench: Bench = SqliteBench(path) if request.param == "sqlite" else MemoryBench()
+    yield bench
+    bench.close()
 
 
 @pytest.fixture(scope="session")

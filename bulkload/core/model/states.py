@@ -71,8 +71,9 @@ REGISTRY_TERMINAL = {"ready": State.READY, "error": State.ERROR}
 class IllegalMove(Exception):
     """A move that the state table does not have: a defect of bulkload, never of its user."""
 
-    def __init__(self, before: State, after: State) -> None:
-        super().__init__(f"no move from {before} to {after}")
+    def __init__(self, before: State, after: State, why: str | None = None) -> None:
+        """``why``: what else than the table stands against it."""
+        super().__init__(f"no move from {before} to {after}{'' if why is None else f': {why}'}")
 
 
 def check_move(before: State, after: State) -> None:

@@ -1,5 +1,6 @@
 """What each message does to the file."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -8,12 +9,13 @@ import msgspec
 from bulkload.core.identity.existing import Present, Sibling
 from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.model.settings import OnExisting
-from bulkload.core.model.states import State
+from bulkload.core.model.states import IllegalMove, State, check_move
 from bulkload.ledger import interface as messages
 from bulkload.ledger.deciding import OUT_OF_ORDER, arrival_of, becomes_ready, equal_version, has_news
 from bulkload.ledger.interface import Claims, Comparison, Judged, Message, Moved, VersionTaken
 from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite import writes
+from bulkload.ledger.sqlite.connection import ledger_error
 from bulkload.ledger.sqlite.planning import Planning, suspects
 from bulkload.ledger.sqlite.writes import Store
 
@@ -23,8 +25,14 @@ def _by_store(method: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return lambda execution, message: method(execution.store, *msgspec.structs.astuple(message))
 
 
+class Operation(Message[Any], frozen=True):
+    """A function of the store, for those that do not speak by messages yet."""
+
+    function: Callable[[Store], Any]
+
+
 class Execution:
-    """Executes messages on a store, one by one; a transaction is around them."""
+    """The storage of a ledger that is a file: each message by the store's functions."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -37,15 +45,51 @@ class Execution:
         """Whether a run is being begun: its transaction is open until the plan is whole."""
         return self._planning is not None
 
-    def give_up_planning(self) -> None:
-        """The beginning was taken back."""
+    @property
+    def changes(self) -> int:
+        """Rows that were inserted, changed or deleted."""
+        return self.store.connection.total_changes
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the transaction is still there: SQLite itself gives it up when the disk is full or fails."""
+        return self.store.in_transaction
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.store.begin()
+
+    def commit(self) -> None:
+        """Commit it, durably."""
+        self.store.commit()
+
+    def roll_back(self) -> None:
+        """Take back all since ``begin``, a run's beginning included."""
         if self._planning is not None:
             self._planning.close()
-        self._planning = self._run = None
+            self._planning = self._run = None
+            self.store.run_id = ""
+        self.store.roll_back()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.roll_back()
+        self.store.close()
 
     def carry_out(self, message: Message[Any]) -> Any:
         """The message's answer."""
         return self._BY_TYPE[type(message)](self, message)
+
+    def attempt(self, message: Message[Any]) -> Any:
+        """The message's answer; one that raises has changed nothing."""
+        return self.store.attempt(lambda _: self.carry_out(message))
+
+    def named(self, error: Exception) -> Exception:
+        """SQLite's own words (a full disk, a damaged file) as a ledger error; anything else as it is."""
+        if isinstance(error, sqlite3.Error):
+            remedy = f"the ledger cannot be written: {error}; free space or mend the disk, then run again"
+            return ledger_error(self.store.path, error, remedy)
+        return error
 
     @property
     def run(self) -> messages.BeginRun:
@@ -142,6 +186,8 @@ class Execution:
             message=None if item.only_version or not store.later_published(item) else OUT_OF_ORDER,
         )
         before = store.entry(item.id).state
+        if before is not State.UPLOADING:
+            raise IllegalMove(before, State.UPLOADED)
         try:
             store.move(item.id, State.UPLOADED, outcome)
         except writes.VersionTaken:
@@ -149,9 +195,15 @@ class Execution:
         return Moved(before, State.UPLOADED)
 
     def _move(self, message: messages.Move) -> Moved:
-        before = self.store.entry(message.entry_id).state
-        self.store.move(message.entry_id, message.after, message.outcome)
-        return Moved(before, message.after)
+        item, after, outcome = self.store.entry(message.entry_id), message.after, message.outcome
+        check_move(item.state, after)
+        if outcome.owned is None and item.owned and outcome.version_id is not None:
+            outcome = msgspec.structs.replace(outcome, owned=True)
+        try:
+            self.store.move(item.id, after, outcome)
+        except writes.VersionTaken as taken:
+            raise IllegalMove(item.state, after, f"version {taken} is another entry's") from None
+        return Moved(item.state, after)
 
     def _disown(self, message: messages.Disown) -> Moved:
         before = self.store.entry(message.entry_id).state
@@ -162,8 +214,7 @@ class Execution:
         item = self.store.entry(message.entry_id)
         arrival = arrival_of(item, message.version)
         if becomes_ready(message, arrival):
-            self.store.move(item.id, State.READY, message.ready)
-            return Judged(item, arrival, Moved(item.state, State.READY))
+            return Judged(item, arrival, self._move(messages.Move(item.id, State.READY, message.ready)))
         if has_news(message, arrival):
             self.store.note_status(item.id, message.version.status)
         return Judged(item, arrival, None)
@@ -177,9 +228,10 @@ class Execution:
     def _compare(self, message: messages.Compare) -> Comparison:
         item, look = message.entry, message.look
         possible = any(version.size in (None, look.size) for version in self.store.listed(item.model))
-        return Comparison(possible, self.store.digest(item.entry.source, look) if possible else None)
+        return Comparison(possible, self.store.digest(item.entry.source, look))
 
     _BY_TYPE: ClassVar[dict[type[Message[Any]], Callable[[Any, Any], Any]]] = {
+        Operation: lambda self, message: message.function(self.store),
         messages.BeginRun: _begin_run,
         messages.PlanEntries: _plan_entries,
         messages.FinishPlan: _finish_plan,

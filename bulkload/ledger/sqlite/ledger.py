@@ -6,10 +6,10 @@ from typing import Self, TypeVar
 
 from bulkload.core.model.errors import ManifestError, UsageError
 from bulkload.ledger.interface import Message
-from bulkload.ledger.sqlite.groups import Operation
+from bulkload.ledger.sqlite.execution import Execution, Operation
 from bulkload.ledger.sqlite.lock import LedgerLock, refuse_network_file_system
-from bulkload.ledger.sqlite.writer import OpenStore, ThreadWriter, Writer
 from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.writer import OpenStorage, ThreadWriter, Writer
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Ledger:
     """An open ledger, for the messages of ``interface``: ``await ledger.execute(Seal(entry, sha256))``."""
 
-    def __init__(self, path: Path, started_at: str, *, writer: Callable[[OpenStore], Writer] = ThreadWriter) -> None:
+    def __init__(self, path: Path, started_at: str, *, writer: Callable[[OpenStorage], Writer] = ThreadWriter) -> None:
         """``started_at`` (UTC ISO 8601) is what a second run is told about this one.
 
         ``writer``: where the messages are executed; in a thread, unless it is ``LoopWriter``, or one like it.
@@ -38,7 +38,7 @@ class Ledger:
             raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
         refuse_network_file_system(self.path)
         self._lock.__enter__()
-        writer = self._make_writer(lambda: Store(self.path))
+        writer = self._make_writer(lambda: Execution(Store(self.path)))
         try:
             self._is_new = not self.path.exists()
             await writer.start()

@@ -9,7 +9,8 @@ import msgspec
 
 from bulkload.core.model.errors import ManifestError
 from bulkload.core.model.records import Entry, Look, Problem
-from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.states import State
+from bulkload.ledger.deciding import FileNews, file_news
 from bulkload.ledger.records import COLUMNS, LedgerEntry, PlannedEntry, ledger_entry
 from bulkload.ledger.sqlite.writes import Store
 
@@ -64,7 +65,6 @@ class Planning:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection = store.connection
-        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS suspects (id INTEGER PRIMARY KEY)")
         self._connection.execute("DELETE FROM temp.suspects")
         (last_id,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
         # By id, whether the entry was planned: a byte each.
@@ -140,22 +140,19 @@ def _insert(connection: sqlite3.Connection, planned: PlannedEntry, spec: str) ->
 def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any, ...]) -> None:
     """Follow the manifest with an entry that the ledger knows, and look whether its file is still the same."""
     _, id_, line, known_spec, state, sha256, version_id, size, mark = known
-    entry, look = planned.entry, planned.look
+    entry = planned.entry
     if line != entry.line or known_spec != spec:
         store.connection.execute(
             "UPDATE entries SET line = ?, spec = ?, labels = ? WHERE id = ?",
             (entry.line, spec, _encode(entry.labels).decode(), id_),
         )
-    has_publication = state in TERMINAL and not (state == State.FAILED and version_id is None)
-    if has_publication and entry.sha256 is not None and sha256 is not None and entry.sha256 != sha256:
-        # What was published is not what the manifest declares now: another content is asked for.
-        store.renew(id_, look)
-    elif look is not None and ((look.size, look.mark) != (size, mark) or look.mark is None):
-        if has_publication:
-            store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
-        elif state in (State.PLANNED, State.FAILED):
-            # Nothing was made of the file that it was: there is nothing to compare.
-            store.same_bytes(id_, look)
+    news = file_news(planned, State(state), version_id, sha256, None if size is None else Look(size, mark))
+    if news is FileNews.SUSPECT:
+        store.connection.execute("INSERT INTO temp.suspects VALUES (?)", (id_,))
+    elif news is FileNews.OTHER_BYTES:
+        store.renew(id_, planned.look)
+    elif news is FileNews.LOOK and planned.look is not None:
+        store.same_bytes(id_, planned.look)
 
 
 def _look_columns(look: Look | None) -> tuple[int | str | None, ...]:

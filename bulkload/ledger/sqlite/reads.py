@@ -87,7 +87,8 @@ class Queries:
     def claimed(self, entry: LedgerEntry) -> dict[int, str | None]:
         """Versions of this model that are spoken for: version id -> the label of the entry that holds or held it.
 
-        Held now by another entry, or earlier by any, this one included: an upload in doubt made none of them.
+        Held now by another entry, or earlier by any, this one included: an upload in doubt made none of them. Where
+        several hold one, the last label by the alphabet counts.
         """
         return dict(
             self.connection.execute(
@@ -95,7 +96,7 @@ class Queries:
                 " WHERE workspace_id = ?1 AND name = ?2 AND id <> ?3 AND version_id IS NOT NULL"
                 " UNION ALL SELECT past.version_id, version_label FROM past_publications AS past"
                 " JOIN entries ON entries.id = past.entry_id"
-                " WHERE workspace_id = ?1 AND name = ?2 AND past.version_id IS NOT NULL",
+                " WHERE workspace_id = ?1 AND name = ?2 AND past.version_id IS NOT NULL ORDER BY 1, 2",
                 (*entry.model, entry.id),
             )
         )
@@ -134,7 +135,7 @@ class Queries:
         """Workspaces in which something is to be sent or reconciled."""
         rows = self.connection.execute(
             "SELECT DISTINCT workspace_id FROM entries"
-            " WHERE state = 'in_doubt' OR state = 'planned' AND line IS NOT NULL"
+            " WHERE state = 'in_doubt' OR state = 'planned' AND line IS NOT NULL ORDER BY 1"
         )
         return [row[0] for row in rows]
 

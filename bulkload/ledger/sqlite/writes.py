@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bulkload.core.model.errors import UsageError
 from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import MOVES, TERMINAL, IllegalMove, State
+from bulkload.ledger.deciding import RUN_ENDED, of_another_registry
 from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite.connection import open_for_writing
 from bulkload.ledger.sqlite.reads import Queries
@@ -54,6 +54,8 @@ class Store(Queries):
         super().__init__(open_for_writing(path))
         self.path = path
         self.run_id = ""
+        # Of the last plan; nothing that outlives the process.
+        self.connection.execute("CREATE TEMP TABLE suspects (id INTEGER PRIMARY KEY)")
 
     def close(self) -> None:
         """Close the connection; the last one folds the write-ahead log into the file."""
@@ -101,10 +103,7 @@ class Store(Queries):
         """Bind a new ledger to ``registry``. Raises ``UsageError`` when it belongs to another one."""
         row = self._one("SELECT value FROM meta WHERE key = 'registry'")
         if row is not None and row[0] != registry:
-            raise UsageError(
-                f"this ledger belongs to {row[0]}, not to {registry}; name another one with --ledger,"
-                " or publish to its own registry"
-            )
+            raise of_another_registry(row[0], registry)
         self.connection.executemany(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [("registry", registry), *facts.items()],
@@ -205,9 +204,8 @@ class Store(Queries):
             "UPDATE entries SET state = 'planned', run_id = ? WHERE state = 'uploading' AND sealed = 0", (self.run_id,)
         )
         self.connection.execute(
-            "UPDATE entries SET state = 'in_doubt', run_id = ?, message = 'the run ended before the answer came'"
-            " WHERE state = 'uploading'",
-            (self.run_id,),
+            "UPDATE entries SET state = 'in_doubt', run_id = ?, message = ? WHERE state = 'uploading'",
+            (self.run_id, RUN_ENDED),
         )
 
     def retake_failed(self, *, with_versions: bool) -> None:

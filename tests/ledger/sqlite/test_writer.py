@@ -15,9 +15,9 @@ from bulkload.core.model.errors import LedgerError
 from bulkload.core.model.records import Look
 from bulkload.core.model.states import IllegalMove, State
 from bulkload.ledger.records import Outcome, PlannedEntry
-from bulkload.ledger.sqlite.groups import Operation
-from bulkload.ledger.sqlite.writer import LARGEST_GROUP, ThreadWriter, Writer
+from bulkload.ledger.sqlite.execution import Execution, Operation
 from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.writer import LARGEST_GROUP, ThreadWriter, Writer
 
 LOOK = Look(10, "1:2:3")
 # Far longer than anything here takes: a bound for what hangs, never waited for.
@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def writing(open_store: Callable[[], Store]) -> AsyncIterator[Writer]:
     """A writer at work."""
-    writer = ThreadWriter(open_store)
+    writer = ThreadWriter(lambda: Execution(open_store()))
     try:
         await writer.start()
         yield writer
@@ -307,7 +307,7 @@ async def test_a_caller_cancelled_from_outside_anyio_does_not_stop_the_writer(pa
 @pytest.mark.anyio
 async def test_stopping_finishes_what_was_handed_in(path: Path) -> None:
     gate = Gate()
-    writer = ThreadWriter(lambda: Store(path))
+    writer = ThreadWriter(lambda: Execution(Store(path)))
     await writer.start()
     async with anyio.create_task_group() as calls:
         calls.start_soon(call, writer, gate)
@@ -330,7 +330,7 @@ def test_what_was_handed_in_lands_although_the_loop_is_gone(path: Path) -> None:
     writers: list[ThreadWriter] = []
 
     async def torn_down() -> None:
-        writer = ThreadWriter(lambda: Store(path))
+        writer = ThreadWriter(lambda: Execution(Store(path)))
         writers.append(writer)
         await writer.start()
         calls = [asyncio.ensure_future(call(writer, operation)) for operation in (gate, remember(1))]
@@ -351,7 +351,7 @@ async def test_what_opening_raises_comes_out() -> None:
     def open_store() -> Store:
         raise LedgerError("no ledger")
 
-    writer = ThreadWriter(open_store)
+    writer = ThreadWriter(lambda: Execution(open_store()))
     with pytest.raises(LedgerError, match="no ledger"):
         await writer.start()
     await writer.stop()

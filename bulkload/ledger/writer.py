@@ -1,4 +1,4 @@
-"""Whoever owns the ledger's connection, and commits in groups.
+"""Whoever owns the ledger's storage, and commits in groups.
 
 Callers hand in messages; it takes all that wait, executes them in one transaction, commits once, and only then lets the
 callers go on: durable when the call returns, and cheap when many call at once. It never waits for more to come.
@@ -17,9 +17,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from bulkload.ledger.groups import GroupCommit, OnCommit, Refused, Storage
 from bulkload.ledger.interface import Message
-from bulkload.ledger.sqlite.groups import GroupCommit, OnCommit, Refused
-from bulkload.ledger.sqlite.writes import Store
 
 T = TypeVar("T")
 
@@ -27,15 +26,15 @@ T = TypeVar("T")
 LARGEST_GROUP = 512
 
 Call = tuple[Message[Any], "asyncio.Future[Any]"]
-OpenStore = Callable[[], Store]
+OpenStorage = Callable[[], Storage]
 
 
 class Writer(ABC):
-    """Executes messages on a store, in the order of the calls."""
+    """Executes messages on a storage, in the order of the calls."""
 
-    def __init__(self, open_store: OpenStore) -> None:
-        """``open_store`` is called where the messages are executed: a connection belongs to the thread that made it."""
-        self._open_store = open_store
+    def __init__(self, open_storage: OpenStorage) -> None:
+        """``open_storage`` is called where the messages are executed: a storage belongs to the thread that made it."""
+        self._open_storage = open_storage
         self._calls: deque[Call] = deque()
         self._will_ring = False
         self._loop = asyncio.get_running_loop()
@@ -43,11 +42,11 @@ class Writer(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Open the store. Raises what opening raises; ``stop`` is due in any case."""
+        """Open the storage. Raises what opening raises; ``stop`` is due in any case."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Finish what was handed in, close the store."""
+        """Finish what was handed in, close the storage."""
 
     @abstractmethod
     def _ring(self) -> None:
@@ -84,8 +83,8 @@ class Writer(ABC):
 class ThreadWriter(Writer):
     """In a thread of its own: the loop goes on while the disk is waited for."""
 
-    def __init__(self, open_store: OpenStore) -> None:
-        super().__init__(open_store)
+    def __init__(self, open_storage: OpenStorage) -> None:
+        super().__init__(open_storage)
         # Rung when something was handed in (True) and at the end (False).
         self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
         # A daemon: a loop that was torn down without ``stop`` must not keep the process alive.
@@ -94,13 +93,13 @@ class ThreadWriter(Writer):
         self._ended = asyncio.Event()
 
     async def start(self) -> None:
-        """Open the store in the thread."""
+        """Open the storage in the thread."""
         self._thread.start()
         with anyio.CancelScope(shield=True):
             await self._opened
 
     async def stop(self) -> None:
-        """Finish what was handed in, close the store, end the thread."""
+        """Finish what was handed in, close the storage, end the thread."""
         self._stopped = True
         self._bell.put(False)
         if self._thread.ident is not None:
@@ -124,7 +123,7 @@ class ThreadWriter(Writer):
 
     def _serve(self) -> None:
         try:
-            groups = GroupCommit(self._open_store())
+            groups = GroupCommit(self._open_storage())
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever started the thread
             self._tell([self._opened], [Refused(error)])
             return
@@ -148,17 +147,19 @@ class LoopWriter(Writer):
     ``on_commit`` sees every commit, and may end the ledger there as a process that is killed would.
     """
 
-    def __init__(self, open_store: OpenStore, on_commit: OnCommit | None = None) -> None:
-        super().__init__(open_store)
+    def __init__(self, open_storage: OpenStorage, on_commit: OnCommit | None = None) -> None:
+        super().__init__(open_storage)
         self._on_commit = on_commit
         self._groups: GroupCommit | None = None
+        # What ``on_commit`` ended it by: nothing is executed after it.
+        self._end: BaseException | None = None
 
     async def start(self) -> None:
-        """Open the store."""
-        self._groups = GroupCommit(self._open_store(), self._on_commit)
+        """Open the storage."""
+        self._groups = GroupCommit(self._open_storage(), self._on_commit)
 
     async def stop(self) -> None:
-        """Finish what was handed in, close the store."""
+        """Finish what was handed in, close the storage."""
         self._stopped = True
         if self._groups is not None:
             with self._groups:
@@ -167,12 +168,15 @@ class LoopWriter(Writer):
     def _ring(self) -> None:
         self._will_ring = False
         while self._groups is not None and (group := self._next_group()):
-            futures = [future for _, future in group]
+            _resolve([future for _, future in group], self._execute(self._groups, [message for message, _ in group]))
+
+    def _execute(self, groups: GroupCommit, messages: list[Message[Any]]) -> list[Any | Refused]:
+        if self._end is None:
             try:
-                replies = self._groups.execute([message for message, _ in group])
-            except BaseException as error:  # noqa: BLE001 - raised by on_commit: nobody gets an answer any more
-                replies = [Refused(error)] * len(group)
-            _resolve(futures, replies)
+                return groups.execute(messages)
+            except BaseException as error:  # noqa: BLE001 - raised by on_commit
+                self._end = error
+        return [Refused(self._end)] * len(messages)
 
 
 def _resolve(futures: "list[asyncio.Future[Any]]", replies: list[Any | Refused]) -> None:

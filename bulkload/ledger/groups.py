@@ -1,27 +1,17 @@
 """Groups of messages, one transaction each: what is committed together, and whose fault it is when something fails."""
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from bulkload.ledger.interface import BeginRun, FinishPlan, Message, PlanEntries
-from bulkload.ledger.sqlite.connection import ledger_error
-from bulkload.ledger.sqlite.execution import Execution
-from bulkload.ledger.sqlite.writes import Store
 
-# Told before and after each commit how many rows have been changed by what is committed. What it raises (no
-# ``Exception``) ends the ledger as the end of its process would.
+# Told before and after each commit how many changes are committed. What it raises (no ``Exception``) ends the ledger
+# as the end of its process would.
 OnCommit = Callable[[int], None]
 
 _PLANNING = (BeginRun, PlanEntries, FinishPlan)
-
-
-class Operation(Message[Any], frozen=True):
-    """A function of the store, for those that do not speak by messages yet."""
-
-    function: Callable[[Store], Any]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -30,23 +20,68 @@ class Refused(msgspec.Struct, frozen=True):
     error: BaseException
 
 
-class GroupCommit:
-    """Executes messages on a store, in groups. Belongs to one thread."""
+class Storage(Protocol):
+    """What a ledger keeps, in transactions. Belongs to one thread."""
 
-    def __init__(self, store: Store, on_commit: OnCommit | None = None) -> None:
-        self._store = store
-        self._execution = Execution(store)
+    @property
+    def changes(self) -> int:
+        """How many changes were made."""
+        ...
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether a run is being begun, and its plan is not whole."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the transaction is still there: a full disk may have ended it."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def commit(self) -> None:
+        """Commit it, durably."""
+        ...
+
+    def roll_back(self) -> None:
+        """Take back all since ``begin``, a run's beginning included. Raises nothing."""
+        ...
+
+    def carry_out(self, message: Message[Any]) -> Any:
+        """Execute a message. One that raises may have changed something: the transaction is to be rolled back."""
+        ...
+
+    def attempt(self, message: Message[Any]) -> Any:
+        """The same, dearer; one that raises has changed nothing."""
+        ...
+
+    def named(self, error: Exception) -> Exception:
+        """The error as callers are to see it."""
+        ...
+
+    def close(self) -> None:
+        """Close it; what was not committed is lost."""
+        ...
+
+
+class GroupCommit:
+    """Executes messages on a storage, in groups."""
+
+    def __init__(self, storage: Storage, on_commit: OnCommit | None = None) -> None:
+        self._storage = storage
         self._on_commit = on_commit
-        self._changes = 0
+        self._changes = storage.changes
 
     def __enter__(self) -> Self:
         """Nothing more to open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the store. A beginning that was not finished is taken back."""
-        self._execution.give_up_planning()
-        self._store.close()
+        """Close the storage. A beginning that was not finished is taken back."""
+        self._storage.close()
 
     def execute(self, messages: Sequence[Message[Any]]) -> list[Any | Refused]:
         """An answer for each, or why it was refused. What is answered is committed, but in a run's beginning."""
@@ -54,7 +89,7 @@ class GroupCommit:
         for group in _groups(messages):
             if isinstance(group[0], _PLANNING):
                 replies.append(self._plan(group[0]))
-            elif self._execution.is_planning:
+            elif self._storage.is_planning:
                 replies += [Refused(RuntimeError("a run is being begun on this ledger"))] * len(group)
             else:
                 replies += self._execute_group(group)
@@ -64,28 +99,27 @@ class GroupCommit:
         """One step of a run's beginning, which is one transaction. One that fails takes all of it back."""
         try:
             if isinstance(message, BeginRun):
-                self._store.begin()
-            answer = self._execution.carry_out(message)
+                self._storage.begin()
+            answer = self._storage.carry_out(message)
             if isinstance(message, FinishPlan):
                 self._commit()
         except BaseException as error:
-            self._execution.give_up_planning()
-            self._store.roll_back()
+            self._storage.roll_back()
             if isinstance(error, Exception):
-                return Refused(self._named(error))
+                return Refused(self._storage.named(error))
             raise
         return answer
 
     def _execute_group(self, group: Sequence[Message[Any]]) -> list[Any | Refused]:
         try:
-            self._store.begin()
+            self._storage.begin()
         except Exception as error:  # noqa: BLE001 - the file is locked, or fails: it belongs to all of them
             return self._refused(group, error)
         try:
-            answers = [self._carry_out(message) for message in group]
+            answers = [self._storage.carry_out(message) for message in group]
             self._commit()
         except Exception as error:  # noqa: BLE001 - whose fault it is comes out one by one
-            self._store.roll_back()
+            self._storage.roll_back()
             # A lone one is its own: it is not executed again to find that out.
             return self._refused(group, error) if len(group) == 1 else self._execute_one_by_one(group)
         return answers
@@ -93,45 +127,33 @@ class GroupCommit:
     def _execute_one_by_one(self, group: Sequence[Message[Any]]) -> list[Any | Refused]:
         """Again, so that a message that is refused spares the others: rare, and dear for those."""
         try:
-            self._store.begin()
+            self._storage.begin()
             answers = [self._attempt(message) for message in group]
             self._commit()
         except Exception as error:  # noqa: BLE001 - it belongs to all of this group
-            self._store.roll_back()
+            self._storage.roll_back()
             return self._refused(group, error)
         return answers
 
     def _attempt(self, message: Message[Any]) -> Any | Refused:
         try:
-            return self._store.attempt(lambda _: self._carry_out(message))
+            return self._storage.attempt(message)
         except Exception as error:
-            if not self._store.in_transaction:
-                # SQLite gave up the whole group: what its other messages wrote is gone as well.
+            if not self._storage.in_transaction:
+                # What the others of the group wrote is gone as well.
                 raise
-            return Refused(self._named(error))
-
-    def _carry_out(self, message: Message[Any]) -> Any:
-        if isinstance(message, Operation):
-            return message.function(self._store)
-        return self._execution.carry_out(message)
+            return Refused(self._storage.named(error))
 
     def _commit(self) -> None:
         if self._on_commit is not None:
             self._on_commit(self._changes)
-        self._store.commit()
+        self._storage.commit()
         if self._on_commit is not None:
-            self._changes = self._store.connection.total_changes
+            self._changes = self._storage.changes
             self._on_commit(self._changes)
 
     def _refused(self, group: Sequence[Message[Any]], error: Exception) -> list[Any | Refused]:
-        return [Refused(self._named(error)) for _ in group]
-
-    def _named(self, error: Exception) -> Exception:
-        """SQLite's own words (a full disk, a damaged file) as a ledger error; anything else as it is."""
-        if isinstance(error, sqlite3.Error):
-            remedy = f"the ledger cannot be written: {error}; free space or mend the disk, then run again"
-            return ledger_error(self._store.path, error, remedy)
-        return error
+        return [Refused(self._storage.named(error)) for _ in group]
 
 
 def _groups(messages: Sequence[Message[Any]]) -> Iterator[Sequence[Message[Any]]]:
