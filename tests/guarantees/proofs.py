@@ -27,8 +27,9 @@ from bulkload.ledger.interface import (
     Take,
 )
 from bulkload.ledger.records import LedgerEntry, PlannedEntry
-from bulkload.ledger.sqlite.writer import LoopWriter, ThreadWriter
+from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.writer import LoopWriter, ThreadWriter
 from bulkload.registry import Registry
 from bulkload.registry.form import upload_form
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -113,7 +114,7 @@ def a_cancelled_caller_knows(folders: Iterator[Path]) -> list[str]:
     async def ask() -> list[str]:
         folder = next(folders)
         folder.mkdir()
-        writer = ThreadWriter(lambda: Store(folder / "ledger.db"))
+        writer = ThreadWriter(lambda: Execution(Store(folder / "ledger.db")))
         await writer.start()
         heard: list[int] = []
         async with anyio.create_task_group() as group:

@@ -38,7 +38,7 @@ RETRY = "core/limits/retry.py"
 CLIENT = "registry/client.py"
 ATTEMPT = "engine/upload/attempt.py"
 ENTRY = "engine/upload/entry.py"
-WRITER = "ledger/sqlite/writer.py"
+WRITER = "ledger/writer.py"
 
 BUGS: tuple[Bug, ...] = (
     # In the order of effects.
@@ -66,7 +66,8 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         crashes_in("one small entry"),
-        "duplicate",
+        # Or the ledger is told of an answer to what it never let leave.
+        "duplicate|no move from planned to uploaded",
     ),
     Bug(
         "no seal",
@@ -173,7 +174,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         crashes_in("two equal entries with labels"),
-        "VersionTaken|two entries hold one version",
+        "is another entry's|two entries hold one version",
     ),
     Bug(
         "a stuck version adopted",
@@ -270,14 +271,14 @@ BUGS: tuple[Bug, ...] = (
         "a group that commits half",
         (
             Mutation(
-                "ledger/sqlite/groups.py",
-                "            answers = [self._carry_out(message) for message in group]\n",
+                "ledger/groups.py",
+                "            answers = [self._storage.carry_out(message) for message in group]\n",
                 """            answers = []
             for message in group:
-                answers.append(self._carry_out(message))
+                answers.append(self._storage.carry_out(message))
                 if len(answers) * 2 == len(group):
                     self._commit()
-                    self._store.begin()
+                    self._storage.begin()
 """,
             ),
         ),
