@@ -10,7 +10,7 @@ import click
 
 from bulkload.cli.flags import Whole
 from bulkload.cli.options import option, parsed
-from bulkload.core.model.errors import UsageError
+from bulkload.core.model.errors import SandboxInUse, UsageError
 from bulkload.core.model.units import parse_duration
 from bulkload.report.sink import give_json, say, standard_output
 from bulkload.system.file_names import recorded_path
@@ -146,7 +146,7 @@ async def _serve(settings: Any, *, as_json: bool, until_stdin_closes: bool) -> N
                 waiting.cancel_scope.cancel()
             signals.listen(lambda _: last_resort.end_after(OVERTIME_SECONDS, signals.exit_code))
     except DataFolderInUseError as error:
-        raise UsageError(f"the sandbox cannot start: {error}") from None
+        raise SandboxInUse(f"the sandbox cannot start: {error}") from None
     except OSError as error:
         raise UsageError(f"the sandbox cannot start: {_reason(error, settings)}") from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bulkload.core.model.errors import UsageError
+from bulkload.core.model.errors import ExitCode, SandboxInUse, UsageError
 from bulkload.system.private import make_private_folder
 
 # Conversions that take the real registry a minute take a private sandbox a second.
@@ -28,7 +28,10 @@ class SandboxAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def private_sandbox(data: Path, time_scale: float = PRIVATE_TIME_SCALE) -> Iterator[SandboxAddress]:
-    """A sandbox on ``data`` for as long as the block. Raises ``UsageError`` where it cannot start."""
+    """A sandbox on ``data`` for as long as the block.
+
+    Raises ``UsageError`` where it cannot start, ``SandboxInUse`` where another command has it.
+    """
     # -P: without it, what lies in the current folder is imported, such as a click.py beside the manifest.
     command = [sys.executable, "-P", "-m", "bulkload", "sandbox", "--json", "--data", str(data)]
     command += ["--time-scale", str(time_scale), "--until-stdin-closes"]
@@ -56,7 +59,9 @@ def private_sandbox(data: Path, time_scale: float = PRIVATE_TIME_SCALE) -> Itera
         try:
             line = child.stdout.readline()
             if not line:
-                raise UsageError(f"{data}: the sandbox could not start; see the message above")
+                in_use = child.wait() == ExitCode.LEDGER_IN_USE
+                ending = SandboxInUse if in_use else UsageError
+                raise ending(f"{data}: the sandbox could not start; see the message above")
             yield msgspec.json.decode(line, type=SandboxAddress)
         finally:
             child.stdin.close()

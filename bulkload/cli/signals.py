@@ -101,9 +101,9 @@ class Obedience:
             self._stop.cut()
         else:
             self._asked = True
-            tell("", "stopping: what is under way may finish; once more to cut it")
             self._last_resort.end_after(stopping.GRACE_SECONDS + OVERTIME_SECONDS, self._signals.exit_code)
             self._stop.ask(interrupted_by(self._signals))
+            tell("", "stopping: what is under way may finish; once more to cut it")
 
 
 def watch_ending(signals: Signals) -> None:

@@ -13,6 +13,8 @@ from bulkload.engine.backoff import Backoff
 from bulkload.engine.context import Run
 from bulkload.engine.events import Events
 from bulkload.engine.limits.rate_limiter import RateLimiter
+from bulkload.engine.limits.turns import sleep_unless_stopped
+from bulkload.engine.stop import Stop
 
 T = TypeVar("T")
 Judge = Callable[[Failure], bool]
@@ -59,7 +61,7 @@ async def read(
             result = await operation()
         except CallFailed as failed:
             limiter.settle(began, failed.failure)
-            tries = tries or Tries(run.backoff, *_patience(run, limiter, few_tries), give_way=give_way)
+            tries = tries or Tries(run.backoff, *_patience(run, limiter, few_tries), give_way=give_way, stop=run.stop)
             await tries.wait_after(failed)
         else:
             limiter.settle(began)
@@ -89,7 +91,7 @@ async def have_token(run: Run, *, large: bool) -> None:
             raise
         limiter.settle(began)
 
-    await repeat(token, run.backoff, *_patience(run, limiter, never))
+    await repeat(token, run.backoff, *_patience(run, limiter, never), stop=run.stop)
 
 
 def _patience(
@@ -116,13 +118,14 @@ async def repeat(
     on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
     give_way: Judge = never,
+    stop: Stop | None = None,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
 
     ``on_retry`` hears why, and in how many seconds. ``prospect``: of an outage, in which there is no end to the tries
-    until it lasts too long. ``give_way``: as for ``read``.
+    until it lasts too long. ``give_way``: as for ``read``. ``stop``: what ends a pause, and the tries with it.
     """
-    tries = Tries(backoff, on_retry, prospect, give_way=give_way)
+    tries = Tries(backoff, on_retry, prospect, give_way=give_way, stop=stop)
     while True:
         try:
             result = await operation()
@@ -143,7 +146,9 @@ class Tries:
         prospect: Callable[[Failure], Prospect],
         *,
         give_way: Judge,
+        stop: Stop | None,
     ) -> None:
+        self._stop = stop
         self._backoff = backoff
         self._on_retry = on_retry
         self._prospect = prospect
@@ -173,7 +178,10 @@ class Tries:
                 ending = ForeignAnswer
             raise ending(unavailable_message(failure)) from failed
         self._on_retry(failure, seconds)
-        await backoff.clock.sleep(seconds)
+        if self._stop is None:
+            await backoff.clock.sleep(seconds)
+        else:
+            await sleep_unless_stopped(backoff.clock, seconds, self._stop)
 
 
 def note_retry(events: Events, failure: Failure) -> None:

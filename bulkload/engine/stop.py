@@ -92,11 +92,12 @@ class Stop:
     def ask(self, error: BulkloadError) -> None:
         """Take nothing new. Of several reasons the one counts whose exit code comes first."""
         error = _with_remedy(error)
-        self._tell(error)
+        # Whoever hears of it may count on it.
         if self.error is None or outranks(error, self.error):
             self.error = error
         self.asked = True
         self._asked.set()
+        self._tell(error)
 
     def tell(self, events: Events) -> None:
         """From now on, ``events`` hears why; at once where it was asked before."""

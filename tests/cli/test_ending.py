@@ -90,15 +90,15 @@ class Case:
         assert summary["duplicates"] == 0
         assert sorted(version.name for version in stored_versions(self.sandbox.data)) == ["a", "b"]
 
-    def assert_ended(self, run: Attended, code: int, *, begun: bool | None) -> None:
-        """Its exit code, in the summary and, where the run had begun (None: it may have), in the ledger as well."""
+    def assert_ended(self, run: Attended, code: int, *, begun: bool) -> None:
+        """Its exit code, in the summary and, where the run had begun, in the ledger as well."""
         assert run.ended() == code, run.stderr
         assert "Traceback" not in run.stderr
         assert "internal error" not in run.stderr
         summary = run.summary()
         assert summary["exit_code"] == code
-        assert begun in (None, bool(summary["run_id"]))
-        if summary["run_id"]:
+        assert begun == bool(summary["run_id"])
+        if begun:
             with closing(sqlite3.connect(self.ledger)) as ledger:
                 query = "SELECT exit_code FROM runs WHERE run_id = ? AND finished_at IS NOT NULL"
                 row = ledger.execute(query, (summary["run_id"],)).fetchone()
@@ -279,8 +279,7 @@ def test_a_signal_while_the_run_is_planned(half_published, begin):
         run.until_it_is("planning")
         run.process.send_signal(signal.SIGTERM)
         run.until_it_says("stopping")
-    # The word comes a moment before the run knows, and the ledger may be free in between.
-    half_published.assert_ended(run, 143, begun=None)
+    half_published.assert_ended(run, 143, begun=False)
     half_published.assert_resumes()
 
 

@@ -108,3 +108,15 @@ def test_a_folder_that_nobody_else_may_enter_is_said(words, tmp_path):
     assert done.returncode in (1, 2, 6), done.stderr
     assert "internal error" not in done.stderr
     assert "Permission denied" in done.stderr or done.returncode == 6
+
+
+def test_a_second_run_beside_the_first_is_exit_11(bulkload, manifest, start_sandbox, tmp_path):
+    """The first one has its sandbox, and the ledger in it."""
+    folder = tmp_path / "models.jsonl.sandbox" / "registry"
+    start_sandbox(data=folder)
+    for words in (("run", manifest, "--sandbox"), ("sandbox", "--data", folder)):
+        second = bulkload(*words)
+        assert second.returncode == 11
+        assert "another sandbox runs on this folder" in second.stderr
+        assert "Traceback" not in second.stderr
+    assert not (tmp_path / "models.jsonl.sandbox" / "ledger.db").exists()

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bulkload.core.limits.pauses import Pauses
 from bulkload.core.model.errors import ExitCode, Interrupted
+from bulkload.core.model.events import Event, Retried
 from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.core.model.settings import Credentials, Settings
 from bulkload.core.model.states import State
@@ -23,7 +24,7 @@ from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import AUTO_POLL_RATE, PollInterval
 from bulkload.engine.poll import poller
 from bulkload.engine.publish import publish, wait
-from bulkload.engine.stop import Stop
+from bulkload.engine.stop import GRACE_SECONDS, Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.records import Outcome, PlannedEntry
@@ -373,3 +374,23 @@ async def test_a_stop_does_not_wait_for_a_slow_rate(tmp_path):
         assert summary.exit_code == ExitCode.TERMINATED
         assert (summary.states["ready"], summary.states["uploaded"]) == (1, 2)
         assert summary.elapsed_seconds < SLACK_SECONDS * times_slower()
+
+
+async def test_a_stop_does_not_wait_for_a_pause_before_a_repeat(sandbox_with, write_manifest, settings_for):
+    """The registry asked to come back in five minutes: the run ends now, and no grace time is waited for."""
+    async with sandbox_with("poll:503=300") as sandbox:
+        settings, stop = (
+            settings_for(write_manifest([{"name": "m", "content": MODEL}]), sandbox, patience=600.0),
+            Stop(),
+        )
+
+        def stop_at_the_pause(event: Event) -> None:
+            if isinstance(event, Retried):
+                stop.ask(Interrupted(15))
+
+        began = time.monotonic()
+        with anyio.fail_after(60):
+            summary = await publish(settings, on_event=stop_at_the_pause, stop=stop)
+        assert summary.exit_code == ExitCode.TERMINATED
+        assert summary.states["uploaded"] == 1
+        assert time.monotonic() - began < GRACE_SECONDS

@@ -6,6 +6,7 @@
     ├── UsageError             2   the command, a flag or a setting is wrong
     ├── ManifestError          4   the manifest or a file it names is wrong
     ├── LedgerInUse           11   another run holds the ledger
+    ├── SandboxInUse          11   another command holds the folder of the sandbox
     ├── LedgerError            1   the ledger cannot be read or written
     ├── OutputLost             1   standard output cannot be written
     │   └── ReaderGone       141   whoever read it has gone away, which needs no words
@@ -75,6 +76,12 @@ class LedgerError(BulkloadError):
 
 class LedgerInUse(BulkloadError):
     """Another process holds the ledger."""
+
+    exit_code = ExitCode.LEDGER_IN_USE
+
+
+class SandboxInUse(BulkloadError):
+    """Another process holds the folder of a sandbox, and with it the ledger beside it."""
 
     exit_code = ExitCode.LEDGER_IN_USE
 

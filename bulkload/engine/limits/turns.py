@@ -19,6 +19,14 @@ class Stopped(Exception):
     """The run is to take nothing new: what waited for its turn was not done."""
 
 
+async def sleep_unless_stopped(clock: Clock, seconds: float, stop: Stop) -> None:
+    """Wait. Raises ``Stopped`` as soon as the run stops."""
+    with clock.within(seconds):
+        await stop.wait()
+    if stop.asked:
+        raise Stopped
+
+
 def nothing_missing() -> None:
     """Nothing has to be done first."""
 
@@ -57,8 +65,5 @@ class Turns:
     async def _sleep(self, seconds: float) -> None:
         if self._stop is None:
             await self._clock.sleep(seconds)
-            return
-        with self._clock.within(seconds):
-            await self._stop.wait()
-        if self._stop.asked:
-            raise Stopped
+        else:
+            await sleep_unless_stopped(self._clock, seconds, self._stop)
