@@ -4,26 +4,21 @@ The tables say what a fault means; below each stands what a meaning comes to. Af
 same command runs again: it ends with one version, or says what a person has to do.
 """
 
-import asyncio
 import itertools
 import shutil
-import socket
-import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-import aiohttp
 import anyio
 import pytest
 
 from bulkload.core.limits.pauses import Pauses
 from bulkload.core.model.errors import BulkloadError, NotAuthorised, RegistryUnavailable
-from bulkload.core.model.settings import Credentials, Settings
+from bulkload.core.model.settings import Connection, Credentials, Settings
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.polls.schedule import PollInterval
 from bulkload.engine.publish import publish
@@ -33,6 +28,16 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.registry import Registry
 from bulkload.sandbox import LogRecord, Sandbox, SandboxSettings
 from bulkload.sandbox.accounts.accounts import sign
+from tests.engine.detours import (
+    AstrayRegistry,
+    Certificate,
+    Detour,
+    DetouringLoop,
+    call_of,
+    in_front_of,
+    token_requests_go_to,
+    unreachable,
+)
 from tests.variants import each_once
 
 pytestmark = pytest.mark.anyio
@@ -342,116 +347,17 @@ LOGIN_FAULTS: dict[str, str] = {
 # The machinery.
 
 
-CALLS = {
-    "/models/upload": "upload",
-    "/get_version_by_id": "poll",
-    "/models/list": "list",
-    "/openid-connect/token": "token",
-}
-
-
-def call_of(path: str) -> str:
-    """The kind of call, as the sandbox's faults name it."""
-    return next((call for part, call in CALLS.items() if part in path), "other")
-
-
-@dataclass
-class Detour:
-    """Requests of one call that go to an address where no registry is; all others find theirs."""
-
-    call: str
-    address: str
-    times: int
-    # Requests that go right before.
-    after: int = 0
-    seen: int = 0
-
-    def takes(self, path: str) -> bool:
-        """Whether this request goes there."""
-        if call_of(path) != self.call:
-            return False
-        self.seen += 1
-        return self.after < self.seen <= self.after + self.times
-
-    @property
-    def taken(self) -> int:
-        """How many went there."""
-        return max(0, min(self.seen - self.after, self.times))
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """A loop that can be led astray."""
+    return "asyncio", {"loop_factory": DetouringLoop}
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's side with a certificate that nobody vouches for."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl command to make a certificate with")
-    folder = tmp_path_factory.mktemp("certificate")
-    key, chain = folder / "key.pem", folder / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    return context
-
-
-@asynccontextmanager
-async def listening(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """The port of a server that is no registry."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-@contextmanager
-def held_port(*, queue_full: bool) -> Iterator[int]:
-    """A port where nobody listens and nobody else can; or one that takes no connection and refuses none."""
-    with ExitStack() as stack:
-        held = stack.enter_context(socket.socket())
-        held.bind(("127.0.0.1", 0))
-        if queue_full:
-            held.listen(0)
-            for _ in range(3):
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(held.getsockname())
-        yield held.getsockname()[1]
-
-
-async def unknown_host(*_: Any, **__: Any) -> Any:
-    """What a name server says that does not know a name: no test depends on a real one."""
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-
-@pytest.fixture
-def unreachable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Opens an address that has the fault."""
-
-    @asynccontextmanager
-    async def opened(fault: str) -> AsyncIterator[str]:
-        if fault == "unknown host":
-            monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", unknown_host)
-            yield "http://registry.invalid"
-        elif fault == "untrusted certificate":
-            async with listening(request.getfixturevalue("certificate")) as port:
-                yield f"https://127.0.0.1:{port}"
-        elif fault == "TLS to plain HTTP":
-            async with listening(None) as port:
-                yield f"https://127.0.0.1:{port}"
-        else:
-            with held_port(queue_full=fault == "connect timeout") as port:
-                yield f"http://127.0.0.1:{port}"
-
-    return opened
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certificate, Certificate]:
+    """One that is trusted, and one that nobody vouches for."""
+    known, stranger = (Certificate.made_in(tmp_path_factory.mktemp("certificate")) for _ in range(2))
+    return known, stranger
 
 
 @dataclass
@@ -481,10 +387,9 @@ class Cell:
 class Matrix:
     """One entry, one registry, one fault."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, unreachable: Any) -> None:
+    def __init__(self, folder: Path, certificates: tuple[Certificate, Certificate]) -> None:
         self.folder = folder
-        self._monkeypatch = monkeypatch
-        self._unreachable = unreachable
+        self._known, self._stranger = certificates
 
     def write_model(self, size: int) -> None:
         """The one entry: a framework that models/upload does not take, so that a 404 is a refusal."""
@@ -502,17 +407,18 @@ class Matrix:
         timeouts: dict[str, Any] = {}
         if "stall" in fault or "timeout" in fault:
             timeouts = dict.fromkeys(("connect_timeout", "progress_timeout", "answer_timeout"), PATIENCE_SECONDS)
+        detour = None
+        faults: tuple[str, ...] = ()
         async with AsyncExitStack() as stack:
-            detour = None
             if fault in UNREACHABLE:
-                address = await stack.enter_async_context(self._unreachable(fault))
+                address = await stack.enter_async_context(unreachable(fault, self._stranger))
                 detour = Detour(call, address, TIMES[times], after)
-                self._lead_astray(detour)
-                faults: tuple[str, ...] = ()
             else:
                 faults = tuple(f"{call}:{fault}@{number}" for number in range(after + 1, after + TIMES[times] + 1))
             sandbox = await stack.enter_async_context(self.sandbox(*also, *faults))
-            cell = await self.publish(sandbox, timeouts, **changes)
+            if detour is not None and call == "token":
+                changes |= await stack.enter_async_context(self._keycloak_apart(sandbox, detour))
+            cell = await self.publish(sandbox, timeouts, detour, **changes)
         sent = len(cell.requests("upload")) + (detour.taken if detour is not None and call == "upload" else 0)
         assert cell.summary.requests.upload == sent
         # Each attempt is one request, and the ledger knows of each.
@@ -523,10 +429,28 @@ class Matrix:
         """The registry; a second one goes on where the first one ended."""
         return Sandbox(SandboxSettings(data=self.folder / "registry", time_scale=0.0, faults=faults))
 
-    async def publish(self, sandbox: Sandbox, timeouts: dict[str, Any] | None = None, **changes: Any) -> Cell:
+    @asynccontextmanager
+    async def _keycloak_apart(self, sandbox: Sandbox, detour: Detour) -> AsyncIterator[dict[str, Any]]:
+        """The users' server has an address of its own, by TLS; some of the connections to it go elsewhere."""
+        async with in_front_of(int(sandbox.endpoint.rpartition(":")[2]), self._known.context) as port:
+            with token_requests_go_to(port, detour):
+                yield {
+                    "credentials": lambda it: replace(by_password(it), auth_url=f"https://127.0.0.1:{port}"),
+                    "connection": Connection(ca_file=self._known.chain),
+                }
+
+    async def publish(
+        self,
+        sandbox: Sandbox,
+        timeouts: dict[str, Any] | None = None,
+        detour: Detour | None = None,
+        connection: Connection | None = None,
+        **changes: Any,
+    ) -> Cell:
         """One run. ``credentials`` may be made of the sandbox."""
         make_credentials: Callable[[Sandbox], Credentials] | None = changes.pop("credentials", None)
         credentials = make_credentials(sandbox) if make_credentials else Credentials(token=sandbox.token)
+        make_registry = Registry if detour is None else partial(AstrayRegistry, detour=detour)
         settings = Settings(
             manifest=str(self.folder / "models.jsonl"),
             endpoint=sandbox.endpoint,
@@ -539,7 +463,7 @@ class Matrix:
             pauses=Pauses(backoff_unit=0.002),
             **changes,
         )
-        registry = Registry(sandbox.endpoint, credentials, **(timeouts or {}))
+        registry = make_registry(sandbox.endpoint, credentials, connection, **(timeouts or {}))
         stop, seen = Stop(), len(sandbox.requests())
         with anyio.fail_after(30):
             summary = await publish(settings, registry=registry, stop=stop)
@@ -549,30 +473,19 @@ class Matrix:
 
     async def heals(self, *, uploads: int) -> None:
         """The fault is gone: the same command ends with one version, sent ``uploads`` times more."""
-        self._monkeypatch.undo()
         async with self.sandbox() as sandbox:
             cell = await self.publish(sandbox)
         assert (cell.row["state"], cell.summary.exit_code, cell.versions) == ("ready", 0, 1)
         assert len(cell.requests("upload")) == uploads
-
-    def _lead_astray(self, detour: Detour) -> None:
-        right = aiohttp.ClientSession.request
-
-        def request(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Any:
-            if detour.takes(url):
-                url = detour.address + urlsplit(url).path
-            return right(session, method, url, **options)
-
-        self._monkeypatch.setattr(aiohttp.ClientSession, "request", request)
 
 
 UNREACHABLE = {fault for fault, meaning in READ_FAULTS.items() if meaning == "unreached"}
 
 
 @pytest.fixture
-def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreachable: Any) -> Iterator[Matrix]:
+def matrix(tmp_path: Path, certificates: tuple[Certificate, Certificate]) -> Iterator[Matrix]:
     """What a cell is made with; what it wrote is gone afterwards: some of it is large."""
-    made = Matrix(tmp_path, monkeypatch, unreachable)
+    made = Matrix(tmp_path, certificates)
     made.write_model(SMALL_BYTES)
     yield made
     shutil.rmtree(tmp_path / "registry")

@@ -20,8 +20,9 @@ from bulkload.core.model.states import State
 from bulkload.core.polls.schedule import PollInterval
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
-from bulkload.ledger import LedgerReader
+from bulkload.ledger import Ledger, LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.ledger.sqlite.writer import ThreadWriter
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.variants import each_once
@@ -81,26 +82,36 @@ async def assert_all_there_once(settings: Settings, sandbox: Sandbox) -> None:
 # No room
 
 
-@pytest.fixture
-def full_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """The ledger's disk is full from the k-th call of one of its messages on."""
+# What a message writes -> when a row's trigger sees it.
+WRITES = {
+    "begin": "BEFORE INSERT ON runs",
+    "intend": "BEFORE UPDATE ON entries WHEN new.state = 'uploading' AND old.state <> 'uploading'",
+    "seal": "BEFORE UPDATE ON entries WHEN new.sealed AND NOT old.sealed",
+    "move": "BEFORE UPDATE ON entries WHEN new.state NOT IN ('uploading', old.state)",
+    "end": "BEFORE UPDATE ON runs",
+}
+# More than a run with a dozen entries takes, and more than that.
+DISK_PAGES = 500
+NO_ROOM_BYTES = 4 << 20
 
-    def fill(message: str, number: int) -> None:
-        really, count = getattr(Store, message), 0
 
-        def with_less_room(store: Store, *arguments: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count >= number:
-                # Not a page more, and none to spare in those that are there.
-                pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
-                store.connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
-                store.connection.execute("INSERT INTO meta VALUES ('filler', hex(zeroblob(50000)))")
-            return really(store, *arguments)
+def full_disk(settings: Settings, message: str, number: int) -> Ledger:
+    """A ledger whose disk has no room left for the k-th of its messages, nor for any that comes after."""
 
-        monkeypatch.setattr(Store, message, with_less_room)
+    def opened(open_store: Callable[[], Store]) -> Store:
+        store = open_store()
+        store.connection.execute(f"PRAGMA max_page_count = {DISK_PAGES}").fetchone()
+        store.connection.execute("CREATE TEMP TABLE written (count)")
+        store.connection.execute("INSERT INTO written VALUES (0)")
+        store.connection.execute(
+            f"CREATE TEMP TRIGGER fills {WRITES[message]} BEGIN"
+            " UPDATE written SET count = count + 1;"
+            f" INSERT INTO meta SELECT 'filler', zeroblob({NO_ROOM_BYTES}) FROM written WHERE count >= {number};"
+            " END"
+        )
+        return store
 
-    return fill
+    return Ledger(settings.ledger, "", writer=lambda open_store: ThreadWriter(lambda: opened(open_store)))
 
 
 @pytest.mark.parametrize(
@@ -109,15 +120,12 @@ def full_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     [("small", "intend", 1), ("small", "intend", 5), ("small", "move", 1), ("small", "move", 6)]
     + [("large", message, number) for message in ("intend", "seal", "move") for number in (1, 4)],
 )
-async def test_a_full_disk_stops_the_sending_at_once(
-    size, message, number, sandbox_with, write_manifest, settings_for, full_at, monkeypatch
-):
+async def test_a_full_disk_stops_the_sending_at_once(size, message, number, sandbox_with, write_manifest, settings_for):
     """Exit 1 and the reason; nothing is sent without an intent on the disk; with room again, all is there once."""
     manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))
     async with sandbox_with() as sandbox:
         settings, stop = settings_for(manifest, sandbox, concurrency=2), Stop()
-        full_at(message, number)
-        summary = await run(settings, stop=stop)
+        summary = await run(settings, ledger=full_disk(settings, message, number), stop=stop)
         assert summary.exit_code == ExitCode.INTERNAL
         assert isinstance(stop.error, LedgerError)
         assert str(stop.error).startswith(str(settings.ledger))
@@ -130,36 +138,29 @@ async def test_a_full_disk_stops_the_sending_at_once(
         for row in rows_of(settings):
             if row["name"] in stored:
                 assert row["state"] in (State.UPLOADING, State.UPLOADED, State.READY)
-        monkeypatch.undo()
         await assert_all_there_once(settings, sandbox)
 
 
-async def test_a_disk_that_is_full_at_the_end_still_has_a_summary(
-    sandbox_with, write_manifest, settings_for, full_at, monkeypatch
-):
+async def test_a_disk_that_is_full_at_the_end_still_has_a_summary(sandbox_with, write_manifest, settings_for):
     """What was done is said, and that the ledger does not know that the run has ended."""
     async with sandbox_with() as sandbox:
         settings = settings_for(write_manifest(twelve_models()), sandbox)
-        full_at("end_run", 1)
-        summary = await run(settings)
+        summary = await run(settings, ledger=full_disk(settings, "end", 1))
         assert summary.exit_code == ExitCode.INTERNAL
         assert summary.states["ready"] == summary.requests.upload == MODELS
-        monkeypatch.undo()
         again = await run(settings)
         assert (again.exit_code, again.requests.upload) == (ExitCode.OK, 0)
 
 
 async def test_a_disk_that_is_full_while_planning_leaves_the_ledger_as_it_was(
-    sandbox_with, write_manifest, settings_for, full_at, monkeypatch
+    sandbox_with, write_manifest, settings_for
 ):
     """Nothing is sent of a plan that is not on the disk."""
     async with sandbox_with() as sandbox:
         settings = settings_for(write_manifest(twelve_models()), sandbox)
-        full_at("begin_run", 1)
         with pytest.raises(LedgerError, match="full; free space"):
-            await run(settings)
+            await run(settings, ledger=full_disk(settings, "begin", 1))
         assert uploads(sandbox) == 0
-        monkeypatch.undo()
         await assert_all_there_once(settings, sandbox)
 
 

@@ -12,6 +12,7 @@ import pytest
 from bulkload.core.limits.run_limits import FailureLimit
 from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted, NotAuthorised, RegistryUnavailable
+from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import Credentials, OnExisting, Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
@@ -54,9 +55,9 @@ def uploads(sandbox: Sandbox) -> int:
     return sum("/models/upload" in record.path for record in sandbox.requests())
 
 
-async def run(settings: Settings) -> RunSummary:
+async def run(settings: Settings, registry: Registry | None = None) -> RunSummary:
     with anyio.fail_after(30):
-        return await publish(settings)
+        return await publish(settings, registry=registry)
 
 
 def models(content: bytes, count: int = 3) -> list[dict[str, Any]]:
@@ -509,20 +510,18 @@ async def test_an_entry_that_left_the_manifest_is_reconciled_and_never_sent(sand
         assert uploads(sandbox) == 2
 
 
-async def test_the_fence_holds_on_a_registry_that_lists_by_name_only(
-    sandbox_with, write_manifest, settings_for, monkeypatch
-):
+async def test_the_fence_holds_on_a_registry_that_lists_by_name_only(sandbox_with, write_manifest, settings_for):
     """An equal version was there before: the one that is adopted after a lost answer is the new one."""
 
-    async def not_there(*_: object) -> None:
-        raise CallFailed(Failure(call="list_versions_for_model", kind=FailureKind.STATUS, status=404, message=""))
+    class ListsByName(Registry):
+        async def list_versions_for_model(self, *_: object) -> list[RegistryVersion]:
+            raise CallFailed(Failure(call="list_versions_for_model", kind=FailureKind.STATUS, status=404, message=""))
 
-    monkeypatch.setattr(Registry, "list_versions_for_model", not_there)
     manifest = write_manifest(models(SMALL, 1))
     async with sandbox_with("upload:lost-answer@2") as sandbox:
         assert (await run(settings_for(manifest, sandbox))).states["ready"] == 1
         settings = settings_for(manifest, sandbox, ledger=manifest.with_name("2.db"), on_existing=OnExisting.UPLOAD)
-        summary = await run(settings)
+        summary = await run(settings, ListsByName(sandbox.endpoint, settings.credentials))
         assert summary.adopted == 1
         old, new = sandbox.versions()
         assert rows_of(settings)[0]["version_id"] == new.id != old.id

@@ -54,10 +54,10 @@ class AnyHistory(RuleBasedStateMachine):
         listing_lag=st.sampled_from([0.0, 6.0]),
         piece_seconds=st.sampled_from([0.01, 20.0]),
     )
-    def the_registry_is(self, **ways: Any) -> None:
+    def the_registry_is(self, answers: Answers, rewrites: bool, listing_lag: float, piece_seconds: float) -> None:
         """One of the registries that there are."""
-        for name, value in ways.items():
-            setattr(self.registry, name, value)
+        self.registry.answers, self.registry.rewrites = answers, rewrites
+        self.registry.listing_lag, self.registry.piece_seconds = listing_lag, piece_seconds
 
     @rule(fates=st.lists(ANY_FATE, min_size=1, max_size=4))
     def the_next_uploads_go(self, fates: list[Fate]) -> None:
