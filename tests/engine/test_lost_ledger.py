@@ -21,9 +21,10 @@ from bulkload.core.polls.schedule import PollInterval
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.ledger import Ledger, LedgerReader
+from bulkload.ledger.groups import Storage
 from bulkload.ledger.reader import RESULT_COLUMNS
-from bulkload.ledger.sqlite.writer import ThreadWriter
-from bulkload.ledger.sqlite.writes import Store
+from bulkload.ledger.sqlite.execution import Execution
+from bulkload.ledger.writer import ThreadWriter
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.variants import each_once
 
@@ -98,8 +99,10 @@ NO_ROOM_BYTES = 4 << 20
 def full_disk(settings: Settings, message: str, number: int) -> Ledger:
     """A ledger whose disk has no room left for the k-th of its messages, nor for any that comes after."""
 
-    def opened(open_store: Callable[[], Store]) -> Store:
-        store = open_store()
+    def opened(open_storage: Callable[[], Storage]) -> Storage:
+        storage = open_storage()
+        assert isinstance(storage, Execution)
+        store = storage.store
         store.connection.execute(f"PRAGMA max_page_count = {DISK_PAGES}").fetchone()
         store.connection.execute("CREATE TEMP TABLE written (count)")
         store.connection.execute("INSERT INTO written VALUES (0)")
@@ -109,9 +112,9 @@ def full_disk(settings: Settings, message: str, number: int) -> Ledger:
             f" INSERT INTO meta SELECT 'filler', zeroblob({NO_ROOM_BYTES}) FROM written WHERE count >= {number};"
             " END"
         )
-        return store
+        return storage
 
-    return Ledger(settings.ledger, "", writer=lambda open_store: ThreadWriter(lambda: opened(open_store)))
+    return Ledger(settings.ledger, "", writer=lambda open_storage: ThreadWriter(lambda: opened(open_storage)))
 
 
 @pytest.mark.parametrize(
