@@ -12,8 +12,8 @@ LOCKED := install -q --disable-pip-version-check --require-hashes
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
 
-# Many tests mostly wait for processes and clocks: three of them keep a core busy.
-WORKERS = -n $$(( 3 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
+# Many tests mostly wait for processes and clocks: two of them keep a core busy. A third one would cost its start.
+WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
 test: $(STAMP)  ## The tests, in parallel: in a few minutes
 	$(BIN)/pytest $(WORKERS) -q

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.consumers import at_each, at_first
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 # More than two pieces; no two bytes of 4 KiB alike.
-LARGE = ONNX + b"".join(number.to_bytes(4, "big") for number in range(1_500_000))
+LARGE = ONNX + array("I", range(1_500_000)).tobytes()
 CONTENTS = {"small": ONNX, "large": LARGE}
 YEAR_2300 = 10_413_792_000 * 10**9
 

@@ -6,6 +6,7 @@ The registry's stored versions are the judge: each has the digest of one whole s
 import errno
 import hashlib
 import os
+from array import array
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
@@ -33,7 +34,7 @@ from tests.variants import each_once
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 SMALL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
 # Four pieces, no two of them equal.
-LARGE = b"".join(number.to_bytes(4, "big") for number in range(3 * PIECE_SIZE_BYTES // 4 + 100))
+LARGE = array("I", range(3 * PIECE_SIZE_BYTES // 4 + 100)).tobytes()
 CONTENTS = {"small": SMALL, "large": LARGE}
 
 pytestmark = pytest.mark.anyio
