@@ -397,7 +397,7 @@ async def cut_when(settings: Settings, sandbox: Sandbox, happened: Callable[[Cou
 
     async with anyio.create_task_group() as group:
         group.start_soon(cut)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await publish(settings, on_event=counts, stop=stop)
     assert row_of(settings)["state"] == State.UPLOADING
     sandbox.end_waits()

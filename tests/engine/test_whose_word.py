@@ -370,7 +370,7 @@ async def test_what_is_no_registry_is_told_soon(answer, config, sandbox, write_m
         return ANSWERS[config if call == "config" and config in ANSWERS else answer]()
 
     async with sandbox, gateway_before(sandbox.endpoint, decide) as gateway:
-        with anyio.fail_after(20), pytest.raises(ForeignAnswer, match="the address of a Wallaroo registry"):
+        with anyio.fail_after(60), pytest.raises(ForeignAnswer, match="the address of a Wallaroo registry"):
             await publish(settings_before(write_manifest(models(1)), gateway, sandbox))
         assert {call for call, _ in gateway.seen} <= {"config", "workspaces/list"}
     assert not (tmp_path / "ledger.db").exists()

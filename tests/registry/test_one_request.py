@@ -154,7 +154,7 @@ async def test_a_connection_dropped_at_any_byte_of_the_request_is_not_made_again
         async with bench.before(partial(play, taken=taken)) as (wire, registry):
             if reused:
                 await registry.config()
-            with anyio.fail_after(10), pytest.raises(CallFailed) as raised:
+            with anyio.fail_after(60), pytest.raises(CallFailed) as raised:
                 await CALLS[call](registry, bench)
             assert raised.value.failure.kind is FailureKind.CUT
             await anyio.wait_all_tasks_blocked()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def printed_by(command: str, seconds: float = 60) -> str:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return await secret_of_command(command, "--token-command", seconds)
 
 
@@ -125,7 +125,7 @@ def held(tmp_path: Path) -> Iterator[int]:
 
 
 async def nobody_holds(descriptor: int) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             try:
                 piece = os.read(descriptor, 100)
@@ -155,7 +155,7 @@ async def test_a_command_that_is_waited_for_no_more_ends(held, tmp_path):
     """As when the run is stopped."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(printed_by, f"exec 3> '{tmp_path}/held'; echo ready >&3; sleep 1000 & wait")
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await anyio.wait_readable(held)
         tasks.cancel_scope.cancel()
     await nobody_holds(held)
