@@ -9,7 +9,6 @@ import msgspec
 
 from bulkload.core.identity.verification import LedgerWord
 from bulkload.core.model.errors import LedgerError
-from bulkload.core.model.records import Look
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import RESULT_COLUMNS, SentFile
 from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, check_schema_version, ledger_error, open_for_reading
@@ -131,8 +130,7 @@ class LedgerReader:
             " WHERE line IS NOT NULL AND sha256 IS NOT NULL AND size IS NOT NULL ORDER BY line"
         )
         with self._reading(), contextlib.closing(self._connection.execute(statement)) as rows:
-            for line, path, framework, size, mark in rows:
-                yield SentFile(line=line, path=path, framework=framework, look=Look(size, mark))
+            yield from map(SentFile._make, rows)
 
     def workspaces(self) -> list[int]:
         """The workspaces of this ledger's models."""

@@ -1,7 +1,7 @@
 """What the ledger takes in and gives out."""
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,13 +96,14 @@ def _decode_row(row: tuple[Any, ...], *, only_version: bool) -> LedgerEntry:
     )
 
 
-class SentFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file whose bytes were sent, or found equal, as it was then."""
+class SentFile(NamedTuple):
+    """A file whose bytes were sent, or found equal, and how it looked then. A tuple: there may be a million."""
 
     line: int
     path: str
     framework: str
-    look: Look
+    size: int
+    mark: str | None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from bulkload.core.model.errors import BulkloadError, ManifestError, UsageError
 from bulkload.core.model.events import Advanced, ManifestDoubted
-from bulkload.core.model.records import Entry, Notice, Problem, Workspace
+from bulkload.core.model.records import Entry, Look, Notice, Problem, Workspace
 from bulkload.core.model.settings import Settings
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.doors import Doors
@@ -36,8 +36,19 @@ from bulkload.system.spilling import SpilledList
 
 STAGING_BUFFER_BYTES = 1 << 18
 
+# Entries between two words about how far the check came.
+ENTRIES_A_WORD = 256
+
+
+class StagedEntry(msgspec.Struct, frozen=True, array_like=True):
+    """An entry that passed the offline check, and how its file looked then; None where it could not be looked at."""
+
+    look: Look | None
+    entry: Entry
+
+
 _encode = msgspec.json.encode
-_decode = msgspec.json.Decoder(Entry).decode
+_decode = msgspec.json.Decoder(StagedEntry).decode
 
 
 @dataclass(slots=True)
@@ -55,13 +66,13 @@ class StagedManifest:
     # Files outside the manifest's own folder.
     outside: Outside = field(default_factory=Outside)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: Entry, look: Look | None) -> None:
         """One more entry."""
-        self.file.write(_encode(entry) + b"\n")
+        self.file.write(_encode(StagedEntry(look, entry)) + b"\n")
         self.workspaces.add(entry.workspace)
         self.count += 1
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[StagedEntry]:
         """The entries, in manifest order."""
         self.file.seek(0)
         for line in self.file:
@@ -134,8 +145,9 @@ def _stage(
                 elif isinstance(found, Notice):
                     staged.notices.append(found.problem)
                 elif not problems:
-                    staged.take(found)
-                    advanced(staged.count)
+                    staged.take(found, is_known.look_of(found.line))
+                    if not staged.count % ENTRIES_A_WORD:
+                        advanced(staged.count)
         if problems:
             plural = "problem" if len(problems) == 1 else "problems"
             raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bulkload.core.model.errors import BulkloadError
+from bulkload.core.model.records import Look
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import SentFile
 from bulkload.source import look_in
@@ -20,19 +21,25 @@ class KnownFiles:
     def __init__(self, sent: Iterator[SentFile]) -> None:
         self._sent = sent
         self._next = next(sent, None)
+        # The file that was asked for last.
+        self._line = 0
+        self._look: Look | None = None
+
+    def look_of(self, line: int) -> Look | None:
+        """How the file of a line looked when it was asked for; None where it was not."""
+        return self._look if self._line == line else None
 
     def __call__(self, line: int, path: str, framework: str, found: os.stat_result) -> bool:
         """Whether the entry of this line was sent from this file, which looks as it did then."""
+        look = look_in(found)
+        self._line, self._look = line, look
         try:
             while self._next is not None and self._next.line < line:
                 self._next = next(self._sent, None)
         except BulkloadError:
             # Whoever opens the ledger to write says what is wrong with it.
             self._next = None
-        row = self._next
-        if row is None or row.line != line or row.path != path or row.framework != framework:
-            return False
-        return row.look.mark is not None and row.look == look_in(found)
+        return self._next == (line, path, framework, look.size, look.mark) and look.mark is not None
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from itertools import islice
 from bulkload.core.identity.content import entry_key
 from bulkload.core.model.errors import ManifestError
 from bulkload.core.model.events import Advanced
-from bulkload.core.model.records import Entry, Look, Problem
+from bulkload.core.model.records import Problem
 from bulkload.engine.context import Run
 from bulkload.engine.preflight.checks import Instance, StagedManifest
 from bulkload.ledger.interface import PlanEntries
 from bulkload.ledger.records import PlannedEntry
-from bulkload.source import Sources
 from bulkload.system.abandonable import AbandonableThread
 
 ENTRIES_A_PAGE = 1000
@@ -21,18 +20,17 @@ MOST_PROBLEMS = 10_000
 
 
 async def plan_entries(run: Run, instance: Instance, staged: StagedManifest) -> None:
-    """Look at every file once, and hand the entries to the ledger.
+    """Hand the entries to the ledger, each with how its file looked at the check.
 
     Raises ``ManifestError`` when two entries turn out to be the same, and the reason when the run is to stop.
     """
     loop = asyncio.get_running_loop()
-    entries, problems = _planned(staged, instance, run.sources), list[Problem]()
+    entries, problems = _planned(staged, instance), list[Problem]()
     done, count = 0, 0
 
     def next_page() -> tuple[PlannedEntry, ...]:
         return tuple(islice(entries, ENTRIES_A_PAGE))
 
-    # Files may lie on a disk that is slow.
     while page := await loop.run_in_executor(AbandonableThread(), next_page):
         run.stop.raise_if_asked()
         met = await run.ledger.execute(PlanEntries(page))
@@ -45,24 +43,16 @@ async def plan_entries(run: Run, instance: Instance, staged: StagedManifest) -> 
         raise ManifestError(f"{staged.manifest}: {count} {plural}; nothing was sent", tuple(problems))
 
 
-def _planned(staged: StagedManifest, instance: Instance, sources: Sources) -> Iterator[PlannedEntry]:
+def _planned(staged: StagedManifest, instance: Instance) -> Iterator[PlannedEntry]:
     """The staged entries, resolved."""
-    for entry in staged.entries():
-        workspace_id = instance.workspaces[entry.workspace]
+    for each in staged.entries():
+        entry, workspace_id = each.entry, instance.workspaces[each.entry.workspace]
         yield PlannedEntry(
             entry_key=entry_key(entry, workspace_id, instance.default_arch),
             workspace_id=workspace_id,
             entry=entry,
-            look=_look(entry, sources),
+            look=each.look,
         )
-
-
-def _look(entry: Entry, sources: Sources) -> Look | None:
-    try:
-        return sources.look(entry.source)
-    except (OSError, ValueError, OverflowError):
-        # It was there at the check; sending it will say what is wrong now.
-        return None
 
 
 def _same_entry(manifest: str, line: int, first_line: int) -> Problem:

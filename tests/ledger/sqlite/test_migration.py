@@ -91,8 +91,7 @@ def test_a_reader_reads_the_old_one_and_leaves_it_so(old: Path) -> None:
     before = old.read_bytes()
     with LedgerReader(old) as reader:
         assert list(reader.sent_files()) == [
-            SentFile(line=line, path="m", framework="onnx", look=Look(10, mark))
-            for line, (*_, mark) in enumerate(MARKS, start=1)
+            SentFile(line, "m", "onnx", 10, mark) for line, (*_, mark) in enumerate(MARKS, start=1)
         ]
         assert reader.counts()["ready"] == len(MARKS)
         assert len(list(reader.results())) == len(MARKS) + 1
