@@ -6,7 +6,8 @@ from random import Random
 
 from bulkload.core.model.settings import Settings
 from bulkload.engine.clock import Clock, LoopClock
-from bulkload.ledger import Ledger
+from bulkload.ledger import Ledger as LedgerFile
+from bulkload.ledger.interface import Ledger
 from bulkload.registry import Registry as HttpRegistry
 from bulkload.registry.interface import Registry
 from bulkload.source import LocalSource, Sources
@@ -39,7 +40,7 @@ class GivenDoors:
         clock = self.clock or LoopClock()
         return Doors(
             registry=self.registry or _registry(settings),
-            ledger=self.ledger or Ledger(settings.ledger, clock.utc_now()),
+            ledger=self.ledger or LedgerFile(settings.ledger, clock.utc_now()),
             sources=self.sources or _sources(settings),
             clock=clock,
             random=self.random or Random(),  # noqa: S311 - see above

@@ -31,7 +31,6 @@ from bulkload.engine.preflight.planning import plan_entries
 from bulkload.engine.stop import GRACE_SECONDS, Stop, lone_errors, window_ended, within_window
 from bulkload.engine.upload.audit import audit
 from bulkload.engine.upload.scheduler import Scheduler
-from bulkload.ledger import Ledger
 from bulkload.ledger.interface import (
     BeginRun,
     CountOpen,
@@ -39,6 +38,7 @@ from bulkload.ledger.interface import (
     EndRun,
     Failures,
     FinishPlan,
+    Ledger,
     Renew,
     RetryFailed,
     SameBytes,

@@ -1,8 +1,7 @@
 """What a planted bug is found by. Each proof returns what is wrong, and nothing where nothing is."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bulkload.core.model.settings import Credentials, OnExisting
 from bulkload.core.model.states import State
 from bulkload.core.verdicts import CallFailed
 from bulkload.ledger import Ledger as SqliteLedger
+from bulkload.ledger.groups import OnCommit
 from bulkload.ledger.interface import (
     BeginRun,
     CountOpen,
@@ -26,6 +26,7 @@ from bulkload.ledger.interface import (
     PlanEntries,
     Take,
 )
+from bulkload.ledger.memory import MemoryLedger, MemoryStore
 from bulkload.ledger.records import LedgerEntry, PlannedEntry
 from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.writes import Store
@@ -35,17 +36,17 @@ from bulkload.registry.form import upload_form
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.guarantees.registry_model import Fate, RegistryModel
 from tests.guarantees.scenarios import Found, Scenario, entry, scenario, single_crashes
-from tests.guarantees.world import World
+from tests.guarantees.world import LedgerKind, World
 
 # A mutation that does not even run has shown nothing.
 LOOK = Look(1, "1:1:1")
 NO_BUG = (NameError, AttributeError, TypeError, ImportError, SyntaxError)
 
 
-def crashes_in(folders: Iterator[Path], name: str) -> list[str]:
+def crashes_in(folders: Iterator[Path], name: str, kind: str) -> list[str]:
     """A crash at any point of that scenario, and none at all, with each fate."""
     try:
-        single_crashes(scenario(name), folders, Found(first_only=True))
+        single_crashes(scenario(name).on(LedgerKind(kind)), folders, Found(first_only=True))
     except NO_BUG:
         raise
     except Exception as error:  # noqa: BLE001 - a run that breaks down, or never ends, is a bug that was found
@@ -135,7 +136,7 @@ def a_cancelled_caller_knows(folders: Iterator[Path]) -> list[str]:
 # The ledger's messages.
 
 
-async def _begun(ledger: Ledger, folder: Path, models: int) -> list[LedgerEntry]:
+async def _begun(ledger: Ledger, models: int) -> list[LedgerEntry]:
     """A run that has begun on a ledger, with so many planned entries."""
     words = dict.fromkeys(("run_id", "started_at", "registry", "endpoint", "manifest", "default_arch"), "x")
     await ledger.execute(BeginRun(**words, on_existing=OnExisting.SKIP, wait_timeout=1.0))
@@ -158,12 +159,28 @@ def made(folders: Iterator[Path]) -> Path:
     return folder
 
 
-def a_group_is_whole(folders: Iterator[Path]) -> list[str]:
+def a_group_is_whole(folders: Iterator[Path], kind: str) -> list[str]:
     """A ledger dies with the group that it had not committed, whole, and with nothing else."""
-    return [wrong for dies_at in range(1, 6) if (wrong := anyio.run(_killed_in_a_group, made(folders), dies_at))]
+    deaths = range(1, 6)
+    return [wrong for at in deaths if (wrong := anyio.run(_killed_in_a_group, _reopening(kind, folders), at))]
 
 
-async def _killed_in_a_group(folder: Path, dies_at: int) -> str | None:
+Reopen = Callable[[OnCommit | None], Ledger]
+
+
+def _reopening(kind: str, folders: Iterator[Path]) -> Reopen:
+    """Opens one ledger as often as one likes."""
+    folder, store = made(folders), MemoryStore()
+
+    def reopened(on_commit: OnCommit | None = None) -> Ledger:
+        if kind == LedgerKind.MEMORY:
+            return MemoryLedger(store, on_commit=on_commit)
+        return SqliteLedger(folder / "ledger.db", "", writer=partial(LoopWriter, on_commit=on_commit))
+
+    return reopened
+
+
+async def _killed_in_a_group(reopened: Reopen, dies_at: int) -> str | None:
     commits: list[int] = []
     counts = False
 
@@ -174,25 +191,25 @@ async def _killed_in_a_group(folder: Path, dies_at: int) -> str | None:
                 raise _Killed
 
     with suppress(_Killed, BaseExceptionGroup):
-        async with SqliteLedger(folder / "ledger.db", "", writer=partial(LoopWriter, on_commit=on_commit)) as ledger:
-            entries = await _begun(ledger, folder, 4)
+        async with reopened(on_commit) as ledger:
+            entries = await _begun(ledger, 4)
             counts = True
             async with anyio.create_task_group() as group:
                 for each in entries:
                     group.start_soon(ledger.execute, Intend(entry=each, look=LOOK, fence=frozenset(), sha256="0"))
-    async with SqliteLedger(folder / "ledger.db", "") as ledger:
+    async with reopened(None) as ledger:
         under_way = await ledger.execute(InState(State.UPLOADING, 0, 9))
     there = len(under_way)
     return f"half a group: {there} of 4" if 0 < there < 4 else None
 
 
-def each_message_gets_its_own_answer(folders: Iterator[Path]) -> list[str]:
+def each_message_gets_its_own_answer(folders: Iterator[Path], kind: str) -> list[str]:
     """Whoever asks for an entry gets that one, whoever asks beside him."""
 
-    async def ask(folder: Path) -> list[str]:
+    async def ask(reopened: Reopen) -> list[str]:
         found: dict[int, int] = {}
-        async with SqliteLedger(folder / "ledger.db", "") as ledger:
-            entries = await _begun(ledger, folder, 3)
+        async with reopened(None) as ledger:
+            entries = await _begun(ledger, 3)
 
             async def get(entry_id: int) -> None:
                 found[entry_id] = (await ledger.execute(GetEntry(entry_id))).id
@@ -202,19 +219,19 @@ def each_message_gets_its_own_answer(folders: Iterator[Path]) -> list[str]:
                     group.start_soon(get, each.id)
         return [f"asked for {asked}, got {got}" for asked, got in found.items() if asked != got]
 
-    return anyio.run(ask, made(folders))
+    return anyio.run(ask, _reopening(kind, folders))
 
 
-def events_follow_their_commits(folders: Iterator[Path]) -> list[str]:
+def events_follow_their_commits(folders: Iterator[Path], kind: str) -> list[str]:
     """Whoever is told of a move finds it on the disk."""
     wrong: list[str] = []
     rows = (entry("a"), entry("b", b"small"), entry("c"))
-    world = World(next(folders), rows, RegistryModel(clock=lambda: 0.0, fates=(Fate.ANSWERED, Fate.LOST, Fate.NEVER)))
+    registry = RegistryModel(clock=lambda: 0.0, fates=(Fate.ANSWERED, Fate.LOST, Fate.NEVER))
+    world = World(next(folders), rows, registry, kind=LedgerKind(kind))
 
     def look(event: Event) -> None:
         if isinstance(event, EntryMoved):
-            with closing(sqlite3.connect(f"{world.ledger.as_uri()}?mode=ro", uri=True)) as file:
-                (state,) = file.execute("SELECT state FROM entries WHERE id = ?", (event.entry_id,)).fetchone()
+            state = world.state_of(event.entry_id)
             if state != event.after:
                 wrong.append(f"{event.name} is told to be {event.after}, and is {state}")
 

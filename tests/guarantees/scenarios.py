@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from bulkload.core.model.errors import ExitCode
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import OPEN, State
 from tests.guarantees.registry_model import WORKSPACE, Answers, Fate, RegistryModel
-from tests.guarantees.world import Life, Row, World, distinct, products
+from tests.guarantees.world import LedgerKind, Life, Row, World, distinct, products
 
 SMALL = b"small"
 LARGE = b"a file of three pieces"
@@ -37,11 +37,20 @@ class Scenario:
     versions: int = 1
     # A twin may come into being, as long as it is reported.
     twins_reported: bool = False
+    kind: LedgerKind = LedgerKind.MEMORY
+
+    def __str__(self) -> str:
+        """For the names of tests."""
+        return f"{self.name}, ledger in {'a file' if self.kind is LedgerKind.FILE else 'memory'}"
+
+    def on(self, kind: LedgerKind) -> "Scenario":
+        """The same, with this ledger."""
+        return replace(self, kind=kind)
 
     def world(self, folder: Path, fates: tuple[Fate, ...]) -> World:
         """A fresh world in which the first uploads go as ``fates`` say."""
         registry = RegistryModel(clock=lambda: 0.0, fates=self.first + fates, **self.registry)
-        world = World(folder, self.rows, registry, self.settings)
+        world = World(folder, self.rows, registry, self.settings, self.kind)
         self.before(registry)
         return world
 

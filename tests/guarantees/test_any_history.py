@@ -18,7 +18,7 @@ from bulkload.core.model.states import OPEN, State
 from tests.guarantees.conftest import MEMORY
 from tests.guarantees.registry_model import Answers, Fate, RegistryModel
 from tests.guarantees.scenarios import converted, entry, foreign_version
-from tests.guarantees.world import Life, World
+from tests.guarantees.world import LedgerKind, Life, World
 
 CONTENTS = (b"small", b"a file of three pieces", b"another file of three")
 ANY_FATE = st.sampled_from([fate for fate in Fate if fate is not Fate.TOO_LATE])
@@ -27,12 +27,14 @@ ANY_FATE = st.sampled_from([fate for fate in Fate if fate is not Fate.TOO_LATE])
 class AnyHistory(RuleBasedStateMachine):
     """Two models with two labelled versions each, a registry, and whatever happens to them."""
 
+    kind = LedgerKind.MEMORY
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="bulkload-test-", dir=MEMORY if MEMORY.is_dir() else None))
         self.registry = RegistryModel(clock=lambda: 0.0)
         self.contents = {(make, name, version): CONTENTS[0] for make, name in MODELS for version in ("1", "2")}
-        self.world = World(self.folder, self.rows(), self.registry)
+        self.world = World(self.folder, self.rows(), self.registry, kind=self.kind)
         # What was asked for, ever: (name, content) -> by which entries.
         self.asked: dict[tuple[str, bytes], set[object]] = {}
         for _, name, version in self.contents:
@@ -112,7 +114,7 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def what_is_ready_is_right(self) -> None:
         """G3, G4: a row that is ready holds a version of its own, with the bytes that the ledger says."""
-        if not self.world.ledger.exists():
+        if not self.world.has_ledger:
             return
         stored = {version.version_id: version for version in self.registry.versions}
         rows = [row for row in self.world.results() if row["state"] in (State.READY, State.SKIPPED)]
@@ -158,15 +160,26 @@ class AnyHistory(RuleBasedStateMachine):
 MODELS = ((entry, "m"), (converted, "n"))
 
 
-# `make test` has the first of them, `make check` half, `make crash` the others.
-PARTS = {part: () if part == "a" else pytest.mark.long if part < "g" else pytest.mark.crash for part in "abcdefghijkl"}
+# Two small parts for every change, one with each ledger.
+SMALL_PARTS = {"aa": LedgerKind.MEMORY, "bb": LedgerKind.FILE}
+# Of the twelve parts `make check` has half, and `make crash` the others; three are with a ledger in a file.
+PARTS = {part: LedgerKind.FILE if part in "bdh" else LedgerKind.MEMORY for part in "abcdefghijkl"}
 
 
-@pytest.mark.parametrize("examples", [pytest.param(25, id=part, marks=marks) for part, marks in PARTS.items()])
-def test_the_guarantees_hold_in_any_history(examples: int, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("part", "kind", "examples"),
+    [
+        *(pytest.param(part, kind, 12, id=part) for part, kind in SMALL_PARTS.items()),
+        *(
+            pytest.param(part, kind, 25, id=part, marks=pytest.mark.long if part < "g" else pytest.mark.crash)
+            for part, kind in PARTS.items()
+        ),
+    ],
+)
+def test_the_guarantees_hold_in_any_history(part: str, kind: LedgerKind, examples: int) -> None:
     """300 histories of 40 steps, a twelfth of them here; the same ones every time."""
     # The examples follow from the name of the class.
-    machine = type(f"AnyHistory{request.node.callspec.id}", (AnyHistory,), {})
+    machine = type(f"AnyHistory{part}", (AnyHistory,), {"kind": kind})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,7 +1,8 @@
 """A crash before and after every effect, alone and in pairs, with every fate of an upload: one version per entry.
 
 ``make crash`` runs the pairs and every single point; ``make check`` the points that leave something new behind, and
-``make test`` those of a few situations.
+``make test`` those of a few situations. The ledger in memory costs half: with it all are gone through, with a file
+those in which a ledger has most to say.
 """
 
 import itertools
@@ -27,6 +28,7 @@ from tests.guarantees.scenarios import (
     stopped_anywhere,
     violations,
 )
+from tests.guarantees.world import LedgerKind
 
 # Bodies in pieces and small ones; an answer that is lost, late, too late, another's; an equal version.
 QUICK = {
@@ -35,23 +37,35 @@ QUICK = {
     "an answer is lost twice",
     "an upload lands late, the next one too",
 }
-every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 # A stop costs a history an effect.
 QUICK_TO_STOP = {"one small entry", "an equal version was there before"}
+# Several versions of a model, ids that are another's, labels: for which a ledger has statements and indexes.
+IN_A_FILE = QUICK | {
+    "three versions of one model",
+    "two equal entries with labels",
+    "an upload lands after the settle time",
+    "the answer names another upload's version",
+    "the answer names an equal sibling's version",
+}
+both_ledgers = pytest.mark.parametrize("kind", LedgerKind)
 
 
-def in_turn(quick: set[str]) -> pytest.MarkDecorator:
-    """All situations, those that are not quick for `make check` only."""
-    cases = [pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.long) for one in SCENARIOS]
-    return pytest.mark.parametrize("scenario", cases)
+def of_both_ledgers(
+    in_memory: set[str], in_a_file: set[str], *, otherwise: pytest.MarkDecorator
+) -> pytest.MarkDecorator:
+    """All situations in memory and some in a file; only those that are named are tried by `make test`."""
+    cases = [(one, one.name in in_memory) for one in SCENARIOS]
+    cases += [(one.on(LedgerKind.FILE), one.name in in_a_file) for one in SCENARIOS if one.name in IN_A_FILE]
+    params = [pytest.param(one, id=str(one), marks=() if is_quick else otherwise) for one, is_quick in cases]
+    return pytest.mark.parametrize("scenario", params)
 
 
 def test_the_quick_situations_are_among_all() -> None:
     """A name that is misspelt would leave one out."""
-    assert {scenario.name for scenario in SCENARIOS} >= QUICK | QUICK_TO_STOP
+    assert {scenario.name for scenario in SCENARIOS} >= IN_A_FILE | QUICK_TO_STOP
 
 
-@in_turn(QUICK)
+@of_both_ledgers(QUICK, QUICK_TO_STOP, otherwise=pytest.mark.long)
 def test_a_crash_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:
@@ -64,7 +78,7 @@ def test_a_crash_at_any_point_loses_and_doubles_nothing(
 either_stop = pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut"])
 
 
-@in_turn(QUICK_TO_STOP)
+@of_both_ledgers(QUICK_TO_STOP, {"an answer is lost twice"}, otherwise=pytest.mark.long)
 @either_stop
 def test_a_stop_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found
@@ -74,8 +88,7 @@ def test_a_stop_at_any_point_loses_and_doubles_nothing(
     assert found.violations == []
 
 
-@pytest.mark.crash
-@every_scenario
+@of_both_ledgers(set(), set(), otherwise=pytest.mark.crash)
 @either_stop
 def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found) -> None:
     """The same at every single effect."""
@@ -83,9 +96,8 @@ def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[
     assert found.violations == []
 
 
-@pytest.mark.crash
 @pytest.mark.timeout(1800)
-@every_scenario
+@of_both_ledgers(set(), set(), otherwise=pytest.mark.crash)
 def test_two_crashes_at_any_points_lose_and_double_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:
@@ -95,10 +107,11 @@ def test_two_crashes_at_any_points_lose_and_double_nothing(
     assert found.violations == []
 
 
-def test_what_cannot_be_decided_is_left_to_a_person(folders: Iterator[Path]) -> None:
+@both_ledgers
+def test_what_cannot_be_decided_is_left_to_a_person(kind: LedgerKind, folders: Iterator[Path]) -> None:
     """Two versions may be ours or not: nothing is sent, exit 12 says so, until --resend-in-doubt."""
     registry = {"rewrites": True, "during_upload": lambda registry: foreign_version(registry, "m", LARGE, "m-0.onnx")}
-    scenario = Scenario("two that may be ours", (entry(),), registry=registry)
+    scenario = Scenario("two that may be ours", (entry(),), registry=registry, kind=kind)
     world = scenario.world(next(folders), (Fate.LOST,))
     for _ in range(2):
         life = world.live()
@@ -110,7 +123,10 @@ def test_what_cannot_be_decided_is_left_to_a_person(folders: Iterator[Path]) -> 
     assert len(world.registry.began) == 2
 
 
-def test_an_answers_word_takes_no_version_away_from_who_sent_its_bytes(folders: Iterator[Path]) -> None:
+@both_ledgers
+def test_an_answers_word_takes_no_version_away_from_who_sent_its_bytes(
+    kind: LedgerKind, folders: Iterator[Path]
+) -> None:
     """Each answer names the version before: the second entry holds the first one's, until its bytes are looked at.
 
     Wherever a run was stopped in between, the first entry is not sent again because its version seems to be taken.
@@ -120,6 +136,7 @@ def test_an_answers_word_takes_no_version_away_from_who_sent_its_bytes(folders: 
         (converted(version="1"), converted(content=LARGE + b"2", version="2")),
         before=OTHER_BEFORE,
         registry={"answers": Answers.STALE},
+        kind=kind,
     )
     for asked_at in itertools.count(1, 5):
         world = scenario.world(next(folders), ())

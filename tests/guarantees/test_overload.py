@@ -13,7 +13,7 @@ from bulkload.core.model.errors import ExitCode
 from bulkload.core.model.states import State
 from tests.guarantees.registry_model import Overload, Refusal, RegistryModel, SlidingWindow
 from tests.guarantees.scenarios import converted, entry
-from tests.guarantees.world import Life, World
+from tests.guarantees.world import LedgerKind, Life, World
 from tests.variants import each_once, every
 
 # When the registry begins and ends to refuse, and by when everything must be as it was.
@@ -27,11 +27,11 @@ SHARES = [1.0, 0.1, 0.5]
 STATUSES = [429, 503]
 
 
-def world_with(folder: Path, count: int, **changes: Any) -> World:
-    """A manifest of so many small models; changes go into the settings."""
+def world_with(folder: Path, count: int, kind: LedgerKind = LedgerKind.FILE, **changes: Any) -> World:
+    """A manifest of so many small models; changes go into the settings. (Of a thousand rows, a file costs less.)"""
     registry = RegistryModel(clock=lambda: 0.0, settle=10.0, answer_seconds=ANSWER_SECONDS)
     rows = [entry(f"m{number}", b"%d" % number) for number in range(count)]
-    return World(folder, rows, registry, changes, most_effects=1_000 * count)
+    return World(folder, rows, registry, changes, kind, most_effects=1_000 * count)
 
 
 def overloaded(folder: Path, count: int, refusal: Refusal, share: float, seed: int = 1, **changes: Any) -> World:
@@ -127,7 +127,7 @@ def test_what_patience_does_not_cover_is_reported_open_and_published_by_the_next
     status: int, folders: Iterator[Path]
 ) -> None:
     """Exit 6, a handful of attempts while nothing was taken, and nothing is failed."""
-    world = world_with(next(folders), 400, patience=60.0)
+    world = world_with(next(folders), 400, LedgerKind.MEMORY, patience=60.0)
     world.registry.refuses = Overload(BEGINS, 500.0, 1.0, Refusal(status), random.Random(1))
     life = world.live()
     assert life.summary is not None

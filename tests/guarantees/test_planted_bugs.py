@@ -5,7 +5,8 @@ fails here, and has to follow.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,17 @@ class Bug:
     proof: Proof
     finds: str
 
+    def __str__(self) -> str:
+        """For the names of tests."""
+        return f"{self.name}, by {self.proof}"
 
-def crashes_in(name: str) -> Proof:
+
+IN_MEMORY, IN_A_FILE = "memory", "file"
+
+
+def crashes_in(name: str, ledger: str = IN_MEMORY) -> Proof:
     """A crash at any point of that scenario, and none at all, with each fate."""
-    return Proof("crashes_in", (name,))
+    return Proof("crashes_in", (name, ledger))
 
 
 def over_http(fault: str) -> Proof:
@@ -191,6 +199,18 @@ BUGS: tuple[Bug, ...] = (
                 "ledger/sqlite/writes.py", "if outcome.owned and self._is_taken(", "if not outcome and self._is_taken("
             ),
         ),
+        crashes_in("the answer names an equal sibling's version", IN_A_FILE),
+        "two entries hold one version",
+    ),
+    Bug(
+        "uniqueness dropped in memory",
+        (
+            Mutation(
+                "ledger/memory/execution.py",
+                "        if version_id is None:\n            return False\n        others",
+                "        if version_id is None or by_other_than:\n            return False\n        others",
+            ),
+        ),
         crashes_in("the answer names an equal sibling's version"),
         "two entries hold one version",
     ),
@@ -283,13 +303,13 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        Proof("a_group_is_whole"),
+        Proof("a_group_is_whole", (IN_A_FILE,)),
         "half",
     ),
     Bug(
         "an answer to the wrong message",
         (Mutation(WRITER, "in zip(futures, replies, strict=True)", "in zip(futures, replies[::-1], strict=True)"),),
-        Proof("each_message_gets_its_own_answer"),
+        Proof("each_message_gets_its_own_answer", (IN_A_FILE,)),
         "asked for",
     ),
     Bug(
@@ -305,13 +325,30 @@ BUGS: tuple[Bug, ...] = (
             Arrived(""",
             ),
         ),
-        Proof("events_follow_their_commits"),
+        Proof("events_follow_their_commits", (IN_A_FILE,)),
         "is told",
     ),
 )
 
 
-@pytest.mark.parametrize("bug", every(3, BUGS), ids=lambda bug: bug.name)
+# What a ledger promises, whichever it is.
+MESSAGES = {"a_group_is_whole", "each_message_gets_its_own_answer", "events_follow_their_commits"}
+
+
+def in_memory(proof: Proof) -> Proof:
+    """The same with the other ledger, where it has one."""
+    return replace(proof, arguments=tuple(IN_MEMORY if word == IN_A_FILE else word for word in proof.arguments))
+
+
+def with_their_proofs() -> Iterator[Bug]:
+    """All bugs; those of any ledger with each of the two."""
+    for bug in BUGS:
+        yield bug
+        if bug.proof.name in MESSAGES:
+            yield replace(bug, proof=in_memory(bug.proof))
+
+
+@pytest.mark.parametrize("bug", every(3, [*with_their_proofs()]), ids=str)
 def test_the_proof_finds_the_bug(bug: Bug, root: Path) -> None:
     """With the bug in place, something is wrong, and it is what such a bug does."""
     found = found_in(mutated_copy(root, bug.mutations), bug.proof, root)
@@ -319,10 +356,10 @@ def test_the_proof_finds_the_bug(bug: Bug, root: Path) -> None:
     assert re.search(bug.finds, found[0]), found
 
 
-PROOFS = sorted({bug.proof for bug in BUGS if bug.proof.name != "crashes_in"}, key=str)
+PROOFS = {bug.proof for bug in BUGS if bug.proof.name != "crashes_in"}
 
 
-@pytest.mark.parametrize("proof", every(3, list(PROOFS)), ids=str)
+@pytest.mark.parametrize("proof", every(3, sorted(PROOFS | {in_memory(proof) for proof in PROOFS}, key=str)), ids=str)
 def test_without_the_bug_nothing_is_wrong(proof: Proof, root: Path) -> None:
     """The proofs that are made for this suite; the crash points without any bug have a suite of their own."""
     assert found_in(mutated_copy(root, ()), proof, root) == []

@@ -8,11 +8,13 @@ import asyncio
 import itertools
 import json
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,10 @@ from bulkload.engine.clock import LoopClock
 from bulkload.engine.events import OnEvent
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
-from bulkload.ledger import Ledger, LedgerReader
+from bulkload.ledger import Ledger as LedgerFile
+from bulkload.ledger import LedgerReader
+from bulkload.ledger.interface import Ledger
+from bulkload.ledger.memory import MemoryLedger, MemoryStore
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.writer import LoopWriter
 from bulkload.registry.answers import ListedVersion
@@ -48,6 +53,15 @@ MOST_EFFECTS = 20_000
 MOST_LIVES = 12
 
 Row = dict[str, Any]
+
+
+class LedgerKind(StrEnum):
+    """Which of the two ledgers the processes have."""
+
+    # SQLite's, without a thread of its own.
+    FILE = "file"
+    # Its twin, which costs a fraction.
+    MEMORY = "memory"
 
 
 class Crash(BaseException):
@@ -68,12 +82,13 @@ class Life:
 
 @dataclass(slots=True)
 class World:
-    """A folder with a manifest, a registry, and one process after the other."""
+    """A folder with a manifest, a ledger, a registry, and one process after the other."""
 
     folder: Path
     rows: Sequence[Row]
     registry: RegistryModel
     changes: dict[str, Any] = field(default_factory=dict)
+    kind: LedgerKind = LedgerKind.MEMORY
     now: float = 0.0
     seed: int = 0
     most_effects: int = MOST_EFFECTS
@@ -81,6 +96,8 @@ class World:
     on_event: OnEvent | None = None
 
     lives: list[Life] = field(default_factory=list)
+    # The twin's, which outlives the processes.
+    _store: MemoryStore = field(default_factory=MemoryStore)
     _loop: VirtualLoop | None = None
     _stop: Stop = field(default_factory=Stop)
     _dead: bool = False
@@ -111,8 +128,13 @@ class World:
 
     @property
     def ledger(self) -> Path:
-        """Where the runs keep their ledger."""
+        """Where the runs keep their ledger, where it is a file."""
         return self.folder / "ledger.db"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether a run has begun, and what it committed is there."""
+        return self.ledger.exists() if self.kind is LedgerKind.FILE else bool(self._store.content.runs)
 
     def time(self) -> float:
         """Seconds, through all lives."""
@@ -174,8 +196,23 @@ class World:
 
     def results(self) -> list[dict[str, Any]]:
         """The ledger's rows, in manifest order."""
+        if self.kind is LedgerKind.MEMORY:
+            return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in self._store.results()]
         with LedgerReader(self.ledger) as reader:
             return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in reader.results()]
+
+    def state_of(self, entry_id: int) -> str:
+        """Where an entry stands, by what was committed."""
+        if self.kind is LedgerKind.MEMORY:
+            return self._store.content.entries[entry_id].state
+        with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True)) as file:
+            (state,) = file.execute("SELECT state FROM entries WHERE id = ?", (entry_id,)).fetchone()
+        return str(state)
+
+    def _opened_ledger(self) -> Ledger:
+        if self.kind is LedgerKind.MEMORY:
+            return MemoryLedger(self._store, on_commit=self._commit)
+        return LedgerFile(self.ledger, "", writer=partial(LoopWriter, on_commit=self._commit))
 
     def _settings(self, **changes: Any) -> Settings:
         values: dict[str, Any] = {
@@ -191,8 +228,13 @@ class World:
         return await publish(
             settings,
             registry=Client(self, settings.answer_timeout),
-            ledger=Ledger(self.ledger, "", writer=partial(LoopWriter, on_commit=self._commit)),
-            sources=LocalSource(small_file_bytes=PIECE_BYTES, piece_size_bytes=PIECE_BYTES),
+            ledger=self._opened_ledger(),
+            sources=LocalSource(
+                small_file_bytes=PIECE_BYTES,
+                piece_size_bytes=PIECE_BYTES,
+                # Nobody changes a file in the moment in which it was written.
+                wall_clock=lambda: float("inf"),
+            ),
             clock=_WorldClock(self.registry),
             # Another process has another chance.
             random=random.Random(f"{self.seed} {len(self.lives)}"),
