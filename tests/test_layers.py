@@ -161,7 +161,109 @@ def test_core_only_decides() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# The doors: what a run may know of each room that has one. Behind them are the ledgers, registries and sources.
+DOORS = {
+    "ledger": {"interface", "records", "LedgerReader"},
+    "registry": {"interface", "form"},
+    "source": {"OpenFile", "SmallFile", "SourceChanged", "Sources", "look_in"},
+}
+# What stands behind a door where nobody says otherwise; the copy of a file that a plan is made on.
+KNOW_WHAT_IS_BEHIND = {"engine/doors.py", "engine/plan.py"}
+# Commands that look into a registry or a ledger are no runs.
+NO_RUN = "engine/inspect/"
+
+
+def past_a_door(tree: ast.AST) -> list[str]:
+    """Imports of a run's modules that know what is behind a door."""
+    wrong = []
+    for found in imports_of(tree, "bulkload.engine"):
+        root, _, rest = found.name.partition(".")
+        room, _, inside = rest.partition(".")
+        if (root == "bulkload" and room in DOORS and inside.partition(".")[0] not in DOORS[room]) or root == "sqlite3":
+            wrong.append(f"line {found.line}: imports {found.name}")
+    return wrong
+
+
+def test_a_run_knows_no_more_than_the_interfaces() -> None:
+    """A second implementation, and a test's, takes the place of the first one without a word in the engine."""
+    modules = {str(module.relative_to(PACKAGE)): module for module in MODULES if room_of(module) == "engine"}
+    assert modules.keys() >= KNOW_WHAT_IS_BEHIND
+    wrong = [
+        f"{name} {problem}"
+        for name, module in modules.items()
+        if name not in KNOW_WHAT_IS_BEHIND and not name.startswith(NO_RUN)
+        for problem in past_a_door(tree_of(module))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+# What a run takes for its clock and its chance where it is given none.
+CLOCK_AND_CHANCE = {"engine/clock.py", "engine/doors.py", "engine/backoff.py"}
+TIMES_AND_CHANCES = {
+    "anyio.current_time", "anyio.fail_after", "anyio.fail_at", "anyio.move_on_after", "anyio.move_on_at",
+    "anyio.sleep", "anyio.sleep_until", "asyncio.sleep", "asyncio.timeout", "asyncio.wait_for",
+}  # fmt: skip
+
+
+def own_times_and_chances(tree: ast.AST) -> list[str]:
+    """Where a module goes by another clock or chance than the one that it was given."""
+    wrong = [
+        f"line {found.line}: imports {found.name}"
+        for found in imports_of(tree, "bulkload.engine")
+        if found.name.partition(".")[0] in ("time", "secrets") or found.name == "random"
+    ]
+    wrong += [
+        f"line {node.lineno}: calls {ast.unparse(node.func)}()"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in TIMES_AND_CHANCES | {"Random"}
+    ]
+    return wrong
+
+
+def test_the_engine_goes_by_the_clock_and_the_chance_that_it_is_given() -> None:
+    """Virtual time, and a seed, reach everything that waits or decides."""
+    modules = {str(module.relative_to(PACKAGE)): module for module in MODULES if room_of(module) == "engine"}
+    assert modules.keys() >= CLOCK_AND_CHANCE
+    wrong = [
+        f"{name} {problem}"
+        for name, module in modules.items()
+        if name not in CLOCK_AND_CHANCE
+        for problem in own_times_and_chances(tree_of(module))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 # The test itself notices what it is for.
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from bulkload.ledger.sqlite.writes import Store",
+        "from bulkload.ledger import Ledger",
+        "from bulkload.registry import Registry",
+        "import bulkload.registry.client",
+        "from bulkload.source.local import LocalSource",
+        "import sqlite3",
+    ],
+)
+def test_a_way_past_a_door_is_seen(source: str) -> None:
+    assert past_a_door(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "import random",
+        "from time import monotonic",
+        "anyio.sleep(1)",
+        "Random()",
+        "anyio.move_on_after(1)",
+    ],
+)
+def test_a_clock_or_a_chance_of_its_own_is_seen(source: str) -> None:
+    assert own_times_and_chances(ast.parse(source))
 
 
 @pytest.mark.parametrize(

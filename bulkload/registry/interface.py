@@ -13,10 +13,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, Protocol, Self
 
+from bulkload.core.model.errors import NotAuthorised
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.verdicts import Failure
 from bulkload.registry.answers import ListedVersion
 from bulkload.registry.form import Form
+
+
+class KeycloakMissing(NotAuthorised):
+    """What answers at Keycloak's address is no Keycloak: it is elsewhere, or somebody answers in its place for now."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure}: there is no Keycloak; give its address with --auth-url")
+        self.failure = failure
 
 
 class Registry(Protocol):
@@ -62,7 +71,10 @@ class Registry(Protocol):
         ...
 
     async def token(self, *, large: bool = False) -> str:
-        """The token that the next request will carry. ``large``: ahead of a large body, which takes its time."""
+        """The token that the next request will carry. ``large``: ahead of a large body, which takes its time.
+
+        Raises ``KeycloakMissing`` where the address of those who give tokens is another's.
+        """
         ...
 
     # The instance.

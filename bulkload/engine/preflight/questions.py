@@ -21,8 +21,7 @@ from bulkload.core.verdicts import (
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.calls import Judge, TriedEnough, never, note_retry, repeat
 from bulkload.engine.events import Events
-from bulkload.registry.auth.keycloak import KeycloakMissing
-from bulkload.registry.interface import Registry
+from bulkload.registry.interface import KeycloakMissing, Registry
 
 T = TypeVar("T")
 

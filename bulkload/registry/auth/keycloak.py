@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from bulkload.core.model.errors import BulkloadError, NotAuthorised, UsageError
+from bulkload.core.model.errors import BulkloadError, UsageError
 from bulkload.core.model.settings import Credentials
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.registry.answers import one_line
 from bulkload.registry.endpoint import realm_address
+from bulkload.registry.interface import KeycloakMissing
 from bulkload.system.secrets import read_secret_file, secret_line
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -55,14 +56,6 @@ class GrantRefused(Exception):
     def __init__(self, error: str, description: str) -> None:
         super().__init__(one_line(f"{description} ({error})" if description else error))
         self.error = error
-
-
-class KeycloakMissing(NotAuthorised):
-    """What answers at Keycloak's address is no Keycloak: it is elsewhere, or somebody answers in its place for now."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure}: there is no Keycloak; give its address with --auth-url")
-        self.failure = failure
 
 
 class Keycloak:

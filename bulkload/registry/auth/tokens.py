@@ -11,8 +11,9 @@ from bulkload.core.model.errors import NotAuthorised, UsageError
 from bulkload.core.model.settings import Credentials
 from bulkload.core.tokens import Token, life_of, user_of
 from bulkload.core.verdicts import CallFailed
-from bulkload.registry.auth.keycloak import Grant, GrantRefused, Keycloak, KeycloakMissing, secret_of
+from bulkload.registry.auth.keycloak import Grant, GrantRefused, Keycloak, secret_of
 from bulkload.registry.auth.login_store import Login, LoginStore, sdk_cached_token
+from bulkload.registry.interface import KeycloakMissing
 from bulkload.system.secrets import read_secret_file, secret_line, secret_of_command
 
 # A source that gave the same token again is not asked at every request.

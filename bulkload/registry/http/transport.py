@@ -28,12 +28,13 @@ from bulkload.core.model.errors import BulkloadError, UsageError
 from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
-from bulkload.registry.auth.keycloak import Keycloak, KeycloakMissing
+from bulkload.registry.auth.keycloak import Keycloak
 from bulkload.registry.auth.tokens import TokenSource
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text, secrets_in
 from bulkload.registry.http.body import JsonBody, UploadBody
 from bulkload.registry.http.connecting import LeaveForBody, loss, new_socket, tls_context
 from bulkload.registry.http.connections import Connector
+from bulkload.registry.interface import KeycloakMissing
 from bulkload.registry.redaction import Secrets
 
 # With a reason in its own form; other statuses are somebody else's.
