@@ -1,16 +1,23 @@
 """A ledger of bulkload 0.1.0 (schema 1) is brought up to this schema, whole or not at all."""
 
+import signal
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from bulkload.core.model.errors import LedgerError
+from bulkload.core.model.errors import ExitCode, LedgerError
 from bulkload.core.model.records import Look
+from bulkload.engine.publish import publish
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import SentFile
 from bulkload.ledger.sqlite.writes import Store
+from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.ledger.sqlite.make_schema_1 import KINDS, MODELS, write
 
 SPEC = '{"line":1,"name":"m","path":"m","source":"/m","conversion":{"framework":"onnx"}}'
 # Inode, mtime, ctime as schema 1 held them, and the mark that they are now.
@@ -27,13 +34,18 @@ MARKS = [
 ]
 
 
+def loaded(kind: str, path: Path) -> sqlite3.Connection:
+    """One of the ledgers that ``make_schema_1`` keeps."""
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parent / f"schema_1_{kind}.sql").read_text(encoding="utf-8"))
+    return connection
+
+
 @pytest.fixture
 def old(path: Path) -> Path:
     """A ledger of schema 1: an entry for each of MARKS, and one whose file could not be looked at."""
-    schema = Path(__file__).with_name("schema_1.sql").read_text()
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(schema)
-        connection.execute("INSERT INTO meta VALUES ('schema_version', '1')")
+    with closing(loaded("fresh", path)) as connection, connection:
+        connection.execute("DELETE FROM entries")
         rows = [(id_, *seen) for id_, (*seen, _) in enumerate(MARKS, start=1)]
         connection.executemany(
             "INSERT INTO entries (id, entry_key, line, workspace_id, name, path, framework, spec, labels, state, size,"
@@ -108,3 +120,124 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(old: Path, event: st
         Store(old)
     with closing(sqlite3.connect(old)) as connection:
         assert list(connection.iterdump()) == before
+
+
+KILLED = """
+import resource, signal, sys
+from pathlib import Path
+from bulkload.ledger.sqlite.writes import Store
+from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.ledger.sqlite.make_schema_1 import KINDS, MODELS, write
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+Store(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("log_bytes", [1, 4096, 20_000])
+def test_a_migration_that_is_killed_leaves_schema_1(kind: str, log_bytes: int, path: Path) -> None:
+    """The kernel ends the process with so much of its commit written."""
+    with closing(loaded(kind, path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        before = list(connection.iterdump())
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path), str(log_bytes)], check=False)
+    assert ended.returncode == -signal.SIGXFSZ
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(connection.iterdump()) == before
+    Store(path).close()
+    with LedgerReader(path) as reader:
+        assert sum(reader.counts().values()) == len(MODELS)
+
+
+# Whole runs
+
+_opened: list[str] = []
+_watching: list[bool] = []
+
+
+def _note(event: str, words: tuple[object, ...]) -> None:
+    if _watching and event == "open" and str(words[0]).endswith(".onnx"):
+        _opened.append(Path(str(words[0])).stem)
+
+
+@pytest.fixture(scope="module")
+def hook() -> None:
+    """What this process opens; nothing can take it away again."""
+    sys.addaudithook(_note)
+
+
+@contextmanager
+def opened_files(hook: None) -> Iterator[list[str]]:
+    """The names of the models that are opened."""
+    _opened.clear()
+    _watching.append(True)
+    try:
+        yield _opened
+    finally:
+        _watching.clear()
+
+
+def brought_here(kind: str, folder: Path, sandbox: Sandbox) -> Path:
+    """A ledger of that time in this place: its files are those of the test, as they are now, and so is its registry.
+
+    Schema 1 held 64 bits with a sign.
+    """
+    path = folder / "ledger.db"
+    with closing(loaded(kind, path)) as connection, connection:
+        connection.execute(
+            "UPDATE meta SET value = ? WHERE key = 'registry'", (f"sandbox {sandbox.account.sandbox_id}",)
+        )
+        # The new sandbox counts from where the old one did.
+        connection.execute("UPDATE entries SET version_id = version_id + 1000000")
+        for name in MODELS:
+            file = folder / f"{name}.onnx"
+            found = file.stat()
+            inode = found.st_ino if found.st_ino < 1 << 63 else found.st_ino - (1 << 64)
+            seen = (inode, found.st_mtime_ns, found.st_ctime_ns)
+            connection.execute("UPDATE entries SET inode = ?, mtime_ns = ?, ctime_ns = ? WHERE name = ?", (*seen, name))
+            connection.execute(
+                "UPDATE digests SET path = ?, inode = ?, mtime_ns = ?, ctime_ns = ? WHERE path LIKE ?",
+                (str(file), *seen, f"%/{name}.onnx"),
+            )
+    return path
+
+
+# Of each ledger: which models are opened by the next run, and which are sent.
+NEXT_RUN = {"fresh": ("abcde", "abcde"), "killed": ("cde", "cde"), "finished": ("", "")}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_unchanged_file_is_read_again(kind: str, hook: None, tmp_path: Path, settings_for) -> None:
+    """What the old bulkload published stays published, unread; what it left under way is seen through."""
+    manifest = write(tmp_path)
+    async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0)) as sandbox:
+        brought_here(kind, tmp_path, sandbox)
+        to_open, to_send = NEXT_RUN[kind]
+        with opened_files(hook) as opened:
+            summary = await publish(settings_for(manifest, sandbox))
+        assert set(opened) == set(to_open)
+        assert {version.name for version in sandbox.versions()} == set(to_send)
+        assert summary.exit_code is ExitCode.OK
+        assert summary.states["ready"] + summary.states["skipped"] == len(MODELS)
+        with opened_files(hook) as opened:
+            assert (await publish(settings_for(manifest, sandbox))).requests.upload == 0
+        assert opened == []
+
+
+@pytest.mark.anyio
+async def test_a_digest_of_that_time_spares_reading_a_large_file(hook: None, tmp_path: Path, settings_for) -> None:
+    """It was compared with what the registry held then, and is compared again without being read."""
+    manifest = write(tmp_path)
+    async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0)) as sandbox:
+        await publish(settings_for(manifest, sandbox, ledger=tmp_path / "other.db"))
+        path = brought_here("finished", tmp_path, sandbox)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE entries SET state = 'planned', version_id = NULL WHERE name = 'c'")
+        with opened_files(hook) as opened:
+            summary = await publish(settings_for(manifest, sandbox))
+        assert summary.states["skipped"] == 2
+        # The check looks at its beginning, as it was not sent.
+        assert opened.count("c") <= 1
+        assert set(opened) <= {"c"}
