@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS, LONGEST_TEXT_CHARACTERS
+from bulkload.core.formats.json_bounds import BeyondBounds, check_json
 from bulkload.core.model.records import Conversion, RegistryVersion, Workspace
 from bulkload.registry.redaction import NO_SECRETS, Secrets
 
@@ -56,6 +57,92 @@ def version_from(node: object, secrets: Secrets = NO_SECRETS) -> RegistryVersion
         uuid=text(file_info.get("version")),
         error_summary=_error_summary(version.get("error_summary"), secrets),
         created_at=text(version.get("created_at")),
+    )
+
+
+class _FileInfo(msgspec.Struct):
+    version: str | None = None
+    sha: str | None = None
+    file_name: str | None = None
+    size: int | None = None
+
+
+class _Conversion(msgspec.Struct):
+    framework: str
+    python_version: str | None = None
+    requirements: tuple[str, ...] | None = None
+    arch: str | None = None
+    accel: str | dict[str, Any] | None = None
+    framework_config: dict[str, Any] | None = None
+
+
+class _Schemas(msgspec.Struct):
+    input_schema: str | None = None
+    output_schema: str | None = None
+
+
+class _Version(msgspec.Struct):
+    id: int
+    name: str
+    file_info: _FileInfo
+    conversion: _Conversion
+    workspace_id: int | None = None
+    visibility: str | None = None
+    status: str | None = None
+    error_summary: str | None = None
+    created_at: str | None = None
+
+
+class _Node(msgspec.Struct):
+    model_version: _Version
+    config: _Schemas
+
+
+class _Poll(msgspec.Struct):
+    model_version: _Node
+
+
+_POLL = msgspec.json.Decoder(_Poll)
+
+
+def polled_version(text: bytes | bytearray, secrets: Secrets) -> RegistryVersion | None:
+    """The version of a whole answer to a poll, where it is as documented: what ``version_from`` makes of it, quickly.
+
+    None where anything in it asks for a closer look.
+    """
+    if not secrets.are_absent_from(text):
+        return None
+    try:
+        check_json(text)
+        node = _POLL.decode(text).model_version
+    except (BeyondBounds, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    version, file, conversion = node.model_version, node.model_version.file_info, node.model_version.conversion
+    numbers = (version.id, version.workspace_id or 0, file.size or 0)
+    if max(numbers) > _LARGEST_INTEGER or min(numbers) < -_LARGEST_INTEGER:
+        return None
+    return RegistryVersion(
+        version_id=version.id,
+        name=version.name[:LONGEST_TEXT_CHARACTERS],
+        workspace_id=version.workspace_id or 0,
+        visibility=_cut(version.visibility) or "private",
+        conversion=Conversion(
+            framework=conversion.framework[:LONGEST_TEXT_CHARACTERS],
+            python_version=_cut(conversion.python_version) or "3.8",
+            requirements=conversion.requirements or (),
+            arch=_cut(conversion.arch),
+            accel=without_secrets(conversion.accel, NO_SECRETS),
+            framework_config=without_secrets(conversion.framework_config, NO_SECRETS),
+        ),
+        input_schema=node.config.input_schema,
+        output_schema=node.config.output_schema,
+        status=_cut(version.status),
+        sha256=_cut(file.sha),
+        size=file.size,
+        file_name=_cut(file.file_name),
+        uuid=_cut(file.version),
+        error_summary=_error_summary(version.error_summary, NO_SECRETS),
+        created_at=_cut(version.created_at),
     )
 
 
@@ -275,6 +362,10 @@ def _object(value: object) -> dict[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None else text[:LONGEST_TEXT_CHARACTERS]
 
 
 def _words(value: object, secrets: Secrets) -> str | None:

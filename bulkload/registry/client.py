@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from bulkload.core.bounds import ANSWER_SECONDS, LARGEST_SMALL_ANSWER_BYTES, LONGEST_TEXT_CHARACTERS
+from bulkload.core.bounds import ANSWER_SECONDS, LONGEST_TEXT_CHARACTERS
 from bulkload.core.formats.json_bounds import BeyondBounds
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.model.settings import Connection, Credentials
@@ -16,11 +16,12 @@ from bulkload.core.verdicts import CallFailed, Failure
 from bulkload.registry import answers
 from bulkload.registry.auth.keycloak import Keycloak
 from bulkload.registry.form import Form
-from bulkload.registry.http.body import UploadBody
-from bulkload.registry.http.connecting import is_reached
+from bulkload.registry.http.body import PushedBody, other_length
+from bulkload.registry.http.connections import is_reached
 from bulkload.registry.http.transport import Transport
 from bulkload.registry.listing import NO_LISTING, ListingParser, Pace
 from bulkload.registry.redaction import Secrets
+from bulkload.registry.upload import Upload, uploaded
 
 T = TypeVar("T")
 
@@ -55,8 +56,6 @@ class Registry:
         that is no http(s) address.
         """
         self._connect_timeout = connect_timeout
-        self._progress_timeout = progress_timeout
-        self._answer_timeout = answer_timeout
         self._read_timeout = read_timeout
         self._transport = Transport(
             endpoint,
@@ -64,6 +63,7 @@ class Registry:
             connection or Connection(),
             connect_timeout=connect_timeout,
             progress_timeout=progress_timeout,
+            answer_timeout=answer_timeout,
             read_timeout=read_timeout,
         )
 
@@ -89,7 +89,7 @@ class Registry:
     @property
     def answered_at(self) -> datetime | None:
         """The registry's own clock, from its last answer."""
-        return self._transport.answered_at
+        return self._transport.judge.answered_at
 
     def refuse_clear_text(self) -> None:
         """Raise ``UsageError`` where a token would go to another machine without encryption; calls do so, too."""
@@ -140,7 +140,7 @@ class Registry:
 
     async def config(self) -> dict[str, Any]:
         """``GET config``: ``{"default_arch": "x86"}``. Needs no token."""
-        answer = await self._transport.json("other", "GET", "config", None, token=False)
+        answer = await self._transport.json("other", "config", None, method="GET", token=False)
         known = answers.without_secrets(answer, self._secrets) if isinstance(answer, dict) else None
         return self._understood("config", answer, known)
 
@@ -164,12 +164,18 @@ class Registry:
     async def version(self, version_id: int) -> RegistryVersion:
         """One version by its id (``get_version_by_id``)."""
         call = "models/get_version_by_id"
-        answer = await self._call("poll", call, {"model_version_id": version_id})
-        node = answer.get("model_version") if isinstance(answer, dict) else None
-        version = answers.version_from(node, self._secrets)
+        answer = await self._transport.ask("poll", call, {"model_version_id": version_id})
+        version = answers.polled_version(answer.body, self._secrets)
+        if version is not None and version.version_id == version_id:
+            self._transport.judge.has_worked(call)
+            return version
+        decoded = self._transport.judge.decoded(call, answer)
+        version = answers.version_from(
+            decoded.get("model_version") if isinstance(decoded, dict) else None, self._secrets
+        )
         # An answer about another version is none: something on the way keeps answers, or mixes them up.
         found = version if version is not None and version.version_id == version_id else None
-        return self._understood(call, answer, found)
+        return self._understood(call, decoded, found)
 
     async def list_workspace(self, workspace_id: int) -> AsyncGenerator[list[RegistryVersion]]:
         """All versions of a workspace, some at a time, parsed while the answer arrives.
@@ -180,28 +186,28 @@ class Registry:
         call = "models/list"
         body = {"workspace_id": workspace_id, "workspace_name": None}
         parser, pace = ListingParser(self._transport.secrets), Pace(self._read_timeout)
-        async with self._transport.stream("list", call, body) as response:
-            while piece := await pace.next_piece(response.content):
+        async with self._transport.stream("list", call, body) as request:
+            while piece := await pace.next_piece(request.body):
                 if pace.trouble is not None:
-                    raise self._transport.cut(call, pace.trouble)
+                    raise self._transport.judge.cut(call, pace.trouble)
                 try:
                     versions = parser.feed(piece)
                 except NO_LISTING as error:
-                    raise self._no_listing(call, error, response.status) from None
+                    raise self._no_listing(call, error, request.head.code) from None
                 if versions:
                     yield versions
             try:
                 parser.close()
             except NO_LISTING as error:
-                raise self._no_listing(call, error, response.status) from None
+                raise self._no_listing(call, error, request.head.code) from None
             if not parser.is_list:
-                raise self._transport.unreadable(call, "no list of models", response.status)
-        self._transport.has_worked(call)
+                raise self._transport.judge.unreadable(call, "no list of models", request.head.code)
+        self._transport.judge.has_worked(call)
 
     def _no_listing(self, call: str, error: Exception, status: int) -> CallFailed:
         if isinstance(error, BeyondBounds):
-            return self._transport.unreadable(call, str(error), status)
-        return self._transport.foreign(call, str(error).partition("\n")[0], status)
+            return self._transport.judge.unreadable(call, str(error), status)
+        return self._transport.judge.foreign(call, str(error).partition("\n")[0], status)
 
     async def list_versions(self, name: str) -> list[answers.ListedVersion]:
         """Versions of every model of this name, in all workspaces and of all owners (``list_versions``).
@@ -237,6 +243,25 @@ class Registry:
 
     # Uploading.
 
+    def uploading(self, call: str, form: Form, size: int) -> Upload:
+        """An upload of a file of ``size`` bytes, to be pushed piece by piece.
+
+        ``call`` is ``models/upload`` or ``models/upload_and_convert``.
+        """
+        return Upload(self._transport, call, form, size)
+
+    async def send_small(
+        self, call: str, form: Form, content: bytes, *, on_first_byte: Callable[[], None] = lambda: None
+    ) -> int:
+        """Send a small file at once, and return the id that the answer names: the cheapest way.
+
+        ``on_first_byte`` is called when the first byte is about to be handed to the socket. Where it was not called,
+        however this ends, nothing can have arrived. Afterwards nothing of the upload is under way.
+        """
+        parts = form.head, content, form.tail
+        answer = await self._transport.send(call, form.content_type, parts, on_first_byte)
+        return uploaded(call, answer, self._transport.judge)
+
     async def upload(
         self,
         call: str,
@@ -257,33 +282,25 @@ class Registry:
         however this ends, nothing can have arrived.
         """
         length = form.content_length(file_size)
-        headers = {"Content-Type": form.content_type, "Content-Length": str(length)}
-        sending = UploadBody(
-            body,
-            length,
-            call=call,
-            progress_timeout=self._progress_timeout,
-            answer_timeout=self._answer_timeout,
-            on_first_byte=on_first_byte,
-        )
-        try:
-            answer = await self._transport.json("upload", "POST", call, sending, headers=headers)
-        except CallFailed as failed:
-            if sending.broken_by is not None:
-                raise sending.broken_by from None
-            # A status that has arrived counts, also where the rest has not.
-            if sending.unanswered is not None and failed.failure.status is None:
-                raise sending.unanswered from None
-            raise
-        finally:
-            await sending.settle()
-        version_id = answers.uploaded_version_id(answer)
-        # Whatever was stored before the whole file had left is not that file.
-        return self._understood(call, answer, None if sending.unsent else version_id)
+        if isinstance(body, bytes):
+            if len(body) != length:
+                raise other_length(len(body) - length)
+            answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)
+            return uploaded(call, answer, self._transport.judge)
+        async with PushedBody(self._transport, call, form.content_type, length, on_first_byte=on_first_byte) as pushed:
+            try:
+                await pushed.begin()
+                async for piece in body:
+                    await pushed.push(piece)
+            finally:
+                if isinstance(body, AsyncGenerator):
+                    await body.aclose()
+            answer = await pushed.answer()
+        return uploaded(call, answer, self._transport.judge)
 
     def has_answered(self, call: str) -> bool:
         """Whether a call was answered well: the registry has it."""
-        return self._transport.knows(call)
+        return self._transport.judge.knows(call)
 
     async def look_for(self, call: str) -> Failure | None:
         """Ask a call without anything to do, to see whether the registry has it; what it fails with.
@@ -297,13 +314,11 @@ class Registry:
         return None
 
     async def _call(self, kind: str, call: str, body: dict[str, Any]) -> Any:
-        return await self._transport.json(kind, "POST", call, body)
+        return await self._transport.json(kind, call, body)
 
     def _understood(self, call: str, answer: object, found: T | None) -> T:
         """What an answer was understood as. Raises ``CallFailed`` where that is nothing."""
         if found is None:
-            raise self._transport.unreadable(
-                call, msgspec.json.encode(answer)[:LARGEST_SMALL_ANSWER_BYTES].decode(errors="replace")
-            )
-        self._transport.has_worked(call)
+            raise self._transport.judge.not_understood(call, answer)
+        self._transport.judge.has_worked(call)
         return found

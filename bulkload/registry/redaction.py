@@ -30,6 +30,10 @@ _ESCAPE = re.compile(
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _TAG = re.compile(r"<[^<>]*>")
 _NO_SIGN = re.compile(r"[\W_]+")
+# Of bytes: what begins an escape, a tag or a colour; what is no letter or digit; and small letters.
+_ESCAPING = (b"\\", b"%", b"&", b"<", b"\x1b")
+_NO_SIGNS = bytes(sign for sign in range(256) if not (sign < 128 and chr(sign).isalnum()))
+_SMALL = bytes(range(256)).lower()
 
 
 class Secrets:
@@ -39,6 +43,9 @@ class Secrets:
         """``tokens``: those of late; they may change."""
         self._tokens = tokens
         self._others: deque[str] = deque(maxlen=SECRETS_REMEMBERED)
+        # What is looked for in whole texts, and the secrets that it belongs to.
+        self._sought_for: tuple[str, ...] = ()
+        self._sought: tuple[bytes, ...] | None = ()
 
     def hide(self, *secrets: str) -> None:
         """Words that must never be shown from now on."""
@@ -56,6 +63,19 @@ class Secrets:
     def name(self, name: str) -> str:
         """A text that is compared as well."""
         return self._without(name, SHORTEST_IN_NAMES)
+
+    def are_absent_from(self, text: bytes | bytearray) -> bool:
+        """Whether no secret can be in any part of a text, however it is read: one look, that may err on the safe side.
+
+        Where nothing is escaped, and all is ASCII, every reading of a part keeps its letters and digits in their order.
+        """
+        secrets = (*self._tokens, *self._others)
+        if secrets != self._sought_for:
+            self._sought_for, self._sought = secrets, _sought(secrets)
+        if self._sought is None or not text.isascii() or any(sign in text for sign in _ESCAPING):
+            return not secrets
+        signs = text.translate(_SMALL, _NO_SIGNS)
+        return not any(each in signs for each in self._sought)
 
     def _without(self, words: str, shortest: int) -> str:
         secrets = [secret for secret in (*self._tokens, *self._others) if shortest <= len(secret) <= len(words)]
@@ -103,6 +123,17 @@ def _forms(secret: str) -> tuple[tuple[str, ...], _Disguises]:
         found = [signs] if len(signs) >= FEWEST_SIGNS else []
         found += [each for each in _encoded(secret) if len(each) >= SHORTEST_DISGUISED]
     return tuple(sorted(forms, key=len, reverse=True)), _Disguises(squeezed, tuple(found))
+
+
+def _sought(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
+    """Letters and digits, one of which is in every text that holds a secret; None where a secret has none."""
+    found: set[str] = set()
+    for secret in secrets:
+        signs = _signs(secret)
+        if not signs:
+            return None
+        found |= {signs, *_forms(secret)[1].signs}
+    return tuple(each.encode() for each in found)
 
 
 def _encoded(secret: str) -> Iterator[str]:

@@ -82,15 +82,15 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
         ("bulkload.engine.publish:follow_files", "after"),
     ),
     Phase.BODY: (
-        ("bulkload.registry.http.body:UploadBody._next", "before"),
+        ("bulkload.registry.http.body:PushedBody.push", "before"),
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "before"),
         ("bulkload.ledger.sqlite.writes:Store.seal", "before"),
         ("bulkload.ledger.sqlite.writes:Store.seal", "after"),
     ),
     Phase.SEALED: (
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "after"),
-        ("bulkload.registry.http.body:UploadBody._write_pieces", "after"),
-        ("bulkload.registry.http.body:UploadBody.write", "after"),
+        ("bulkload.registry.http.body:PushedBody.answer", "before"),
+        ("bulkload.registry.http.transport:Transport.send", "before"),
     ),
     Phase.ANSWERED: (
         ("bulkload.registry.client:Registry.upload", "after"),

@@ -251,13 +251,11 @@ BUGS: tuple[Bug, ...] = (
         (
             Mutation(
                 CLIENT,
-                '            answer = await self._transport.json("upload", "POST", call, sending, headers=headers)',
+                "            answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)",
                 """            try:
-                answer = await self._transport.json("upload", "POST", call, sending, headers=headers)
+                answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)
             except CallFailed:
-                sending = UploadBody(body, length, call=call, progress_timeout=9.0, answer_timeout=9.0,
-                                     on_first_byte=on_first_byte)
-                answer = await self._transport.json("upload", "POST", call, sending, headers=headers)""",
+                answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)""",
             ),
         ),
         over_http("upload:lost-answer@1"),
@@ -265,13 +263,30 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "202 with an error body believed",
-        (Mutation(CLIENT, "answers.uploaded_version_id(answer)", "answers.uploaded_version_id(answer) or 1"),),
+        (
+            Mutation(
+                "registry/upload.py",
+                "answers.uploaded_version_id(decoded)",
+                "answers.uploaded_version_id(decoded) or 1",
+            ),
+        ),
         over_http('upload:202=body:{"error":"no"}'),
         "believed version 1",
     ),
     Bug(
         "a redirect followed",
-        (Mutation("registry/http/transport.py", "allow_redirects=False", "allow_redirects=True"),),
+        (
+            Mutation(
+                "registry/http/exchange.py",
+                "            request.begin_deadline()\n            await request.answered()\n",
+                """            request.begin_deadline()
+            await request.answered()
+            if 300 <= request.head.code < 400:
+                request.end()
+                return await self.send(way, buffer, limits, on_first_byte)
+""",
+            ),
+        ),
         over_http("upload:307=/v1/api/models/upload@1"),
         "ValueError|requests for one upload",
     ),

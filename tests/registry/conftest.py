@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from bulkload.core.model import settings
 from bulkload.core.model.records import Conversion, Entry
 from bulkload.core.model.settings import Credentials
 from bulkload.registry import Registry
 from bulkload.registry.form import Form, upload_form, upload_metadata
 from bulkload.sandbox import Sandbox, SandboxSettings
+from tests.registry.certificates import Certificates
 
 CONVERT = "models/upload_and_convert"
 TOKEN = "a-secret-token"
@@ -99,7 +101,7 @@ class Wire:
         self.connections += 1
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await self.play(Connection(self, reader, writer))
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, ssl.SSLError):
             writer.close()
             await writer.wait_closed()
 
@@ -158,13 +160,21 @@ class Bench:
 
     answer = staticmethod(answer)
     inserted = staticmethod(inserted)
-    playing = staticmethod(playing)
     convert = CONVERT
     token = TOKEN
 
-    @staticmethod
-    def registry(endpoint: str, **options: Any) -> Registry:
+    def __init__(self, certificates: Certificates | None = None) -> None:
+        """``certificates``: its servers speak TLS with them, and its clients trust them."""
+        self.tls = None if certificates is None else certificates.server()
+        self._trusting = settings.Connection() if certificates is None else certificates.trusted
+
+    def playing(self, play: Play, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[Wire]:
+        """A server on a free port of the loopback address; at the end nothing of it is left."""
+        return playing(play, tls or self.tls)
+
+    def registry(self, endpoint: str, **options: Any) -> Registry:
         """A client; options are those of ``Registry``, and ``credentials``."""
+        options.setdefault("connection", self._trusting)
         return Registry(endpoint, options.pop("credentials", Credentials(token=TOKEN)), **options)
 
     @asynccontextmanager
@@ -177,13 +187,13 @@ class Bench:
                 await connection.request()
                 await connection.send(left.pop(0) if len(left) > 1 else left[0])
 
-        async with playing(play) as wire, self.registry(wire.endpoint, **options) as registry:
+        async with self.before(play, **options) as (wire, registry):
             yield wire, registry
 
     @asynccontextmanager
     async def before(self, play: Play, **options: Any) -> AsyncIterator[tuple[Wire, Registry]]:
         """A server that plays ``play`` for each connection, and a client before it."""
-        async with playing(play) as wire, self.registry(wire.endpoint, **options) as registry:
+        async with self.playing(play) as wire, self.registry(wire.endpoint, **options) as registry:
             yield wire, registry
 
     @staticmethod
@@ -220,6 +230,18 @@ class Bench:
 def bench() -> Bench:
     """What to build with."""
     return Bench()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Made once: it takes a while."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=["http", "https"])
+def either_bench(request: pytest.FixtureRequest) -> Bench:
+    """The same without and with TLS."""
+    return Bench(request.getfixturevalue("certificates") if request.param == "https" else None)
 
 
 Starter = Callable[..., AbstractAsyncContextManager[tuple[Sandbox, Registry]]]

@@ -4,12 +4,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkload.core.bounds import LONGEST_MESSAGE_CHARACTERS
 from bulkload.core.model.records import Conversion, Workspace
 from bulkload.registry import answers
+from bulkload.registry.redaction import NO_SECRETS, Secrets
 
 NODE: dict[str, Any] = {
     "model_version": {
@@ -244,3 +245,40 @@ def test_retry_after_in_both_forms(header: str | None, date: str | None, seconds
 def test_no_date_raises(header: str, date: str) -> None:
     """A header is whatever somebody wrote into it."""
     answers.retry_after_seconds(header, date)
+
+
+TYPED: dict[str, Any] = {
+    key: st.sampled_from([NODE["model_version"][key]]) | JSON
+    for key in ("conversion", "file_info", "status", "workspace_id", "visibility", "error_summary", "created_at")
+}
+POLLS = st.fixed_dictionaries(
+    {
+        "model_version": st.fixed_dictionaries(
+            {"id": st.integers() | st.booleans() | st.floats(), "name": st.text() | JSON}, optional=TYPED
+        ),
+        "config": st.sampled_from([NODE["config"], {}]) | JSON,
+    }
+)
+
+
+@given(POLLS)
+@example(NODE)
+@example({**NODE, "model_version": {**NODE["model_version"], "id": 2**63}})
+@example({**NODE, "model_version": {**NODE["model_version"], "id": True}})
+@example({**NODE, "model_version": {**NODE["model_version"], "name": "n" * 10_000, "error_summary": "null"}})
+@example(
+    {**NODE, "model_version": {**NODE["model_version"], "conversion": {"framework": "vllm", "accel": {"a": [2**70]}}}}
+)
+def test_the_quick_way_of_a_poll_reads_what_the_lenient_one_reads(node: dict[str, Any]) -> None:
+    """Or leaves it to that."""
+    text = msgspec.json.encode({"model_version": node})
+    found = answers.polled_version(text, NO_SECRETS)
+    assert found is None or found == answers.version_from(msgspec.json.decode(text)["model_version"])
+
+
+def test_a_documented_poll_takes_the_quick_way() -> None:
+    """Its token is not in it."""
+    text = msgspec.json.encode({"model_version": NODE})
+    assert answers.polled_version(text, Secrets(["a-token-of-some-length"])) == answers.version_from(NODE)
+    assert answers.polled_version(text, Secrets(["api-sample-model"])) is None
+    assert answers.polled_version(b"[" * 100_000, NO_SECRETS) is None

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import struct
 import threading
 from typing import Any
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.anyio
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     """The command line runs on uvloop, whose transports are its own."""
     return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture
+def bench(either_bench: Any) -> Any:
+    """Without TLS, and with it."""
+    return either_bench
 
 
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -83,13 +90,14 @@ async def test_what_happened_meanwhile_costs_another_connection(bench: Any, what
 class InAThread:
     """A server that closes its first connection after one request, whatever the client's event loop does meanwhile."""
 
-    def __init__(self, good: bytes, happens: bytes | None) -> None:
+    def __init__(self, good: bytes, happens: bytes | None, tls: ssl.SSLContext | None = None) -> None:
         self.closed = threading.Event()
         self.requests: list[bytes] = []
         self._good = good
         self._happens = happens
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.endpoint = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> "InAThread":
@@ -104,8 +112,12 @@ class InAThread:
         self._listener.settimeout(10)
         for _ in range(2):
             connection, _ = self._listener.accept()
+            connection.settimeout(10)
+            # Or an answer would wait until the tickets before it are acknowledged, and not be sent when it is reset.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
-                connection.settimeout(10)
                 received = b""
                 while b"\r\n\r\n" not in received:
                     received += connection.recv(1 << 16)
@@ -127,7 +139,7 @@ class InAThread:
 async def test_nor_does_what_the_event_loop_has_not_heard_of_yet(bench: Any, what: str, call: str) -> None:
     """It was busy, and asks the next thing before it looks at its sockets."""
     good = bench.answer(202, {"models": [], **bench.inserted(5)})
-    with InAThread(good, WHAT_HAPPENS[what]) as server:
+    with InAThread(good, WHAT_HAPPENS[what], bench.tls) as server:
         async with bench.registry(server.endpoint) as registry:
             await registry.config()
             assert server.closed.wait(10)

@@ -8,7 +8,6 @@ import pytest
 
 from bulkload.core.model.settings import Credentials
 from bulkload.core.verdicts import CallFailed, FailureKind
-from bulkload.registry.http import connecting
 
 pytestmark = pytest.mark.anyio
 
@@ -52,9 +51,8 @@ async def test_a_limit_spares_it_too(start: Any, bench: Any) -> None:
         assert [record.bytes > SIZE for record in sandbox.requests()] == [True, False]
 
 
-async def test_who_never_gives_leave_gets_the_body_all_the_same(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_never_gives_leave_gets_the_body_all_the_same(bench: Any) -> None:
     """After a second at the first upload, and at once from then on: one request each."""
-    monkeypatch.setattr(connecting, "LEAVE_SECONDS", 0.2)
 
     async def play(connection: Any) -> None:
         while True:
@@ -63,6 +61,7 @@ async def test_who_never_gives_leave_gets_the_body_all_the_same(bench: Any, monk
             await connection.send(bench.answer(202, bench.inserted()))
 
     async with bench.before(play) as (wire, registry):
+        registry._transport.leave_timeout = 0.2
         began = anyio.current_time()
         await upload(registry, bench)
         assert 0.2 <= anyio.current_time() - began < 5
@@ -70,9 +69,8 @@ async def test_who_never_gives_leave_gets_the_body_all_the_same(bench: Any, monk
     assert ["expect" in request.headers for request in wire.requests] == [True, False]
 
 
-async def test_a_late_refusal_after_the_wait_is_one(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_refusal_after_the_wait_is_one(bench: Any) -> None:
     """The body is under way by then; the status still counts."""
-    monkeypatch.setattr(connecting, "LEAVE_SECONDS", 0.05)
 
     async def play(connection: Any) -> None:
         await connection.head(leave=False)
@@ -81,14 +79,14 @@ async def test_a_late_refusal_after_the_wait_is_one(bench: Any, monkeypatch: pyt
         await anyio.sleep_forever()
 
     async with bench.before(play) as (_, registry):
+        registry._transport.leave_timeout = 0.05
         with anyio.fail_after(60), pytest.raises(CallFailed) as raised:
             await upload(registry, bench)
     assert raised.value.failure.status == 413
 
 
-async def test_a_slow_error_page_does_not_set_the_body_free(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_error_page_does_not_set_the_body_free(bench: Any) -> None:
     """Its head was the answer: while the rest of it comes, nothing is sent."""
-    monkeypatch.setattr(connecting, "LEAVE_SECONDS", 0.1)
     received = bytearray()
 
     async def play(connection: Any) -> None:
@@ -101,6 +99,7 @@ async def test_a_slow_error_page_does_not_set_the_body_free(bench: Any, monkeypa
         await connection.reader.read()
 
     async with bench.before(play) as (_, registry):
+        registry._transport.leave_timeout = 0.1
         with anyio.fail_after(60), pytest.raises(CallFailed, match="403 not you"):
             await upload(registry, bench)
     assert received == b""

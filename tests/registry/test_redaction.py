@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from bulkload.registry.redaction import HIDDEN, WITHHELD, Secrets
+from bulkload.registry.redaction import HIDDEN, NO_SECRETS, WITHHELD, Secrets
 
 TOKEN = "eyJhbGciOi+JSUz/I1NiJ9.eyJzdWIi=OiJ1c2Vy.c2lnbmF0dXJl=="
 PASSWORD = "correct horse+battery"
@@ -112,3 +112,35 @@ def test_a_name_keeps_what_only_looks_like_a_short_secret() -> None:
     assert secrets.name("ready") == "ready"
     assert secrets.words("no model") == f"no {HIDDEN}"
     assert Secrets([TOKEN]).name(f"{TOKEN}.onnx") == f"{HIDDEN}.onnx"
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("around", ['{{"name":"{}"}}', '{{"a":["x","{}y"],"b":1}}'])
+def test_no_text_with_a_secret_in_it_passes_at_a_glance(disguise: str, around: str) -> None:
+    """The one look at a whole answer errs on the safe side: whatever the closer look finds in a part, it finds."""
+    secrets = Secrets([TOKEN])
+    said = around.format(DISGUISES[disguise])
+    assert secrets.words(said) != said
+    assert not secrets.are_absent_from(said.encode())
+    assert not secrets.are_absent_from(json.dumps({"name": DISGUISES[disguise]}).encode())
+
+
+def test_a_text_without_secrets_passes_at_a_glance() -> None:
+    """Or each answer of a poll would be looked at field by field; new secrets are known at once."""
+    tokens = [TOKEN]
+    secrets = Secrets(tokens)
+    answer = b'{"model_version":{"id":5,"name":"m-5","conversion":{"framework":"onnx"},"created_by":"me@example.com"}}'
+    assert secrets.are_absent_from(answer)
+    secrets.hide("m-5")
+    assert not secrets.are_absent_from(answer)
+    tokens.append("onnx")
+    assert not Secrets(tokens).are_absent_from(answer)
+    assert NO_SECRETS.are_absent_from('é \\ "'.encode())
+
+
+@pytest.mark.parametrize("secret", ["!!!", "-", "…"])
+def test_a_secret_without_letters_lets_nothing_pass_at_a_glance(secret: str) -> None:
+    """What is looked for are letters and digits."""
+    secrets = Secrets([TOKEN])
+    secrets.hide(secret)
+    assert not secrets.are_absent_from(b"{}")

@@ -80,6 +80,10 @@ class TokenSource:
         if self._token is not None and self._token.word == word:
             self._refused = reason
 
+    def at_hand(self, *, large: bool = False) -> str | None:
+        """The token, where it may be sent now as it is."""
+        return self._token.word if self._token is not None and self.serves(large=large) else None
+
     def serves(self, *, large: bool = False, ahead: bool = False) -> bool:
         """Whether the token at hand may be sent; ``large`` and ``ahead`` as for ``current``."""
         if self._token is None or self._refused is not None:

@@ -1,39 +1,30 @@
-"""One request, one answer, one typed error: HTTP as the registry speaks it, on aiohttp. Nothing is tried twice."""
+"""One request, one answer, one typed error: HTTP as the registry speaks it. Nothing is tried twice."""
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
 import msgspec
-from aiohttp import hdrs
 
-from bulkload import __version__
-from bulkload.core.bounds import (
-    ANSWER_SECONDS,
-    ERROR_ANSWER_SECONDS,
-    KEYCLOAK_SECONDS,
-    LARGEST_ANSWER_BYTES,
-    LARGEST_HEAD_BYTES,
-    LARGEST_SMALL_ANSWER_BYTES,
-    MOST_HEAD_LINES,
-)
-from bulkload.core.formats.json_bounds import BeyondBounds, check_json
-from bulkload.core.model.errors import BulkloadError, UsageError
+from bulkload.core.bounds import ANSWER_SECONDS, KEYCLOAK_SECONDS
+from bulkload.core.model.errors import UsageError
 from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import PASSING_STATUSES, CallFailed, Failure, FailureKind
 from bulkload.registry import answers
 from bulkload.registry.auth.keycloak import Keycloak
 from bulkload.registry.auth.tokens import TokenSource
 from bulkload.registry.endpoint import normalised_endpoint, proxy_for, refuse_clear_text, secrets_in
-from bulkload.registry.http.body import JsonBody, UploadBody
-from bulkload.registry.http.connecting import LeaveForBody, loss, new_socket, tls_context
-from bulkload.registry.http.connections import Connector
+from bulkload.registry.http.connections import new_socket
+from bulkload.registry.http.exchange import Exchange, Limits, Request
+from bulkload.registry.http.judging import FOREIGN, Answer, Judge, small_body
+from bulkload.registry.http.tls import tls_context
+from bulkload.registry.http.way import Way
 from bulkload.registry.interface import KeycloakMissing
 from bulkload.registry.redaction import Secrets
 
@@ -42,10 +33,12 @@ KEYCLOAK_REFUSES = frozenset({400, 401, 403})
 # What must not be shown of what Keycloak is sent.
 SECRET_FIELDS = ("password", "refresh_token", "device_code")
 
-# Time-outs are OSErrors.
-_LOST = (aiohttp.ClientError, OSError)
-# InvalidURL is one of them, too, but another's fault.
-_FOREIGN = (*_LOST, UnicodeError)
+# How long leave for a large body is waited for: RFC 9110 lets it be sent without. curl waits as long.
+LEAVE_SECONDS = 1.0
+
+_JSON = ("Content-Type", "application/json")
+_FORM = ("Content-Type", "application/x-www-form-urlencoded")
+_WITH_LEAVE = ("Expect", "100-continue")
 
 
 class Transport:
@@ -59,6 +52,7 @@ class Transport:
         *,
         connect_timeout: float,
         progress_timeout: float,
+        answer_timeout: float,
         read_timeout: float = ANSWER_SECONDS,
     ) -> None:
         self.endpoint = normalised_endpoint(endpoint)
@@ -66,34 +60,27 @@ class Transport:
         self.tokens = TokenSource(credentials, self.keycloak)
         self.secrets = Secrets(self.tokens.words)
         self.secrets.hide(credentials.token or "", credentials.password or "", credentials.client_secret or "")
+        self.judge = Judge(self.secrets)
         # Requests so far, by kind: upload, poll, list, auth, other.
         self.requests: Counter[str] = Counter()
+        # Whether this registry, or a gateway before it, gives leave. One that did not in time is not asked again.
+        self.asks_leave = True
+        self.leave_timeout = LEAVE_SECONDS
         # Awaited before each request to Keycloak.
         self.before_login: Callable[[], Awaitable[None]] | None = None
         self._connection = connection
-        self._leave = LeaveForBody()
-        self._proxies: dict[str, str | None] = {}
         # Addresses that secrets may go to.
         self._protected: set[str] = set()
-        self._date: str | None = None
-        # Calls that were answered as the registry answers them.
-        self._known: set[str] = set()
         self._read_timeout = read_timeout
-        self._reading = aiohttp.ClientTimeout(total=read_timeout, connect=connect_timeout, sock_read=progress_timeout)
+        silence = progress_timeout if progress_timeout < read_timeout else None
+        self.reading = Limits(min(connect_timeout, read_timeout), read_timeout, silence)
         # What is parsed while it arrives may take longer: whoever reads it looks at its pace.
-        self._streaming = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=progress_timeout)
-        # Its body knows when its time is over.
-        self._uploading = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
-        self._asking_keycloak = aiohttp.ClientTimeout(
-            total=min(KEYCLOAK_SECONDS, read_timeout), connect=connect_timeout
-        )
-        self._session: aiohttp.ClientSession | None = None
-        self._stack = AsyncExitStack()
-
-    @property
-    def answered_at(self) -> datetime | None:
-        """The registry's own clock, from its last answer."""
-        return answers.http_date(self._date)
+        self._streaming = Limits(connect_timeout, None, progress_timeout)
+        self.uploading = Limits(connect_timeout, answer_timeout, progress=progress_timeout)
+        seconds = min(KEYCLOAK_SECONDS, read_timeout)
+        self._asking_keycloak = Limits(min(connect_timeout, seconds), seconds)
+        self._exchange: Exchange | None = None
+        self._ways: dict[str, Way] = {}
 
     @property
     def proxy(self) -> str | None:
@@ -108,145 +95,154 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         """Make the connection pool; nothing is sent yet. Raises ``UsageError`` for a bad proxy or certificate file."""
-        secure = any(address.startswith("https:") for address in (self.endpoint, self.keycloak.realm))
-        connector = Connector(
+        addresses = (self.endpoint, self.keycloak.realm)
+        for address in addresses:
+            self.secrets.hide(*secrets_in(proxy_for(address, self._connection.proxies) or ""))
+        secure = any(address.startswith("https:") for address in addresses)
+        self._exchange = Exchange(
             # The engine bounds how many requests are under way; a second bound here would only hide it.
             limit=0,
             ssl=tls_context(self._connection) if secure else True,
             socket_factory=new_socket,
         )
-        self._proxies = {
-            address: proxy_for(address, self._connection.proxies) for address in (self.endpoint, self.keycloak.realm)
-        }
-        for proxy in self._proxies.values():
-            self.secrets.hide(*secrets_in(proxy or ""))
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector,
-                headers={"User-Agent": f"bulkload/{__version__}", "Accept-Encoding": "gzip"},
-                # A load balancer's cookies would tie all uploads to one server, and outlive the token.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                max_line_size=LARGEST_HEAD_BYTES,
-                max_field_size=LARGEST_HEAD_BYTES,
-                max_headers=MOST_HEAD_LINES,
-            )
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        self._session = None
-        await self._stack.aclose()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.close()
+
+    async def token(self, *, large: bool = False) -> str:
+        """The token for a request that begins now. Raises as ``TokenSource.current`` does, and ``UsageError``."""
+        self.refuse_clear_text(self.endpoint)
+        return self.tokens.at_hand(large=large) or await self.tokens.current(large=large)
+
+    async def ask(
+        self, kind: str, call: str, question: dict[str, Any] | None, *, method: str = "POST", token: bool = True
+    ) -> Answer:
+        """Ask, and read the whole answer, a success."""
+        word = await self.token() if token else ""
+        exchange, way = self._begun(kind)
+        head = self._head(way, method, call, word, question)
+        try:
+            request = await exchange.ask(way, head, self.reading)
+            try:
+                return await self.judged(request, call, word)
+            finally:
+                request.end()
+        except FOREIGN as error:
+            raise self.judge.named(error, call, self.endpoint, self.reading) from None
 
     async def json(
-        self,
-        kind: str,
-        method: str,
-        call: str,
-        body: dict[str, Any] | UploadBody | None,
-        *,
-        token: bool = True,
-        headers: dict[str, str] | None = None,
+        self, kind: str, call: str, question: dict[str, Any] | None, *, method: str = "POST", token: bool = True
     ) -> Any:
         """Ask, and decode the whole answer from JSON."""
-        async with self.request(kind, method, call, body, token=token, headers=headers) as response:
-            return await self._decoded(response, call)
+        return self.judge.decoded(call, await self.ask(kind, call, question, method=method, token=token))
 
-    async def _decoded(self, response: aiohttp.ClientResponse, call: str) -> Any:
-        length = response.content_length
-        if length is not None and length <= LARGEST_ANSWER_BYTES and hdrs.CONTENT_ENCODING not in response.headers:
-            body: bytes | bytearray = await response.read()
-        else:
-            body = await _read_up_to(response, LARGEST_ANSWER_BYTES, bytearray())
-        if len(body) > LARGEST_ANSWER_BYTES:
-            raise self.unreadable(call, f"more than {LARGEST_ANSWER_BYTES:,} bytes", response.status)
+    async def send(
+        self, call: str, content_type: str, parts: tuple[bytes, ...], on_first_byte: Callable[[], None]
+    ) -> Answer:
+        """Send an upload whose body is there as a whole, as one buffer."""
+        word = await self.token()
+        exchange, way = self._begun("upload")
+        head = self.upload_head(call, content_type, sum(map(len, parts)), word, ask_leave=False)
         try:
-            check_json(body)
-            return msgspec.json.decode(body)
-        except BeyondBounds as beyond:
-            raise self.unreadable(call, str(beyond), response.status) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise self.foreign(call, self._words_of(body), response.status) from None
+            request = await exchange.send(way, b"".join((head, *parts)), self.uploading, on_first_byte)
+            try:
+                return await self.judged(request, call, word)
+            finally:
+                request.end()
+        except FOREIGN as error:
+            raise self.judge.named(error, call, self.endpoint, self.uploading) from None
 
     @asynccontextmanager
-    async def stream(self, kind: str, call: str, body: dict[str, Any]) -> AsyncGenerator[aiohttp.ClientResponse]:
+    async def stream(self, kind: str, call: str, question: dict[str, Any]) -> AsyncGenerator[Request]:
         """Ask for what is read as it arrives; only its beginning has a time here."""
-        async with AsyncExitStack() as stack:
-            request = self.request(kind, "POST", call, body, timeout=self._streaming)
+        request: Request | None = None
+        try:
             try:
                 with anyio.fail_after(self._read_timeout):
-                    response = await stack.enter_async_context(request)
+                    word = await self.token()
+                    exchange, way = self._begun(kind)
+                    with self.naming(call, self._streaming):
+                        request = await exchange.ask(
+                            way, self._head(way, "POST", call, word, question), self._streaming
+                        )
+                        await self.judged_head(request, call, word)
             except TimeoutError:
-                raise self.cut(call, f"no answer within {self._read_timeout:g} s") from None
-            yield response
+                raise self.judge.cut(call, f"no answer within {self._read_timeout:g} s") from None
+            with self.naming(call, self._streaming):
+                yield request
+        finally:
+            if request is not None:
+                request.end()
 
-    @asynccontextmanager
-    async def request(
-        self,
-        kind: str,
-        method: str,
-        call: str,
-        body: dict[str, Any] | UploadBody | None = None,
-        *,
-        token: bool = True,
-        headers: dict[str, str] | None = None,
-        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - aiohttp's
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Send one request; the answer is a success. Foreign exceptions end here, as ``CallFailed``."""
-        headers = dict(headers or {})
-        word, large = "", isinstance(body, UploadBody) and body.is_large
-        if token:
-            self.refuse_clear_text(self.endpoint)
-            word = await self.tokens.current(large=large)
-            headers["Authorization"] = f"Bearer {word}"
-        if isinstance(body, dict):
-            headers["Content-Type"] = "application/json"
-        # A token that is refused costs the head of the request, not gigabytes of body.
-        asks_leave = large and self._leave.is_given
-        sent = _json_body(body) if isinstance(body, dict) else body
-        if isinstance(sent, UploadBody):
-            sent.follows_head = asks_leave
-        options: dict[str, Any] = {
-            "data": sent,
-            "headers": headers,
-            "timeout": timeout or (self._uploading if isinstance(body, UploadBody) else self._reading),
-            "expect100": asks_leave,
-            "middlewares": (self._leave if asks_leave else _send_once if sent is None else sent.send,),
-        }
+    # An upload that is pushed: see body.
+
+    def new_request(self, kind: str, limits: Limits) -> tuple[Request, Way]:
+        """A request that has no connection yet, and where it goes."""
+        exchange, way = self._begun(kind)
+        return Request(exchange, limits), way
+
+    def upload_head(self, call: str, content_type: str, length: int, word: str, *, ask_leave: bool) -> bytes:
+        """The head of an upload of so many bytes. ``ask_leave``: before its body is sent."""
+        fields = [("Authorization", f"Bearer {word}"), ("Content-Type", content_type)]
+        if ask_leave:
+            fields.append(_WITH_LEAVE)
+        return self._way(self.endpoint).head("POST", f"{self.endpoint}/v1/api/{call}", length, *fields)
+
+    async def judged(self, request: Request, call: str, word: str = "", *, asked_leave: bool = False) -> Answer:
+        """The whole answer, a success. ``word``: the token that was sent."""
+        await self.judged_head(request, call, word, asked_leave=asked_leave)
+        return await self.judge.answer(request, call)
+
+    async def judged_head(self, request: Request, call: str, word: str, *, asked_leave: bool = False) -> None:
+        """Raise ``CallFailed`` unless the answer that has begun is a success."""
         try:
-            async with self._begun(kind, method, f"{self.endpoint}/v1/api/{call}", self.endpoint, options) as response:
-                self._date = response.headers.get("Date", self._date)
-                if not 200 <= response.status < 300:
-                    refusal = self._refusal(response, call, await self._small_body(response))
-                    if refusal.status == HTTPStatus.UNAUTHORIZED and token:
-                        self.tokens.refuse(word, str(refusal))
-                    if refusal.status == HTTPStatus.EXPECTATION_FAILED and asks_leave:
-                        # The question was refused, not the upload, of which nothing was sent. It is not asked again.
-                        self._leave.is_given = False
-                        refusal = msgspec.structs.replace(refusal, kind=FailureKind.NO_CONNECTION)
-                    raise CallFailed(refusal)
-                yield response
-        except _FOREIGN as error:
-            raise self._named(error, call, self.endpoint, options) from None
+            await self.judge.refuse(request, call)
+        except CallFailed as failed:
+            status = failed.failure.status
+            if status == HTTPStatus.UNAUTHORIZED and word:
+                self.tokens.refuse(word, str(failed.failure))
+            if status == HTTPStatus.EXPECTATION_FAILED and asked_leave:
+                # The question was refused, not the upload, of which nothing was sent. It is not asked again.
+                self.asks_leave = False
+                raise CallFailed(msgspec.structs.replace(failed.failure, kind=FailureKind.NO_CONNECTION)) from None
+            raise
 
-    def _begun(
-        self, kind: str, method: str, url: str, address: str, options: dict[str, Any]
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """One request and its answer, whatever its status. ``address``: what stands in the settings."""
-        if self._session is None:
+    @contextmanager
+    def naming(self, call: str, limits: Limits) -> Iterator[None]:
+        """Foreign exceptions end here."""
+        try:
+            yield
+        except FOREIGN as error:
+            raise self.judge.named(error, call, self.endpoint, limits) from None
+
+    def _begun(self, kind: str, address: str | None = None) -> tuple[Exchange, Way]:
+        if self._exchange is None:
             raise RuntimeError("the registry is not open")
         self.requests[kind] += 1
-        # A redirect would turn an upload into a GET, or carry file and token elsewhere.
-        return self._session.request(method, url, allow_redirects=False, proxy=self._proxies[address], **options)
+        return self._exchange, self._way(address or self.endpoint)
 
-    def _named(self, error: Exception, call: str, address: str, options: dict[str, Any]) -> BulkloadError:
-        """One of _FOREIGN in our own words."""
-        if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-            return UsageError(f"{address} is not an address that can be asked: {error}")
-        # All other words are our own.
-        if isinstance(error, aiohttp.ClientResponseError):
-            error.message = self.secrets.words(error.message)
-        return CallFailed(loss(call, error, options["timeout"]))
+    def _way(self, address: str) -> Way:
+        way = self._ways.get(address)
+        if way is None:
+            try:
+                way = Way(address, proxy_for(address, self._connection.proxies))
+            except (ValueError, aiohttp.InvalidURL) as error:
+                raise UsageError(f"{address} is not an address that can be asked: {error}") from None
+            self._ways[address] = way
+        return way
+
+    def _head(self, way: Way, method: str, call: str, word: str, question: dict[str, Any] | None) -> bytes:
+        """A whole request."""
+        fields = (("Authorization", f"Bearer {word}"),) if word else ()
+        url = f"{self.endpoint}/v1/api/{call}"
+        if question is None:
+            return way.head(method, url, None, *fields)
+        body = _encoded(question)
+        return way.head(method, url, len(body), *fields, _JSON) + body
 
     async def _post_form(self, url: str, form: dict[str, str], basic: tuple[str, str] | None) -> tuple[int, Any]:
         """Ask Keycloak: the status and the answer of what it accepts or refuses.
@@ -254,109 +250,52 @@ class Transport:
         All else is ``CallFailed`` of the kind that says that nothing was sent: no request goes out without a token.
         Raises ``KeycloakMissing``.
         """
-        self.refuse_clear_text(self.keycloak.realm)
+        realm = self.keycloak.realm
+        self.refuse_clear_text(realm)
         for key, words in (*form.items(), *zip(("client_id", "client_secret"), basic or (), strict=False)):
             if any("\ud800" <= sign <= "\udfff" for sign in words):
                 raise UsageError(f"the {key.replace('_', ' ')} is no text in UTF-8; check where it comes from")
-        options: dict[str, Any] = {"data": form, "headers": {}, "timeout": self._asking_keycloak}
+        fields = [_FORM]
         self.secrets.hide(*(form[key] for key in SECRET_FIELDS if key in form))
         if basic is not None:
             words = b64encode(":".join(basic).encode()).decode()
-            options["headers"] = {"Authorization": f"Basic {words}"}
+            fields.append(("Authorization", f"Basic {words}"))
             self.secrets.hide(basic[1], words)
-        call = f"log in at {self.keycloak.realm}"
+        call = f"log in at {realm}"
         if self.before_login is not None:
             await self.before_login()
+        exchange, way = self._begun("auth", realm)
+        body = urlencode(form).encode()
         try:
-            async with self._begun("auth", "POST", url, self.keycloak.realm, options) as response:
-                body = await self._small_body(response)
-                accepted = 200 <= response.status < 300
-                answer = _object(body)
-                refused = response.status in KEYCLOAK_REFUSES and answers.is_keycloaks_refusal(body)
-                if answer is not None and (accepted or refused):
-                    return response.status, answer if accepted else answers.shown_texts(answer, self.secrets)
-                failure = self._refusal(response, call, body)
-                if accepted:
-                    failure = self.foreign(call, self._words_of(body), response.status).failure
-        except _FOREIGN as error:
-            named = self._named(error, call, self.keycloak.realm, options)
+            question = way.head("POST", url, len(body), *fields) + body
+            request = await exchange.ask(way, question, self._asking_keycloak)
+            try:
+                found = self._grant_or_refusal(request, call, await small_body(request))
+            finally:
+                request.end()
+        except FOREIGN as error:
+            named = self.judge.named(error, call, realm, self._asking_keycloak)
             if not isinstance(named, CallFailed):
                 raise named from None
-            failure = named.failure
+            found = named.failure
+        if not isinstance(found, Failure):
+            return found
         # One that has let somebody in is there: whoever answers in its place will pass.
-        elsewhere = failure.status is not None and 300 <= failure.status < 500
-        if elsewhere and failure.status not in PASSING_STATUSES and not self.keycloak.has_granted:
-            raise KeycloakMissing(failure)
-        raise CallFailed(msgspec.structs.replace(failure, kind=FailureKind.NO_CONNECTION))
+        elsewhere = found.status is not None and 300 <= found.status < 500
+        if elsewhere and found.status not in PASSING_STATUSES and not self.keycloak.has_granted:
+            raise KeycloakMissing(found)
+        raise CallFailed(msgspec.structs.replace(found, kind=FailureKind.NO_CONNECTION))
 
-    def has_worked(self, call: str) -> None:
-        """A call was answered as the registry answers it: it exists."""
-        self._known.add(call)
-
-    def knows(self, call: str) -> bool:
-        """Whether a call has been answered so."""
-        return call in self._known
-
-    def unreadable(
-        self, call: str, words: str, status: int | None = None, kind: FailureKind = FailureKind.UNREADABLE
-    ) -> CallFailed:
-        """A success without the content that belongs to it; ``words`` is the beginning of what came instead."""
-        message = f"not what a registry answers: {answers.one_line(self.secrets.words(words))}"
-        return CallFailed(Failure(call=call, kind=kind, status=status, message=message, known=self.knows(call)))
-
-    def cut(self, call: str, words: str) -> CallFailed:
-        """An answer that takes too long, or too much."""
-        return CallFailed(Failure(call=call, kind=FailureKind.CUT, message=words, known=self.knows(call)))
-
-    def foreign(self, call: str, words: str, status: int | None = None) -> CallFailed:
-        """The same for what is no JSON at all."""
-        return self.unreadable(call, words or "nothing", status, FailureKind.FOREIGN)
-
-    async def _small_body(self, response: aiohttp.ClientResponse) -> bytearray:
-        """An answer that is short where it is right; of another one its beginning, or what came before it broke off."""
-        body = bytearray()
-        with anyio.move_on_after(ERROR_ANSWER_SECONDS), suppress(*_LOST):
-            await _read_up_to(response, LARGEST_SMALL_ANSWER_BYTES, body)
-        del body[LARGEST_SMALL_ANSWER_BYTES:]
-        return body
-
-    def _refusal(self, response: aiohttp.ClientResponse, call: str, body: bytearray) -> Failure:
-        message = self._words_of(body) or _phrase(response.status)
-        if 300 <= response.status < 400:
-            location = answers.one_line(self.secrets.words(response.headers.get("Location", "nowhere")))
-            message = f"redirects to {location}; give that address as the endpoint"
-        is_own = answers.is_registrys_refusal(response.status, body)
-        return Failure(
-            call=call,
-            kind=FailureKind.STATUS if is_own else FailureKind.FOREIGN,
-            status=response.status,
-            message=message,
-            empty=not body,
-            known=self.knows(call),
-            retry_after=answers.retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
-        )
-
-    def _words_of(self, body: bytes | bytearray) -> str:
-        return answers.error_message(body[:LARGEST_SMALL_ANSWER_BYTES], self.secrets)
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending again: it repeats a GET after these errors, and only after these."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(str(error)) from error
-
-
-async def _read_up_to(response: aiohttp.ClientResponse, most: int, into: bytearray) -> bytearray:
-    """Read the body, or so much of it that it is over ``most`` bytes; what came before a break is in ``into``."""
-    async for chunk in response.content.iter_any():
-        into += chunk
-        if len(into) > most:
-            break
-    return into
+    def _grant_or_refusal(self, request: Request, call: str, body: bytes | bytearray) -> tuple[int, Any] | Failure:
+        """What Keycloak answers, or why that is nobody's answer."""
+        status = request.head.code
+        accepted = 200 <= status < 300
+        answer = _object(body)
+        if answer is not None and (accepted or (status in KEYCLOAK_REFUSES and answers.is_keycloaks_refusal(body))):
+            return status, answer if accepted else answers.shown_texts(answer, self.secrets)
+        if accepted:
+            return self.judge.foreign(call, self.judge.words_of(body), status).failure
+        return self.judge.refusal(request, call, body)
 
 
 def _object(body: bytes | bytearray) -> dict[str, Any] | None:
@@ -368,17 +307,9 @@ def _object(body: bytes | bytearray) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _phrase(status: int) -> str:
-    """What a status means by itself, for an answer without words."""
+def _encoded(question: dict[str, Any]) -> bytes:
     try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _json_body(body: dict[str, Any]) -> JsonBody:
-    try:
-        return JsonBody(msgspec.json.encode(body))
+        return msgspec.json.encode(question)
     except UnicodeEncodeError as error:
         raise UsageError(
             f"{error.object!r}: is no text in UTF-8, so that no registry has it; check its spelling"

@@ -1,10 +1,8 @@
 """Connections: whose fault it is when there is none, and what they keep to themselves."""
 
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,9 @@ import pytest
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.settings import Connection
 from bulkload.core.verdicts import CallFailed, FailureKind, Verdict, upload_verdict
-from bulkload.registry.http.connecting import loss
+from bulkload.registry.http.exchange import Limits
+from bulkload.registry.http.failures import loss
+from tests.registry.certificates import Certificates
 
 pytestmark = pytest.mark.anyio
 
@@ -91,52 +91,6 @@ async def test_a_host_that_does_not_answer(bench: Any) -> None:
             for connection in waiting:
                 connection.close()
     assert message.startswith("no connection within 0.1 s")
-
-
-class Certificates:
-    """A certificate for localhost that nobody vouches for, and one of its holder's side of a connection."""
-
-    def __init__(self, folder: Path) -> None:
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            pytest.skip("there is no openssl command to make a certificate with")
-        self._openssl = openssl
-        self._folder = folder
-        self.key, self.file = self.make("server", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-
-    def make(self, name: str, *words: str) -> tuple[Path, Path]:
-        """A key and a certificate of its own."""
-        key, file = self._folder / f"{name}-key.pem", self._folder / f"{name}.pem"
-        command = [self._openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        command += ["-days", "2", "-subj", f"/CN={name}", *(() if "-passout" in words else ("-nodes",)), *words]
-        subprocess.run([*command, "-keyout", str(key), "-out", str(file)], check=True, capture_output=True)
-        return key, file
-
-    def run_out(self) -> tuple[Path, Path]:
-        """A key and a certificate that has run out."""
-        key, file = self._folder / "old-key.pem", self._folder / "old.pem"
-        request, extensions = self._folder / "old.csr", self._folder / "old.cnf"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
-        signed = ["-signkey", str(key), "-days", "-1", "-extfile", str(extensions), "-out", str(file)]
-        for words in (
-            ["req", "-new", "-subj", "/CN=old", *new_key, "-out", str(request)],
-            ["x509", "-req", "-in", str(request), *signed],
-        ):
-            subprocess.run([self._openssl, *words], check=True, capture_output=True)
-        return key, file
-
-    def server(self, key: Path | None = None, file: Path | None = None) -> ssl.SSLContext:
-        """A server's side."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file or self.file, key or self.key)
-        return context
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    """Certificates of this test."""
-    return Certificates(tmp_path)
 
 
 async def test_a_certificate_that_nobody_vouches_for(bench: Any, certificates: Certificates) -> None:
@@ -219,7 +173,7 @@ async def test_a_client_certificate(bench: Any, certificates: Certificates) -> N
 async def test_a_client_certificate_that_tls_1_3_misses() -> None:
     """Said after the handshake: still nothing of the request was looked at."""
     error = aiohttp.ClientOSError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
-    failure = loss("config", error, aiohttp.ClientTimeout())
+    failure = loss("config", error, Limits(1.0, None))
     assert failure.kind is FailureKind.NO_CONNECTION
     assert "--client-cert" in failure.message
 
