@@ -31,6 +31,7 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
     from bulkload.cli.running import attended_loop
     from bulkload.engine.inspect.verify import Tell, verify
     from bulkload.ledger import LedgerReader
+    from bulkload.registry import Registry
 
     def print_difference(word: "LedgerWord", wrong: list[str]) -> None:
         if as_json:
@@ -55,11 +56,14 @@ def command(ledger: Path, as_json: bool, **flags: Any) -> int:
         registry_access(flags, sandbox=sandbox, published_to=reader.endpoint) as access,
     ):
         found = attended_loop(
-                lambda on_event, stop: verify(
-                    reader, access.endpoint, access.credentials, access.connection,
-                    on_event=on_event, stop=stop, tell=tell,
-                )
-            )  # fmt: skip
+            lambda on_event, stop: verify(
+                reader,
+                Registry(access.endpoint, access.credentials, access.connection),
+                on_event=on_event,
+                stop=stop,
+                tell=tell,
+            )
+        )
     if as_json:
         give_json(found)
     else:

@@ -1,6 +1,5 @@
 """What a run would do: the same checks and the same plan, on a copy of the ledger, and no upload."""
 
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -24,10 +23,10 @@ from bulkload.engine.stop import Stop, within_window
 from bulkload.ledger import Ledger, LedgerReader
 from bulkload.ledger.interface import InManifest
 from bulkload.ledger.records import LedgerEntry
-from bulkload.manifest.files import Outside
+from bulkload.manifest import Outside
 from bulkload.registry.interface import Registry
 from bulkload.source import SourceChanged, Sources
-from bulkload.system.file_names import real_path, recorded_path
+from bulkload.system.file_names import recorded_path
 
 ENTRIES_A_PAGE = 256
 
@@ -121,14 +120,8 @@ async def _on_a_copy(
     with tempfile.TemporaryDirectory(prefix="bulkload-") as folder:
         copy = Path(folder) / "ledger.db"
         if settings.ledger.exists():
-            # Says so where it is no ledger.
-            with LedgerReader(settings.ledger):
-                pass
-            with (
-                closing(sqlite3.connect(f"{real_path(settings.ledger).as_uri()}?mode=ro", uri=True)) as original,
-                closing(sqlite3.connect(copy)) as target,
-            ):
-                original.backup(target)
+            with LedgerReader(settings.ledger) as reader:
+                reader.copy_to(copy)
         doors = replace(doors, ledger=Ledger(copy, doors.clock.utc_now()))
         async with opened_run(replace(settings, ledger=copy), doors, limits, instance, events, stop) as run:
             yield run

@@ -6,6 +6,15 @@
 from bulkload.ledger.memory import MemoryLedger, MemoryStore
 from bulkload.ledger.reader import LedgerReader
 from bulkload.ledger.sqlite.ledger import Ledger
+from bulkload.ledger.sqlite.lock import Holder, refuse_network_file_system
 from bulkload.ledger.writer import LoopWriter
 
-__all__ = ["Ledger", "LedgerReader", "LoopWriter", "MemoryLedger", "MemoryStore"]
+__all__ = [
+    "Holder",
+    "Ledger",
+    "LedgerReader",
+    "LoopWriter",
+    "MemoryLedger",
+    "MemoryStore",
+    "refuse_network_file_system",
+]

@@ -1,6 +1,7 @@
 """Reading a ledger without disturbing its writer: ``status``, ``results``, also in mid-run."""
 
 import contextlib
+import sqlite3
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -158,6 +159,11 @@ class LedgerReader:
                 "SELECT version_id FROM past_publications WHERE version_id IS NOT NULL"
             ):
                 yield row[0]
+
+    def copy_to(self, path: Path) -> None:
+        """A ledger of its own in a new file, with all that this one holds now."""
+        with self._reading(), contextlib.closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def _fact(self, key: str) -> str | None:
         with self._reading():

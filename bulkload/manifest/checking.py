@@ -152,10 +152,10 @@ def _check_rows(checker: EntryChecker, reader: Reader, stream: BinaryIO) -> Iter
                 yield from checked
             elif found.guessed:
                 continue
-            elif (twin := seen.add(found.place, offline_keys(checked))) is None:
+            elif (first := seen.add(found.place, offline_keys(checked))) is None:
                 yield checked
             else:
-                what = f'"{checked.name}" with this file and these settings stands at {twin} already'
+                what = f'"{checked.name}" with this file and these settings stands at {first} already'
                 yield reader.problem(
                     found.place, what, "remove one of them, or give them different version labels", field="name"
                 )

@@ -6,8 +6,7 @@ import msgspec
 
 from bulkload.core.model.states import TERMINAL, State
 from bulkload.core.model.summary import CauseCount
-from bulkload.ledger import LedgerReader
-from bulkload.ledger.sqlite.lock import Holder
+from bulkload.ledger import Holder, LedgerReader
 from bulkload.report.tables import one_line
 from bulkload.system.file_names import recorded_path
 

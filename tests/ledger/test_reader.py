@@ -123,6 +123,24 @@ def test_a_reader_sees_what_is_committed_and_nothing_else(
         assert reader.failures() == (CauseCount(cause="c", count=2, example="model: m"),)
 
 
+def test_a_copy_is_a_ledger_of_its_own_in_mid_run(
+    store: Store, path: Path, tmp_path: Path, plan_entries: Plan, make_planned: MakePlanned
+) -> None:
+    """It has what is committed, and what is done to it changes nothing of the other."""
+    plan_entries(make_planned(1), make_planned(2, "other"))
+    copy = tmp_path / "copy.db"
+    store.begin()
+    store.move(1, State.FAILED, Outcome(cause="c", message="m"))
+    with LedgerReader(path) as reader:
+        reader.copy_to(copy)
+    store.commit()
+    with closing(sqlite3.connect(copy)) as client:
+        client.execute("DELETE FROM entries WHERE name = 'other'")
+        client.commit()
+    assert [row["state"] for row in rows(copy)] == ["planned"]
+    assert [row["state"] for row in rows(path)] == ["failed", "planned"]
+
+
 def test_a_slow_reader_sees_one_moment_and_holds_nobody_up(
     store: Store, path: Path, plan_entries: Plan, make_planned: MakePlanned
 ) -> None:

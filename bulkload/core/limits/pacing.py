@@ -71,7 +71,7 @@ class Throttle:
     pacer: Pacer = field(default_factory=lambda: Pacer(None))
 
     def take(self, now: float) -> float:
-        """Take leave for one call and return 0; else the seconds after which to ask again."""
+        """Let one call start now and return 0; else the seconds after which to ask again."""
         self.pacer.rate = self.rate(now)
         return self.pacer.take(now)
 

@@ -26,8 +26,7 @@ from bulkload.core.model.units import show_bytes, show_duration
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
 from bulkload.engine.calls import not_authorised_message, unavailable_message
 from bulkload.engine.inspect.catalog import find_workspace
-from bulkload.ledger import LedgerReader
-from bulkload.ledger.sqlite.lock import refuse_network_file_system
+from bulkload.ledger import LedgerReader, refuse_network_file_system
 from bulkload.registry import Registry
 from bulkload.registry.endpoint import is_loopback
 

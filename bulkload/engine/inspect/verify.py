@@ -12,7 +12,6 @@ from bulkload.core.identity.verification import LedgerWord, Unowned, differences
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.events import Advanced
 from bulkload.core.model.records import RegistryVersion
-from bulkload.core.model.settings import Connection, Credentials
 from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
 from bulkload.engine.backoff import usual_backoff
 from bulkload.engine.calls import TriedEnough
@@ -21,7 +20,7 @@ from bulkload.engine.preflight.checks import identity_of
 from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
-from bulkload.registry import Registry
+from bulkload.registry.interface import Registry
 
 # Entries compared until the next word of it.
 WORDS_A_STEP = 256
@@ -54,14 +53,7 @@ class Tell:
 
 
 async def verify(
-    reader: LedgerReader,
-    endpoint: str,
-    credentials: Credentials,
-    connection: Connection,
-    *,
-    on_event: OnEvent | None,
-    stop: Stop,
-    tell: Tell,
+    reader: LedgerReader, registry: Registry, *, on_event: OnEvent | None, stop: Stop, tell: Tell
 ) -> Verification:
     """Compare; ``tell`` hears of everything that differs. Changes nothing.
 
@@ -69,7 +61,7 @@ async def verify(
     ``RegistryUnavailable``, ``NotAuthorised``, ``LedgerError``.
     """
     with lone_errors(), _listing() as seen:
-        async with Registry(endpoint, credentials, connection) as registry:
+        async with registry:
             return await stop.or_end(_verify(reader, registry, seen, Events(on_event), tell))
 
 

@@ -26,9 +26,7 @@ from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.manifest import check
-from bulkload.manifest.files import Outside
-from bulkload.manifest.problems import problem_list
+from bulkload.manifest import Outside, check, problem_list
 from bulkload.registry.interface import Registry
 from bulkload.system.abandonable import AbandonableThread
 from bulkload.system.file_names import recorded_path
