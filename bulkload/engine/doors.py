@@ -37,13 +37,13 @@ class GivenDoors:
 
     def completed(self, settings: Settings) -> Doors:
         """All five. Raises ``UsageError`` for an endpoint that is no address."""
-        clock = self.clock or LoopClock()
+        clock = LoopClock() if self.clock is None else self.clock
         return Doors(
-            registry=self.registry or _registry(settings),
-            ledger=self.ledger or LedgerFile(settings.ledger, clock.utc_now()),
-            sources=self.sources or _sources(settings),
+            registry=_registry(settings) if self.registry is None else self.registry,
+            ledger=LedgerFile(settings.ledger, clock.utc_now()) if self.ledger is None else self.ledger,
+            sources=_sources(settings) if self.sources is None else self.sources,
             clock=clock,
-            random=self.random or Random(),  # noqa: S311 - see above
+            random=Random() if self.random is None else self.random,  # noqa: S311 - see above
         )
 
 
