@@ -9,7 +9,8 @@ connection, was it cut, could the answer be read. It never raises what a library
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, Self
 
@@ -118,26 +119,41 @@ class Registry(Protocol):
 
     # Uploading.
 
-    async def upload(
-        self,
-        call: str,
-        form: Form,
-        file_size: int,
-        body: bytes | AsyncIterator[bytes],
-        *,
-        on_first_byte: Callable[[], None] = lambda: None,
+    async def send_small(
+        self, call: str, form: Form, content: bytes, *, on_first_byte: Callable[[], None] = lambda: None
     ) -> int:
-        """Send one upload by ``call`` (``models/upload``, ``models/upload_and_convert``); the id that is answered.
-
-        ``body`` is the whole form, or its pieces, of which the last is asked for when all others have been handed on.
-        What the iterator raises is raised here, and the upload is then broken off. However this ends, the iterator is
-        closed and nothing of the upload is under way any more.
+        """Send a small file whole, by ``call`` (``models/upload``, ``models/upload_and_convert``); the id answered.
 
         ``on_first_byte`` is called when the first byte is about to leave. Where it was not called, however this ends,
-        nothing can have arrived.
+        nothing can have arrived. Afterwards nothing of the upload is under way.
+        """
+        ...
+
+    def uploading(self, call: str, form: Form, size: int) -> AbstractAsyncContextManager["Upload"]:
+        """An upload of a file of ``size`` bytes, to be pushed piece by piece within the block.
+
+        When the registry answers early, or the connection is lost, the block is cancelled and ends with ``CallFailed``.
+        However it ends, nothing of the upload is under way afterwards.
         """
         ...
 
     async def look_for(self, call: str) -> Failure | None:
         """Ask a call without anything to do, to see whether the registry has it; what it fails with."""
+        ...
+
+
+class Upload(Protocol):
+    """An upload under way, pushed by whoever reads the file."""
+
+    @property
+    def departed(self) -> bool:
+        """A byte was handed to the socket. Before that, nothing can have arrived."""
+        ...
+
+    async def write(self, piece: bytes) -> None:
+        """Send the next piece of the file, and wait until there is room for another one."""
+        ...
+
+    async def finish(self) -> int:
+        """Send the end of the form: only now can anybody have the whole. The id that the answer names."""
         ...

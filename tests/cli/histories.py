@@ -93,7 +93,7 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
         ("bulkload.registry.http.transport:Transport.send", "before"),
     ),
     Phase.ANSWERED: (
-        ("bulkload.registry.client:Registry.upload", "after"),
+        ("bulkload.engine.upload.attempt:UploadAttempt._sent", "before"),
         ("bulkload.engine.upload.entry:EntryUpload._arrive", "before"),
         ("bulkload.ledger.sqlite.writes:Store.later_published", "before"),
         ("bulkload.ledger.sqlite.writes:Store.later_published", "after"),

@@ -19,6 +19,7 @@ import pytest
 
 from bulkload.core.model.records import RegistryVersion
 from bulkload.registry import Registry
+from bulkload.registry.upload import Upload
 
 CALLS = {
     "/models/upload": "upload",
@@ -77,10 +78,15 @@ class AstrayRegistry(Registry):
     def requests(self) -> Counter[str]:
         return super().requests + self._elsewhere.requests
 
-    async def upload(self, *words: Any, **options: Any) -> int:
+    async def send_small(self, *words: Any, **options: Any) -> int:
         if self._detour.takes("upload"):
-            return await self._elsewhere.upload(*words, **options)
-        return await super().upload(*words, **options)
+            return await self._elsewhere.send_small(*words, **options)
+        return await super().send_small(*words, **options)
+
+    def uploading(self, *words: Any) -> Upload:
+        if self._detour.takes("upload"):
+            return self._elsewhere.uploading(*words)
+        return super().uploading(*words)
 
     async def version(self, version_id: int) -> RegistryVersion:
         if self._detour.takes("poll"):

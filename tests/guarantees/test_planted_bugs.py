@@ -64,11 +64,10 @@ BUGS: tuple[Bug, ...] = (
             ),
             Mutation(
                 ATTEMPT,
-                """        return self._sent(
-            await run.registry.upload(self._call, form, file.look.size, body, on_first_byte=self._note_departure)
-        )
-""",
-                """        version_id = await run.registry.upload(self._call, form, file.look.size, body)
+                "        sent = run.registry.send_small("
+                "self._call, form, file.data, on_first_byte=self._note_departure)\n"
+                "        return self._sent(await sent)\n",
+                """        version_id = await run.registry.send_small(self._call, form, file.data)
         await self._intend(file.look, fence, file.sha256)
         return self._sent(version_id)
 """,
@@ -83,16 +82,17 @@ BUGS: tuple[Bug, ...] = (
         (
             Mutation(
                 ATTEMPT,
-                """            if file.sha256 is not None:
-                await self._seal(file.sha256)
-""",
+                "                    if file.sha256 is not None"
+                " and (ending := await self._seal(file.sha256)) is not None:\n"
+                "                        return ending\n",
                 "",
             ),
             Mutation(
                 ATTEMPT,
-                "        yield form.tail\n",
-                """        yield form.tail
-        await self._seal(file.sha256 or "")
+                "                return self._sent(await self._upload.finish())\n",
+                """                version_id = await self._upload.finish()
+                await self._seal(file.sha256 or "")
+                return self._sent(version_id)
 """,
             ),
         ),

@@ -10,8 +10,8 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -326,55 +326,85 @@ class Client:
         await self._send("other")
         return []
 
-    async def upload(
-        self,
-        call: str,
-        form: Form,
-        file_size: int,
-        body: bytes | AsyncIterator[bytes],
-        *,
-        on_first_byte: Callable[[], None] = lambda: None,
+    async def send_small(
+        self, call: str, form: Form, content: bytes, *, on_first_byte: Callable[[], None] = lambda: None
     ) -> int:
-        registry = self._registry
+        fate = self.begin_upload()
+        on_first_byte()
+        await self.take_piece(call, fate)
+        return await self.answer_upload(call, form, b"".join((form.head, content, form.tail)), fate)
+
+    def uploading(self, call: str, form: Form, size: int) -> "PushedUpload":
+        return PushedUpload(self, call, form, size)
+
+    def begin_upload(self) -> Fate:
+        """A request begins; what will become of it."""
         self.requests["upload"] += 1
         self._world.effect()
-        on_first_byte()
-        fate = registry.next_fate()
-        async with aclosing(_pieces(body)) as pieces:
-            data = await self._receive(call, pieces, form.content_length(file_size), fate)
-            if fate is Fate.THROTTLED:
-                raise _refused(call, 429, "too many requests", registry.throttle())
-            if (refusal := registry.refusal()) is not None:
-                raise _refused(call, refusal.status, "not now", refusal.retry_after)
-            registry.during_upload(registry)
-            stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
-            self._world.effect()
-            # A registry that has all that was announced does not wait for the sender to say so.
-            async for _ in pieces:
-                raise AssertionError("more than was announced")
+        return self._registry.next_fate()
+
+    async def take_piece(self, call: str, fate: Fate) -> None:
+        """A piece of its body is on its way."""
+        await anyio.sleep(self._registry.piece_seconds)
+        self._world.effect()
+        if fate is Fate.BROKEN:
+            raise _cut(call)
+
+    async def answer_upload(self, call: str, form: Form, data: bytes, fate: Fate) -> int:
+        """The whole body has arrived: what the registry makes of it, and what the sender hears."""
+        registry = self._registry
+        if fate is Fate.THROTTLED:
+            raise _refused(call, 429, "too many requests", registry.throttle())
+        if (refusal := registry.refusal()) is not None:
+            raise _refused(call, refusal.status, "not now", refusal.retry_after)
+        registry.during_upload(registry)
+        stored = None if fate is Fate.NEVER else registry.receive(*parsed(form, data), fate)
+        self._world.effect()
         await anyio.sleep(min(registry.answer_seconds, self._answer_timeout))
         if fate is not Fate.ANSWERED or stored is None or registry.answer_seconds > self._answer_timeout:
             raise _cut(call)
         self._world.effect()
         return registry.answer_to(stored)
 
-    async def _receive(self, call: str, pieces: AsyncGenerator[bytes], length: int, fate: Fate) -> bytes:
-        """The whole body, a piece at a time; what breaks it off reaches the caller."""
-        data = bytearray()
-        while len(data) < length:
-            data += await anext(pieces)
-            await anyio.sleep(self._registry.piece_seconds)
-            self._world.effect()
-            if fate is Fate.BROKEN:
-                raise _cut(call)
-        assert len(data) == length
-        return bytes(data)
-
     async def _send(self, kind: str) -> None:
         self.requests[kind] += 1
         self._world.effect()
         await anyio.sleep(0.01)
         self._world.effect()
+
+
+class PushedUpload:
+    """An upload under way. A registry that has all that was announced does not wait for the sender to say so."""
+
+    def __init__(self, client: Client, call: str, form: Form, size: int) -> None:
+        self.departed = False
+        self._client = client
+        self._call = call
+        self._form = form
+        self._length = form.content_length(size)
+        self._data = bytearray()
+        self._fate: Fate | None = None
+
+    async def __aenter__(self) -> "PushedUpload":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def write(self, piece: bytes) -> None:
+        if self._fate is None:
+            self._fate = self._client.begin_upload()
+            self.departed = True
+            self._data += self._form.head
+        self._data += piece
+        await self._client.take_piece(self._call, self._fate)
+
+    async def finish(self) -> int:
+        assert self._fate is not None
+        self._data += self._form.tail
+        assert len(self._data) == self._length
+        await self._client.take_piece(self._call, self._fate)
+        return await self._client.answer_upload(self._call, self._form, bytes(self._data), self._fate)
 
 
 def parsed(form: Form, data: bytes) -> tuple[dict[str, Any], str, bytes]:
@@ -385,18 +415,6 @@ def parsed(form: Form, data: bytes) -> tuple[dict[str, Any], str, bytes]:
     metadata = msgspec.json.decode(head.split("\r\n\r\n", 1)[1].split("\r\n--", 1)[0])
     file_name = head.rsplit('filename="', 1)[1].split('"', 1)[0]
     return metadata, file_name, data[len(form.head) : len(data) - len(form.tail)]
-
-
-async def _pieces(body: bytes | AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The body in pieces; it is closed with this."""
-    if isinstance(body, bytes):
-        yield body
-        return
-    try:
-        async for piece in body:
-            yield piece
-    finally:
-        await body.aclose()  # type: ignore[attr-defined]
 
 
 def _refused(call: str, status: int, message: str, retry_after: float | None) -> CallFailed:

@@ -5,7 +5,7 @@ seal on disk, then the last piece.
 """
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 
 from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.model.attempts import (
@@ -34,17 +34,14 @@ from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, 
 from bulkload.ledger.interface import Intend, Seal
 from bulkload.ledger.records import LedgerEntry
 from bulkload.registry.form import Form, upload_form, upload_metadata
-from bulkload.source import OpenFile, SourceChanged
+from bulkload.registry.interface import Upload
+from bulkload.source import SourceChanged
 
 # Under a bandwidth, a body leaves in slices of so many seconds, unless they get too small to be worth a system call.
 SLICE_SECONDS = 0.1
 SMALLEST_SLICE_BYTES = 1 << 14
 
 NOTHING_SENT = "stopped before anything of it was sent"
-
-
-class _BodyEnds(Exception):
-    """The body is not sent to its end; ``UploadAttempt`` knows why. It comes out of the upload as it went in."""
 
 
 class UploadAttempt:
@@ -58,16 +55,15 @@ class UploadAttempt:
         self._look = entry.look if as_planned else None
         # The intent is on disk: bytes may have left.
         self.intended = False
-        # A byte was handed to the socket. Until then nothing can have arrived, whatever is on disk.
-        self.departed = False
         # When the first byte was about to leave.
         self.began = 0.0
         # The seal is on disk: the last byte may leave.
         self._sealed = False
         # When the last byte of a body that is not sent in pieces was about to leave.
         self._sent_at: float | None = None
-        # Why the body was not sent to its end.
-        self._ending: Attempt | None = None
+        self._has_departed = False
+        # A body under way that is pushed in pieces.
+        self._upload: Upload | None = None
 
     async def make(self) -> Attempt:
         """Send the entry and say what came of it.
@@ -81,8 +77,8 @@ class UploadAttempt:
 
     def _ended_by(self, error: Exception) -> Attempt:
         """An attempt that no answer ended well. Raises ``BulkloadError`` as ``make`` does."""
-        if isinstance(error, SourceChanged | _BodyEnds):
-            return self._ending or Changed()
+        if isinstance(error, SourceChanged):
+            return Changed()
         if isinstance(error, CallFailed) and self.intended:
             return self._judged(error.failure)
         if isinstance(error, Stopped):
@@ -128,14 +124,12 @@ class UploadAttempt:
         self._sealed = True
         if run.settings.bandwidth is not None:
             await run.limits.bytes.wait(len(file.data))
-        body = b"".join((form.head, file.data, form.tail))
         await self._depart(large=False)
         self._sent_at = self.began
         self._tell_sent(len(file.data))
         self._tell_whole()
-        return self._sent(
-            await run.registry.upload(self._call, form, file.look.size, body, on_first_byte=self._note_departure)
-        )
+        sent = run.registry.send_small(self._call, form, file.data, on_first_byte=self._note_departure)
+        return self._sent(await sent)
 
     # A piece at a time: memory does not grow with the file.
 
@@ -146,26 +140,22 @@ class UploadAttempt:
             if (equal := await self._intend(file.look, fence, None)) is not None:
                 return equal
             await self._depart(large=True)
-            return self._sent(
-                await run.registry.upload(
-                    self._call, form, file.look.size, self._pieces(form, file), on_first_byte=self._note_departure
-                )
-            )
+            async with run.registry.uploading(self._call, form, file.look.size) as self._upload:
+                async for piece in file.pieces():
+                    run.limits.slots.moving()
+                    # The last piece leaves only when digest, file and seal are in order.
+                    if file.sha256 is not None and (ending := await self._seal(file.sha256)) is not None:
+                        return ending
+                    await self._push(self._upload, piece)
+                self._tell_whole()
+                return self._sent(await self._upload.finish())
 
-    async def _pieces(self, form: Form, file: OpenFile) -> AsyncGenerator[bytes]:
-        """The body. Its last piece leaves only when digest, file and seal are in order."""
-        yield form.head
-        async for piece in file.pieces():
-            self._run.limits.slots.moving()
-            if file.sha256 is not None:
-                await self._seal(file.sha256)
-            for part in in_parts(piece, self._slice_size):
-                if self._run.settings.bandwidth is not None:
-                    await self._run.limits.bytes.wait(len(part))
-                self._tell_sent(len(part))
-                yield part
-        self._tell_whole()
-        yield form.tail
+    async def _push(self, upload: Upload, piece: bytes) -> None:
+        for part in in_parts(piece, self._slice_size):
+            if self._run.settings.bandwidth is not None:
+                await self._run.limits.bytes.wait(len(part))
+            await upload.write(part)
+            self._tell_sent(len(part))
 
     def _tell_sent(self, count: int) -> None:
         if self._run.events.hears(BytesSent):
@@ -175,19 +165,18 @@ class UploadAttempt:
         if self._run.events.hears(BodySent):
             self._run.events(BodySent(self._entry.id))
 
-    async def _seal(self, sha256: str) -> None:
-        """Put the seal on disk. Raises ``_BodyEnds`` where the body is not to be completed."""
-        run = self._run
-        self._ending = self._wrong(sha256)
-        if self._ending is None:
-            answer = await run.ledger.execute(
-                Seal(entry=self._entry, sha256=sha256, registry_time=run.registry.answered_at)
-            )
-            if isinstance(answer, ExistingDecision):
-                self._ending = Equal(answer, sha256)
-        if self._ending is not None:
-            raise _BodyEnds
+    async def _seal(self, sha256: str) -> Attempt | None:
+        """Put the seal on disk; else why the body is not to be completed."""
+        run, wrong = self._run, self._wrong(sha256)
+        if wrong is not None:
+            return wrong
+        answer = await run.ledger.execute(
+            Seal(entry=self._entry, sha256=sha256, registry_time=run.registry.answered_at)
+        )
+        if isinstance(answer, ExistingDecision):
+            return Equal(answer, sha256)
         self._sealed = True
+        return None
 
     @property
     def _slice_size(self) -> int:
@@ -224,7 +213,12 @@ class UploadAttempt:
         self.began = self._run.clock.now()
 
     def _note_departure(self) -> None:
-        self.departed = True
+        self._has_departed = True
+
+    @property
+    def departed(self) -> bool:
+        """A byte was handed to the socket. Until then nothing can have arrived, whatever is on disk."""
+        return self._has_departed or (self._upload is not None and self._upload.departed)
 
     def _wrong(self, sha256: str) -> WrongBytes | None:
         declared, source = self._entry.entry.sha256, self._entry.entry.source
