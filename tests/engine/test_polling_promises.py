@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from bulkload.engine.stop import GRACE_SECONDS, Stop
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.records import Outcome, PlannedEntry
-from bulkload.ledger.sqlite import planning
+from bulkload.ledger.sqlite.planning import Planning
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.busy import times_slower
@@ -267,7 +267,9 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
         store.begin()
         store.claim_for(endpoint, endpoint=endpoint, manifest="models.jsonl")
         store.begin_run("earlier", "2026-01-01T00:00:00Z")
-        planning.plan(store, "models.jsonl", entries, lambda _: None)
+        with closing(Planning(store)) as planning:
+            for planned in entries:
+                planning.add(planned)
         for number in range(1, count + 1):
             store.intend(number, Look(1, "1:1:1"), (), "ab" * 32)
             store.move(number, State.UPLOADED, Outcome(version_id=number, owned=True))

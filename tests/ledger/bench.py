@@ -2,7 +2,7 @@
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from bulkload.ledger.memory.execution import Execution as MemoryExecution
 from bulkload.ledger.memory.store import Row
 from bulkload.ledger.records import LedgerEntry, Outcome, PlannedEntry
 from bulkload.ledger.sqlite.execution import Execution
+from bulkload.ledger.sqlite.planning import Planning
 from bulkload.ledger.sqlite.writes import Store
 
 T = TypeVar("T")
@@ -54,6 +55,14 @@ PAST = (
 )  # fmt: skip
 # In SQL other things than in records.
 _CODED = {"entry", "look", "fence"}
+
+
+def plan_into(store: Store, entries: Iterable[PlannedEntry]) -> None:
+    """Let a store follow this manifest; a transaction is around it."""
+    with closing(Planning(store)) as planning:
+        for planned in entries:
+            assert planning.add(planned) is None
+        planning.drop_absent()
 
 
 class Bench(ABC):

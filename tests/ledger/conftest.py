@@ -10,9 +10,8 @@ from hypothesis import settings
 
 from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.ledger.records import PlannedEntry
-from bulkload.ledger.sqlite.planning import plan
 from bulkload.ledger.sqlite.writes import Store
-from tests.ledger.bench import Bench, MemoryBench, SqliteBench
+from tests.ledger.bench import Bench, MemoryBench, SqliteBench, plan_into
 
 # The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -72,7 +71,7 @@ def plan_entries(store: Store) -> Plan:
     def plan_them(*entries: PlannedEntry) -> None:
         store.begin()
         try:
-            store.attempt(lambda store: plan(store, "models.csv", entries))
+            store.attempt(lambda store: plan_into(store, entries))
         finally:
             store.commit()
 

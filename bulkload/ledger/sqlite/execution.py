@@ -25,12 +25,6 @@ def _by_store(method: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return lambda execution, message: method(execution.store, *msgspec.structs.astuple(message))
 
 
-class Operation(Message[Any], frozen=True):
-    """A function of the store, for those that do not speak by messages yet."""
-
-    function: Callable[[Store], Any]
-
-
 class Execution:
     """The storage of a ledger that is a file: each message by the store's functions."""
 
@@ -231,7 +225,6 @@ class Execution:
         return Comparison(possible, self.store.digest(item.entry.source, look))
 
     _BY_TYPE: ClassVar[dict[type[Message[Any]], Callable[[Any, Any], Any]]] = {
-        Operation: lambda self, message: message.function(self.store),
         messages.BeginRun: _begin_run,
         messages.PlanEntries: _plan_entries,
         messages.FinishPlan: _finish_plan,

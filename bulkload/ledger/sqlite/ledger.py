@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 from bulkload.core.model.errors import ManifestError, UsageError
 from bulkload.ledger.interface import Message
-from bulkload.ledger.sqlite.execution import Execution, Operation
+from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.lock import LedgerLock, refuse_network_file_system
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.ledger.writer import OpenStorage, ThreadWriter, Writer
@@ -70,15 +70,7 @@ class Ledger:
             raise RuntimeError("the ledger is not open")
         return await self._writer.call(message)
 
-    async def call(self, operation: Callable[[Store], T]) -> T:
-        """Run one operation in the ledger's thread; durable when this returns. Raises what the operation raises."""
-        return await self.execute(_operation(operation))
-
     def _remove(self) -> None:
         for suffix in ("-wal", "-shm", ""):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._lock.remove_file()
-
-
-def _operation(function: Callable[[Store], T]) -> Message[T]:
-    return Operation(function)

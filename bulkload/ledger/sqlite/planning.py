@@ -1,52 +1,21 @@
 """Planning: the manifest's entries, one after the other, into the ledger, in one transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import closing
 from typing import Any
 
 import msgspec
 
-from bulkload.core.model.errors import ManifestError
-from bulkload.core.model.records import Entry, Look, Problem
+from bulkload.core.model.records import Look
 from bulkload.core.model.states import State
 from bulkload.ledger.deciding import FileNews, file_news
-from bulkload.ledger.records import COLUMNS, LedgerEntry, PlannedEntry, ledger_entry
+from bulkload.ledger.records import LedgerEntry, PlannedEntry
+from bulkload.ledger.sqlite.rows import COLUMNS, ledger_entry
 from bulkload.ledger.sqlite.writes import Store
 
 _encode = msgspec.json.encode
 
-# More than anyone reads; the count goes on.
-MOST_PROBLEMS = 10_000
-# How often ``progress`` hears.
-ENTRIES_A_WORD = 1000
 
 _KNOWN = "entry_key, id, line, spec, state, sha256, version_id, size, mark"
-
-
-def plan(
-    store: Store, manifest: str, entries: Iterable[PlannedEntry], progress: Callable[[int], None] = lambda _: None
-) -> None:
-    """Bring the ledger up to the manifest: new entries are planned, known ones keep their state, absent ones data only.
-
-    ``progress`` is told the number of entries so far, now and then, from the ledger's thread. Raises
-    ``ManifestError`` when two entries turn out to be the same; the ledger is then as before.
-    """
-    problems: list[Problem] = []
-    count = 0
-    with closing(Planning(store)) as planning:
-        for number, planned in enumerate(entries, start=1):
-            twin = planning.add(planned)
-            if twin is not None:
-                count += 1
-                if count <= MOST_PROBLEMS:
-                    problems.append(_same_entry(manifest, planned.entry, twin))
-            if number % ENTRIES_A_WORD == 0:
-                progress(number)
-        if problems:
-            plural = "problem" if count == 1 else "problems"
-            raise ManifestError(f"{manifest}: {count} {plural}; nothing was sent", tuple(problems))
-        planning.drop_absent()
 
 
 def suspects(store: Store, after_id: int, most: int) -> list[LedgerEntry]:
@@ -161,13 +130,3 @@ def _plan_known(store: Store, planned: PlannedEntry, spec: str, known: tuple[Any
 
 def _look_columns(look: Look | None) -> tuple[int | str | None, ...]:
     return (None, None) if look is None else (look.size, look.mark)
-
-
-def _same_entry(manifest: str, entry: Entry, twin: int) -> Problem:
-    return Problem(
-        manifest=manifest,
-        place=f"line {entry.line}",
-        field="name",
-        what=f"the same entry as line {twin}, once the workspaces and defaults are looked up",
-        remedy="remove one of them, or give them different version labels",
-    )

@@ -10,7 +10,8 @@ import msgspec
 from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import OPEN, State
 from bulkload.core.model.summary import CauseCount
-from bulkload.ledger.records import COLUMNS, LedgerEntry, ledger_entry
+from bulkload.ledger.records import LedgerEntry
+from bulkload.ledger.sqlite.rows import COLUMNS, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
 _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"

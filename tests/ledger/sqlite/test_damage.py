@@ -23,8 +23,8 @@ from bulkload.core.model.states import State
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite import connection
-from bulkload.ledger.sqlite.planning import plan
 from bulkload.ledger.sqlite.writes import Store
+from tests.ledger.bench import plan_into
 from tests.variants import every
 
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
@@ -107,7 +107,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, make_planned: Callable[...
             commits.append((log.stat().st_size, content_of(store.connection)))
 
         commit(lambda store: store.begin_run("run-1", "2026-01-06T16:34:30Z"))
-        commit(lambda store: plan(store, "m.csv", (make_planned(n, f"m{n % 9}") for n in range(1, ENTRIES + 1))))
+        commit(lambda store: plan_into(store, (make_planned(n, f"m{n % 9}") for n in range(1, ENTRIES + 1))))
         for number in range(3000, 3070):
             commit(lambda store: some_move(store, chance, number))  # noqa: B023 - called at once
         file, killed = path.read_bytes(), log.read_bytes()
@@ -272,7 +272,7 @@ def test_a_page_of_another_time_is_noticed(history: History, path: Path) -> None
 
 def test_a_row_that_cannot_be_read_is_a_damaged_ledger(store: Store, make_planned: Callable[..., Any]) -> None:
     """Where no index holds the column, it is noticed when it is read."""
-    plan(store, "m.csv", [make_planned(1)])
+    plan_into(store, [make_planned(1)])
     store.connection.execute("UPDATE entries SET spec = '{\"line\": 1'")
     with pytest.raises(sqlite3.DatabaseError, match="entry 1: ") as raised:
         store.entry(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from bulkload.core.model.errors import BulkloadError, LedgerError, LedgerInUse, ManifestError, UsageError
 from bulkload.ledger import Ledger, LedgerReader
+from bulkload.ledger.interface import Counts, FinishPlan
 from bulkload.ledger.sqlite.connection import SCHEMA_VERSION
 from bulkload.ledger.sqlite.lock import LedgerLock, holder_of
+from tests.ledger.bench import BEGIN_RUN
 
+_numbers = itertools.count(1)
 STARTED_AT = "2026-01-06T16:34:30Z"
 
 
@@ -26,7 +31,8 @@ def make_ledger(path: Path, error: BaseException | None = None) -> None:
 
     async def main() -> None:
         async with Ledger(path, STARTED_AT) as ledger:
-            await ledger.call(lambda store: store.claim_for("https://a", endpoint="https://a", manifest="m.csv"))
+            await ledger.execute(msgspec.structs.replace(BEGIN_RUN, run_id=f"run-{next(_numbers)}"))
+            await ledger.execute(FinishPlan(follows_manifest=True))
             if error is not None:
                 raise error
 
@@ -34,25 +40,22 @@ def make_ledger(path: Path, error: BaseException | None = None) -> None:
 
 
 def test_a_ledger_is_made_used_and_closed(path: Path) -> None:
-    async def facts() -> dict[str, str]:
-        async with Ledger(path, STARTED_AT) as ledger:
-            return await ledger.call(lambda store: dict(store.connection.execute("SELECT key, value FROM meta")))
-
     make_ledger(path)
-    assert anyio.run(facts)["registry"] == "https://a"
     # Closed in order: the write-ahead log is folded into the one file.
     assert {file.name for file in path.parent.iterdir()} == {path.name, path.name + ".lock"}
+    with LedgerReader(path) as reader:
+        assert reader.registry == "https://a"
 
 
 def test_a_closed_ledger_takes_nothing(path: Path) -> None:
     async def main() -> None:
         ledger = Ledger(path, STARTED_AT)
         with pytest.raises(RuntimeError, match="not open"):
-            await ledger.call(lambda _: None)
+            await ledger.execute(Counts())
         async with ledger:
             pass
         with pytest.raises(RuntimeError, match="not open"):
-            await ledger.call(lambda _: None)
+            await ledger.execute(Counts())
 
     anyio.run(main)
 

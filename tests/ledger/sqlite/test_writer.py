@@ -14,10 +14,12 @@ import pytest
 from bulkload.core.model.errors import LedgerError
 from bulkload.core.model.records import Look
 from bulkload.core.model.states import IllegalMove, State
+from bulkload.ledger.interface import Message
 from bulkload.ledger.records import Outcome, PlannedEntry
-from bulkload.ledger.sqlite.execution import Execution, Operation
+from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.ledger.writer import LARGEST_GROUP, ThreadWriter, Writer
+from tests.ledger.bench import plan_into
 
 LOOK = Look(10, "1:2:3")
 # Far longer than anything here takes: a bound for what hangs, never waited for.
@@ -33,7 +35,7 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def writing(open_store: Callable[[], Store]) -> AsyncIterator[Writer]:
     """A writer at work."""
-    writer = ThreadWriter(lambda: Execution(open_store()))
+    writer = ThreadWriter(lambda: Doing(open_store()))
     try:
         await writer.start()
         yield writer
@@ -41,8 +43,21 @@ async def writing(open_store: Callable[[], Store]) -> AsyncIterator[Writer]:
         await writer.stop()
 
 
-async def call(writer: Writer, operation: Callable[[Store], Any]) -> Any:
-    return await writer.call(Operation(operation))
+class Do(Message[Any], frozen=True):
+    """A message that is a function of the store."""
+
+    function: Callable[[Store], Any]
+
+
+class Doing(Execution):
+    """A storage that carries out ``Do``."""
+
+    def carry_out(self, message: Message[Any]) -> Any:
+        return message.function(self.store) if isinstance(message, Do) else super().carry_out(message)
+
+
+async def call(writer: Writer, function: Callable[[Store], Any]) -> Any:
+    return await writer.call(Do(function))
 
 
 def remember(number: int) -> Callable[[Store], int]:
@@ -307,7 +322,7 @@ async def test_a_caller_cancelled_from_outside_anyio_does_not_stop_the_writer(pa
 @pytest.mark.anyio
 async def test_stopping_finishes_what_was_handed_in(path: Path) -> None:
     gate = Gate()
-    writer = ThreadWriter(lambda: Execution(Store(path)))
+    writer = ThreadWriter(lambda: Doing(Store(path)))
     await writer.start()
     async with anyio.create_task_group() as calls:
         calls.start_soon(call, writer, gate)
@@ -330,7 +345,7 @@ def test_what_was_handed_in_lands_although_the_loop_is_gone(path: Path) -> None:
     writers: list[ThreadWriter] = []
 
     async def torn_down() -> None:
-        writer = ThreadWriter(lambda: Execution(Store(path)))
+        writer = ThreadWriter(lambda: Doing(Store(path)))
         writers.append(writer)
         await writer.start()
         calls = [asyncio.ensure_future(call(writer, operation)) for operation in (gate, remember(1))]
@@ -351,7 +366,7 @@ async def test_what_opening_raises_comes_out() -> None:
     def open_store() -> Store:
         raise LedgerError("no ledger")
 
-    writer = ThreadWriter(lambda: Execution(open_store()))
+    writer = ThreadWriter(lambda: Doing(open_store()))
     with pytest.raises(LedgerError, match="no ledger"):
         await writer.start()
     await writer.stop()
@@ -360,11 +375,9 @@ async def test_what_opening_raises_comes_out() -> None:
 @pytest.mark.anyio
 async def test_every_move_of_many_callers_is_kept(path: Path, make_planned: Callable[..., PlannedEntry]) -> None:
     """32 uploads at a time, intent and answer each: what the engine does all day."""
-    from bulkload.ledger.sqlite.planning import plan
-
     count = 200
     async with writing(lambda: Store(path)) as writer:
-        await call(writer, lambda store: plan(store, "m", (make_planned(n, f"m-{n}") for n in range(1, count + 1))))
+        await call(writer, lambda store: plan_into(store, (make_planned(n, f"m-{n}") for n in range(1, count + 1))))
         ids = iter(range(1, count + 1))
 
         async def work() -> None:
