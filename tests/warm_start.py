@@ -126,7 +126,8 @@ class WarmStart:
     def _fork(
         self, words: Sequence[str], streams: list[int], cwd: Path, env: Mapping[str, str]
     ) -> tuple[int, socket.socket]:
-        relay, theirs = socket.socketpair()
+        # Its two messages, pid and status, stay two, however late they are read.
+        relay, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = {"words": list(words), "cwd": str(cwd), "env": dict(env)}
         with theirs:
             socket.send_fds(self._calls, [json.dumps(request).encode()], [*streams, theirs.fileno()])
