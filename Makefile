@@ -7,7 +7,7 @@ TOOLS := .venv-tools
 # Nothing is installed that is not in a lock, with the hash of its file.
 LOCKED := install -q --disable-pip-version-check --require-hashes
 
-.PHONY: demo test long attack crash load conformance browser bench bench-quick check format lint types samples docs simulate lock sbom clean
+.PHONY: demo test long attack crash kills crash-points load conformance browser bench bench-quick check format lint types samples docs simulate lock sbom clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -26,8 +26,12 @@ attack: $(STAMP)  ## Hostile manifests, models, answers, requests and surroundin
 
 KILLS ?= 100
 SEED ?= 100
-crash: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
+crash: kills crash-points  ## Both of the next two
+
+kills: $(STAMP)  ## KILLS kills of runs in every phase, against registries calm and not; SEED repeats a history
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/pytest $(WORKERS) -q -m crash tests/cli/test_killed.py
+
+crash-points: $(STAMP)  ## Every crash point, alone and in pairs, on both ledgers: a quarter of an hour on two cores
 	$(BIN)/pytest $(WORKERS) -q -m crash tests/guarantees
 
 load: $(STAMP)  ## Rates over 50 seeds, a limit filled, a conversion queue kept full: ten minutes, on a machine with nothing else to do

@@ -47,15 +47,17 @@ IN_A_FILE = QUICK | {
     "the answer names another upload's version",
     "the answer names an equal sibling's version",
 }
+# Pairs are thousands of histories each.
+PAIRS_IN_A_FILE = QUICK | {"two equal entries with labels"}
 both_ledgers = pytest.mark.parametrize("kind", LedgerKind)
 
 
 def of_both_ledgers(
-    in_memory: set[str], in_a_file: set[str], *, otherwise: pytest.MarkDecorator
+    in_memory: set[str], in_a_file: set[str], *, otherwise: pytest.MarkDecorator, files: set[str] = IN_A_FILE
 ) -> pytest.MarkDecorator:
     """All situations in memory and some in a file; only those that are named are tried by `make test`."""
     cases = [(one, one.name in in_memory) for one in SCENARIOS]
-    cases += [(one.on(LedgerKind.FILE), one.name in in_a_file) for one in SCENARIOS if one.name in IN_A_FILE]
+    cases += [(one.on(LedgerKind.FILE), one.name in in_a_file) for one in SCENARIOS if one.name in files]
     params = [pytest.param(one, id=str(one), marks=() if is_quick else otherwise) for one, is_quick in cases]
     return pytest.mark.parametrize("scenario", params)
 
@@ -97,7 +99,7 @@ def test_a_stop_at_every_point(scenario: Scenario, cut: bool, folders: Iterator[
 
 
 @pytest.mark.timeout(1800)
-@of_both_ledgers(set(), set(), otherwise=pytest.mark.crash)
+@of_both_ledgers(set(), set(), otherwise=pytest.mark.crash, files=PAIRS_IN_A_FILE)
 def test_two_crashes_at_any_points_lose_and_double_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:
