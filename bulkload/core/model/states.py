@@ -9,6 +9,9 @@ from enum import StrEnum
 class State(StrEnum):
     """Where an entry stands. The values are stored in ledgers and printed in results."""
 
+    # By the value, as the text that it is: an Enum's own is a function in Python, called a dozen times an entry.
+    __hash__ = str.__hash__
+
     # Not sent yet, or certainly not accepted: may be sent.
     PLANNED = "planned"
     # Its intent is on disk; bytes may have left.
