@@ -130,6 +130,9 @@ class Poller:
         if self._news is None:
             self._news = anyio.Event()
         news = self._news
+        if seconds is None:
+            await news.wait()
+            return
         with self._run.clock.within(seconds):
             await news.wait()
 
