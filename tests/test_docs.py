@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
@@ -12,10 +13,12 @@ import pytest
 from bulkload.cli import COMMANDS, cli
 from bulkload.core import bounds
 from bulkload.core.contract.frameworks import FRAMEWORKS
+from bulkload.core.model.attempts import Attempt, Equal
 from bulkload.core.model.errors import ExitCode
 from bulkload.core.model.events import Event
 from bulkload.core.model.states import MOVES, State
 from bulkload.core.model.summary import RequestCounts, RunSummary
+from bulkload.core.transitions import FOLLOWS, Then
 from bulkload.ledger.reader import RESULT_COLUMNS
 
 REPOSITORY = Path(__file__).parent.parent
@@ -43,6 +46,82 @@ def test_the_state_table_of_the_docs_is_the_one_of_the_code():
     assert written == {
         (before.value, after.value, when) for before, moves in MOVES.items() for after, when in moves.items()
     }
+
+
+def test_the_attempt_tables_of_the_docs_are_those_of_the_code():
+    """Every attempt with its words, its next state and what follows; every thing that follows."""
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text()
+    table = page[page.index("| attempt |") : page.index("| then | what is done |")]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| ([\w ]+) \|$", table, re.MULTILINE)
+    attempts = {kind.__name__: kind for kind in get_args(Attempt)}
+    assert [row[0] for row in rows] == list(attempts)
+    for name, words, after, then in rows:
+        said, _, _ = (attempts[name].__doc__ or "").partition("\n")[0].partition(". ")
+        assert words.casefold() == said.removesuffix(".").casefold()
+        if attempts[name] is Equal:
+            assert (after, then) == ("that of the equal version", Then.REST.value)
+        else:
+            assert (after, then) == (f"`{FOLLOWS[attempts[name]][0]}`", FOLLOWS[attempts[name]][1].value)
+    follows = page[page.index("| then | what is done |") : page.index("An answer that names a version")]
+    assert re.findall(r"^\| ([\w ]+) \|", follows, re.MULTILINE)[1:] == [then.value for then in Then]
+
+
+GLOSSARY = re.findall(
+    r"^- \*\*(.+?)\*\*: [^\n]+ \(`([\w/.]+)`\)$", (REPOSITORY / "docs" / "glossary.md").read_text(), re.MULTILINE
+)
+PACKAGE = REPOSITORY / "bulkload"
+
+
+def letters(text: str) -> str:
+    """``laidaside`` for "laid aside", ``EntryLaidAside`` and ``laid_aside``."""
+    return re.sub(r"[^a-z]", "", text.lower())
+
+
+def test_the_glossary_is_one_line_a_word_in_alphabetical_order():
+    page = (REPOSITORY / "docs" / "glossary.md").read_text()
+    words = [word for word, _ in GLOSSARY]
+    assert len(words) == len([line for line in page[page.index("\n- ") :].splitlines() if line])
+    assert words == sorted(set(words))
+
+
+@pytest.mark.parametrize(("word", "file"), GLOSSARY)
+def test_a_word_of_the_glossary_stands_where_it_says(word: str, file: str) -> None:
+    """In the package, in this file, however it is written there."""
+    assert letters(word) in letters((PACKAGE / file).read_text())
+
+
+def test_the_words_that_the_story_marks_are_in_the_glossary():
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text()
+    marked = set(re.findall(r"(?<!\*)\*([a-z][a-z -]+)\*(?!\*)", page)) - {"italics"}
+    known = {word for word, _ in GLOSSARY}
+    assert marked
+    assert not {word for word in marked if word not in known and word.removesuffix("s") not in known} - INFLECTED
+
+
+# In the story -> in the glossary: adopt, hold, seal.
+INFLECTED = {"adopted", "holds", "sealed"}
+
+# Words that were given up for the field's own -> those, and where they had that meaning.
+GIVEN_UP = {
+    r"lanes?": ("per-model queue", ("bulkload", "docs")),
+    r"gates?": ("rate limiter", ("bulkload", "docs")),
+    r"(give|gives|given|take|takes|taken) leave": ("permit", ("bulkload/core", "bulkload/engine")),
+    r"retaken?|retakes?": ("retry requested", ("bulkload/core", "bulkload/engine", "bulkload/ledger")),
+    r"heads": ("next entry", ("bulkload/core", "bulkload/engine", "bulkload/ledger")),
+    r"twins?(?! ledger)": ("duplicate", ("bulkload",)),
+    r"alone(?=: bool|=)": ("only version", ("bulkload",)),
+}
+
+
+@pytest.mark.parametrize("word", GIVEN_UP)
+def test_a_word_that_was_given_up_is_gone(word: str) -> None:
+    """One thing has one name."""
+    better, folders = GIVEN_UP[word]
+    pages = [page for folder in folders for page in (REPOSITORY / folder).rglob("*") if page.suffix in (".py", ".md")]
+    given_up = re.compile(rf"(?i)(?<![a-z])({word})(?![a-z])")
+    found = [str(page.relative_to(REPOSITORY)) for page in pages if given_up.search(page.read_text())]
+    assert pages
+    assert not found, f"say {better}"
 
 
 def test_the_readme_names_every_state_exit_code_and_command():

@@ -2,7 +2,7 @@
 
 The engine sends frozen messages and gets frozen answers. An answer comes when the message is committed, durably.
 Nothing of the engine runs in the ledger's thread, and nothing of the ledger's storage shows here. Two ledgers take
-these messages: ``sqlite.Ledger``, a file, and ``memory.MemoryLedger``, its twin, under one suite of tests.
+these messages: ``sqlite.Ledger``, a file, and ``memory.MemoryLedger``, the twin ledger, under one suite of tests.
 
 How messages are executed:
 

@@ -1,4 +1,4 @@
-"""What is sent next: a queue a model, so that one upload of a model is in flight and its versions keep their order.
+"""What is sent next: per-model queues, so that one upload of a model is in flight and its versions keep their order.
 
 A worker serves one model after the other. It holds an upload slot only while it sends; while its entry settles or backs
 off, the slot is somebody else's.

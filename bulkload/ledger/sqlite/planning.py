@@ -47,7 +47,7 @@ class Planning:
         self._in_order.close()
 
     def add(self, planned: PlannedEntry) -> int | None:
-        """Plan one entry; the line of its twin where this manifest had the same one already."""
+        """Plan one entry; the line of the same entry where this manifest had it already."""
         spec = _encode(planned.entry).decode()
         known = self._find(planned.entry_key, planned.entry.line)
         if known is None:
@@ -55,8 +55,8 @@ class Planning:
             return None
         id_: int = known[1]
         if self._planned[id_]:
-            twin: int = self._connection.execute("SELECT line FROM entries WHERE id = ?", (id_,)).fetchone()[0]
-            return twin
+            first_line: int = self._connection.execute("SELECT line FROM entries WHERE id = ?", (id_,)).fetchone()[0]
+            return first_line
         self._planned[id_] = True
         _plan_known(self._store, planned, spec, known)
         return None

@@ -15,7 +15,7 @@ from bulkload.ledger.sqlite.rows import COLUMNS, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
 _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
-# What never became a version has no twin to look for.
+# What never became a version has no duplicate to look for.
 _TO_AUDIT = "audit = 1 AND version_id IS NOT NULL"
 _OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)
 
@@ -31,17 +31,17 @@ class Queries:
 
     # Entries to work on.
 
-    def heads(self, after_line: int, most: int) -> list[LedgerEntry]:
+    def next_entries(self, after_line: int, most: int) -> list[LedgerEntry]:
         """The next planned entries behind ``after_line`` that are the first of their model to be sent."""
         # Each NOT EXISTS is one step in entries_sending, however many versions the model has.
-        any_of_model = "SELECT 1 FROM entries WHERE workspace_id = head.workspace_id AND name = head.name"
+        any_of_model = "SELECT 1 FROM entries WHERE workspace_id = next_entry.workspace_id AND name = next_entry.name"
         of_model = f"{any_of_model} AND {_SENDING}"
         rows = self.connection.execute(
-            f"SELECT {COLUMNS}, NOT EXISTS ({any_of_model} AND id <> head.id)"
-            " FROM entries AS head WHERE state = 'planned' AND line > ?"
+            f"SELECT {COLUMNS}, NOT EXISTS ({any_of_model} AND id <> next_entry.id)"
+            " FROM entries AS next_entry WHERE state = 'planned' AND line > ?"
             f" AND NOT EXISTS ({of_model} AND state = 'uploading')"
             f" AND NOT EXISTS ({of_model} AND state = 'in_doubt')"
-            f" AND NOT EXISTS ({of_model} AND state = 'planned' AND line < head.line)"
+            f" AND NOT EXISTS ({of_model} AND state = 'planned' AND line < next_entry.line)"
             " ORDER BY line LIMIT ?",
             (after_line, most),
         )

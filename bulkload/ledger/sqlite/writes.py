@@ -208,7 +208,7 @@ class Store(Queries):
             (self.run_id, RUN_ENDED),
         )
 
-    def retake_failed(self, *, with_versions: bool) -> None:
+    def retry_failed(self, *, with_versions: bool) -> None:
         """Plan ``failed`` entries without a version again; ``with_versions`` also ``error`` and wrong-digest ones."""
         if with_versions:
             again = self.connection.execute(

@@ -30,7 +30,7 @@ def steps(store: Store, question: Callable[[Store], object]) -> int:
 @pytest.mark.parametrize(
     "question",
     [
-        lambda store: store.heads(0, 256),
+        lambda store: store.next_entries(0, 256),
         lambda store: store.next_of_model((7, "model")),
         lambda store: store.siblings(store.entry(1), "no digest"),
         lambda store: store.in_state(State.IN_DOUBT, 0, 9),
