@@ -72,10 +72,18 @@ class Secrets:
         secrets = (*self._tokens, *self._others)
         if secrets != self._sought_for:
             self._sought_for, self._sought = secrets, _sought(secrets)
-        if self._sought is None or not text.isascii() or any(sign in text for sign in _ESCAPING):
-            return not secrets
+        if not secrets:
+            return True
+        if self._sought is None or not text.isascii():
+            return False
+        for sign in _ESCAPING:
+            if sign in text:
+                return False
         signs = text.translate(_SMALL, _NO_SIGNS)
-        return not any(each in signs for each in self._sought)
+        for each in self._sought:  # noqa: SIM110 - this is asked of every answer, and a generator costs as much again
+            if each in signs:
+                return False
+        return True
 
     def _without(self, words: str, shortest: int) -> str:
         secrets = [secret for secret in (*self._tokens, *self._others) if shortest <= len(secret) <= len(words)]

@@ -10,6 +10,13 @@ from bulkload.core.verdicts import CallFailed, FailureKind
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def bench(either_bench: Any) -> Any:
+    """Without TLS, and with it."""
+    return either_bench
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

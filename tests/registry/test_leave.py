@@ -11,6 +11,13 @@ from bulkload.core.verdicts import CallFailed, FailureKind
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def bench(either_bench: Any) -> Any:
+    """Without TLS, and with it."""
+    return either_bench
+
+
 SIZE = 3 << 20
 
 

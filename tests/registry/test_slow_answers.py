@@ -13,6 +13,13 @@ from tests.registry.test_one_request import CALLS
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def bench(either_bench: Any) -> Any:
+    """Without TLS, and with it."""
+    return either_bench
+
+
 SHORT = 0.4
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n"
 DRIPS = {

@@ -1,5 +1,6 @@
 """The bearer token: where it comes from, how long it serves, and the next one, got once for everybody who waits."""
 
+import asyncio
 import time
 from collections import deque
 from typing import Protocol
@@ -89,7 +90,7 @@ class TokenSource:
         if self._token is None or self._refused is not None:
             return False
         due = self._due_for_large if large else self._due
-        return anyio.current_time() < (due - self._ahead if ahead else due)
+        return _now() < (due - self._ahead if ahead else due)
 
     async def _renew(self) -> None:
         if self._end is not None:
@@ -98,7 +99,7 @@ class TokenSource:
         try:
             token = await self._source.token()
         except CallFailed:
-            now = anyio.current_time()
+            now = _now()
             if before is None or self._refused is not None or now >= self._expires:
                 raise
             # It still serves for a while: ask again half-way to its end.
@@ -122,7 +123,7 @@ class TokenSource:
         self._take(token, known=before is not None and before.word == token.word)
 
     def _take(self, token: Token, *, known: bool) -> None:
-        now, self._refused = anyio.current_time(), None
+        now, self._refused = _now(), None
         if known:
             # A file or a command that has no other yet.
             self._due = self._due_for_large = now + SHORTEST_PAUSE_SECONDS
@@ -133,6 +134,11 @@ class TokenSource:
         ages = (token.renewal_age(), token.renewal_age(large=True), token.life)
         self._due, self._due_for_large, self._expires = (float("inf") if age is None else now + age for age in ages)
         self._ahead = 0.0 if token.life is None else (self._expires - self._due) / 2
+
+
+def _now() -> float:
+    """The event loop's clock, asked without detours: each request looks at it."""
+    return asyncio.get_running_loop().time()
 
 
 def _source(credentials: Credentials, keycloak: Keycloak | None, command_timeout: float) -> Source:
@@ -182,12 +188,12 @@ class _Password:
         grant = await self._refreshed() or await self._logged_in()
         self._refresh_token = grant.refresh_token
         # It may live shorter than the access token; then the password serves again.
-        self._refresh_until = anyio.current_time() + (grant.refresh_expires_in or float("inf"))
+        self._refresh_until = _now() + (grant.refresh_expires_in or float("inf"))
         return _token_of(grant)
 
     async def _refreshed(self) -> Grant | None:
         token, self._refresh_token = self._refresh_token, None
-        if token is None or anyio.current_time() >= self._refresh_until:
+        if token is None or _now() >= self._refresh_until:
             return None
         try:
             return await self._keycloak.refresh(token)

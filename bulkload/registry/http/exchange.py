@@ -7,6 +7,7 @@ answer was read; else it is reset, so that nothing of a request is under way onc
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -66,7 +67,7 @@ class Exchange:
 
     async def connect(self, way: Way, limits: Limits) -> Connection:
         """A connection that is fit for a request, which begins before anything is waited for."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
+        timeout = _connecting(limits.connect)
         tried = 0
         while tried < CONNECTIONS_TRIED:
             try:
@@ -115,6 +116,11 @@ class Exchange:
             request.end()
             raise
         return request
+
+
+@lru_cache(maxsize=16)
+def _connecting(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
 class Request:

@@ -206,6 +206,31 @@ async def test_the_time_for_the_answer_begins_with_the_last_byte(bench: Any, cal
         assert anyio.current_time() - began > slow
 
 
+async def test_a_listing_is_read_while_it_arrives(bench: Any) -> None:
+    """Its beginning comes before its end, it has no time as a whole, and when it breaks off that is said."""
+    second, node = anyio.Event(), b'{"model_versions":[{"model_version":{"id":%d,"name":"m","workspace_id":1}}]}'
+
+    async def play(connection: Any) -> None:
+        await connection.request()
+        await connection.send(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"models":[', node % 1, b",")
+        await second.wait()
+        await connection.send(node % 2)
+
+    found: list[int] = []
+
+    async def listed(registry: Any) -> None:
+        async for versions in registry.list_workspace(1):
+            found.extend(version.version_id for version in versions)
+            await anyio.sleep(0.4)
+            second.set()
+
+    async with bench.before(play, read_timeout=0.3) as (_, registry):
+        with anyio.fail_after(60), pytest.raises(CallFailed) as raised:
+            await listed(registry)
+        assert found == [1, 2]
+        assert raised.value.failure.kind is FailureKind.CUT
+
+
 async def test_interim_answers_are_bounded(bench: Any) -> None:
     """And some are passed over."""
     go_on, hints = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"
