@@ -17,7 +17,8 @@ from bulkload.engine.limits.turns import sleep_unless_stopped
 from bulkload.engine.stop import Stop
 
 T = TypeVar("T")
-Judge = Callable[[Failure], bool]
+# Whether something holds of a failure.
+Condition = Callable[[Failure], bool]
 
 
 def never(_: Failure) -> bool:
@@ -42,8 +43,8 @@ async def read(
     limiter: RateLimiter,
     operation: Callable[[], Awaitable[T]],
     *,
-    few_tries: Judge = never,
-    give_way: Judge = never,
+    few_tries: Condition = never,
+    give_way: Condition = never,
 ) -> T:
     """Make a call when its limiter lets it, and again while its failure passes.
 
@@ -95,7 +96,7 @@ async def have_token(run: Run, *, large: bool) -> None:
 
 
 def _patience(
-    run: Run, limiter: RateLimiter, few_tries: Judge
+    run: Run, limiter: RateLimiter, few_tries: Condition
 ) -> tuple[Callable[[Failure, float], None], Callable[[Failure], Prospect]]:
     """What is done about a call that is made again, and what an outage means for it."""
 
@@ -117,7 +118,7 @@ async def repeat(
     backoff: Backoff,
     on_retry: Callable[[Failure, float], None] = lambda *_: None,
     prospect: Callable[[Failure], Prospect] = lambda _: Prospect.NO_OUTAGE,
-    give_way: Judge = never,
+    give_way: Condition = never,
     stop: Stop | None = None,
 ) -> T:
     """Make a call, and again while its failure passes; raises as ``read`` does.
@@ -145,7 +146,7 @@ class Tries:
         on_retry: Callable[[Failure, float], None],
         prospect: Callable[[Failure], Prospect],
         *,
-        give_way: Judge,
+        give_way: Condition,
         stop: Stop | None,
     ) -> None:
         self._stop = stop

@@ -19,7 +19,7 @@ from bulkload.manifest.rows import (
     Found,
     Reader,
     Row,
-    Unreadable,
+    UnreadableValue,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _value(scalar: Any) -> Any:
         return scalar.as_py()
     except (ValueError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0][:200]
-        return Unreadable(f"cannot be read: {reason}", "write the column as UTF-8 text")
+        return UnreadableValue(f"cannot be read: {reason}", "write the column as UTF-8 text")
 
 
 def _structured(name: str, value: Any) -> Any:
@@ -198,7 +198,7 @@ def _object(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for key, value in pairs:
         if key in found:
-            found[key] = Unreadable(f"key {shown(key)} stands twice", "remove one of them")
+            found[key] = UnreadableValue(f"key {shown(key)} stands twice", "remove one of them")
         elif value is not None:
             found[key] = _without_nulls(value)
     return found

@@ -13,7 +13,7 @@ from bulkload.core.contract.frameworks import (
     FRAMEWORKS,
     PYTHON_VERSIONS,
     VISIBILITIES,
-    Finding,
+    BrokenRule,
     config_findings,
     engine_findings,
     framework_findings,
@@ -29,7 +29,7 @@ from bulkload.manifest.files import Files
 from bulkload.manifest.json_text import from_text
 from bulkload.manifest.overriding import given, over
 from bulkload.manifest.places import foreign_place
-from bulkload.manifest.rows import Row, Unreadable
+from bulkload.manifest.rows import Row, UnreadableValue
 from bulkload.manifest.values import label_text, unsendable, written
 
 LONGEST_FIELD = 200
@@ -94,7 +94,7 @@ class EntryChecker:
         taken, self.notices = self.notices, []
         return taken
 
-    def _problem(self, row: Row, own: Mapping[str, Any], finding: Finding) -> Problem | None:
+    def _problem(self, row: Row, own: Mapping[str, Any], finding: BrokenRule) -> Problem | None:
         field = finding.field.partition(".")[0]
         place = row.place
         if field not in own and field in self._origins:
@@ -124,9 +124,9 @@ class _RowCheck:
     def __init__(self, checker: EntryChecker, values: dict[str, Any]) -> None:
         self._checker = checker
         self._values = values
-        self.findings: list[Finding] = []
+        self.findings: list[BrokenRule] = []
         # What stops nothing.
-        self.doubts: list[Finding] = []
+        self.doubts: list[BrokenRule] = []
 
     def entry(self, number: int) -> Entry:
         """The entry; it means nothing when there are findings."""
@@ -153,7 +153,7 @@ class _RowCheck:
         )
 
     def _find(self, field: str, what: str, remedy: str, kind: str = "") -> None:
-        self.findings.append(Finding(field, what, remedy, kind))
+        self.findings.append(BrokenRule(field, what, remedy, kind))
 
     # Texts.
 
@@ -165,7 +165,7 @@ class _RowCheck:
         if type(value) is str and value.isprintable() and value[0] != " " and value[-1] != " ":
             return value
         text = written(value)
-        if isinstance(text, Unreadable):
+        if isinstance(text, UnreadableValue):
             self._find(field, text.what, text.remedy)
             return None
         if UNPRINTABLE.search(text):
@@ -260,7 +260,7 @@ class _RowCheck:
             self._find_content(path, found)
 
     def _find_content(self, path: str, found: Content) -> None:
-        finding = Finding("path", f"{_bare(path)} {found.what}", found.remedy, found.what.partition(' ("')[0])
+        finding = BrokenRule("path", f"{_bare(path)} {found.what}", found.remedy, found.what.partition(' ("')[0])
         (self.findings if found.certain else self.doubts).append(finding)
 
     # Framework and conversion.
@@ -353,7 +353,7 @@ class _RowCheck:
         labels = self._values.get("labels")
         if labels is None:
             return {}
-        if isinstance(labels, Unreadable):
+        if isinstance(labels, UnreadableValue):
             self._find("labels", labels.what, labels.remedy)
             return {}
         if not isinstance(labels, dict):
@@ -370,7 +370,7 @@ class _RowCheck:
             unfit = list(unsendable("labels", {key: text}, 0)) if isinstance(text, str) else ()
             if unfit:
                 self.findings += unfit
-            elif isinstance(text, Unreadable):
+            elif isinstance(text, UnreadableValue):
                 self._find(f"labels.{key}", text.what, text.remedy)
             elif text is not None and max(len(text), len(key)) > LONGEST_LABEL_CHARACTERS:
                 what = f"has {max(len(text), len(key)):,} characters, more than {LONGEST_LABEL_CHARACTERS:,}"

@@ -9,7 +9,7 @@ import msgspec
 
 from bulkload.core.bounds import MOST_VALUES
 from bulkload.core.text.words import shown
-from bulkload.manifest.rows import STRUCTURED_FIELDS, Unreadable
+from bulkload.manifest.rows import STRUCTURED_FIELDS, UnreadableValue
 
 # A shorter text cannot hold more values than may be: each takes two characters.
 _SURELY_FEW = 2 * MOST_VALUES
@@ -28,7 +28,7 @@ class NotJson(ValueError):
 
 
 def parse_json(text: str) -> Any:
-    """Strict JSON. Raises ``NotJson``; a key twice, NaN, an endless number are ``Unreadable`` in place."""
+    """Strict JSON. Raises ``NotJson``; a key twice, NaN, an endless number are ``UnreadableValue`` in place."""
     if len(text) > _SURELY_FEW:
         _extent(text, 0)
     try:
@@ -86,7 +86,7 @@ class JsonText:
     def items(self, at: int) -> Iterator[Any]:
         """The items of the list that begins there, one built after the other.
 
-        Raises ``NotJson``. An item that is too large is ``Unreadable``.
+        Raises ``NotJson``. An item that is too large is ``UnreadableValue``.
         """
         at = self._blanks(at + 1)
         if self.sign(at) == "]":
@@ -151,7 +151,7 @@ class JsonText:
         try:
             _extent(self._text, at)
         except NotJson as error:
-            return Unreadable(str(error), "write an entry in fewer words"), _extent(self._text, at, bounded=False)
+            return UnreadableValue(str(error), "write an entry in fewer words"), _extent(self._text, at, bounded=False)
         try:
             return _decoder.raw_decode(self._text, at)
         except json.JSONDecodeError as error:
@@ -202,21 +202,21 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = set()
         for name, _ in pairs:
             if name in seen:
-                found[name] = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
+                found[name] = UnreadableValue(f"key {shown(name)} stands twice", "remove one of them")
             seen.add(name)
     return found
 
 
-def _constant(word: str) -> Unreadable:
-    return Unreadable(f"{word} is no JSON", "write a number, or leave it out")
+def _constant(word: str) -> UnreadableValue:
+    return UnreadableValue(f"{word} is no JSON", "write a number, or leave it out")
 
 
-def integer(digits: str) -> "int | Unreadable":
+def integer(digits: str) -> "int | UnreadableValue":
     """An integer, but of no more digits than Python is willing to read."""
     try:
         return int(digits)
     except ValueError:
-        return Unreadable(f"is a number of {len(digits)} digits", "write a smaller one, or put it in quotes")
+        return UnreadableValue(f"is a number of {len(digits)} digits", "write a smaller one, or put it in quotes")
 
 
 _quick_decode = msgspec.json.Decoder().decode
@@ -230,6 +230,6 @@ def from_text(field: str, text: str) -> Any:
     return text
 
 
-def unreadable_json(error: NotJson) -> Unreadable:
+def unreadable_json(error: NotJson) -> UnreadableValue:
     """What a cell holds that should be JSON."""
-    return Unreadable(f"is no JSON: {error}", "write a list or object as JSON")
+    return UnreadableValue(f"is no JSON: {error}", "write a list or object as JSON")

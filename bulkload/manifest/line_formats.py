@@ -17,7 +17,7 @@ from bulkload.manifest.rows import (
     Found,
     Reader,
     Row,
-    Unreadable,
+    UnreadableValue,
 )
 
 PIECE_BYTES = 1 << 16
@@ -167,7 +167,7 @@ def _meant_columns(columns: list[str]) -> list[str]:
 
 def _cell(name: str, cell: str) -> Any:
     if _holds_other_bytes(cell):
-        return Unreadable(NOT_UTF8, SAVE_AS_UTF8)
+        return UnreadableValue(NOT_UTF8, SAVE_AS_UTF8)
     try:
         return from_text(name, cell)
     except NotJson as error:

@@ -29,7 +29,7 @@ NOT_UTF8 = "is not UTF-8"
 SAVE_AS_UTF8 = "save the file as UTF-8"
 
 
-class Unreadable(msgspec.Struct, frozen=True):
+class UnreadableValue(msgspec.Struct, frozen=True):
     """Stands in for a value that could not be read, so that the rest of its row is checked all the same."""
 
     what: str
@@ -37,7 +37,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One raw entry. A value of None or empty text is a field that is not given; any may be ``Unreadable``."""
+    """One raw entry. A value of None or empty text is a field that is not given; any may be ``UnreadableValue``."""
 
     # Counted from 1: the line (CSV, JSONL) or the item (other formats).
     number: int
@@ -77,7 +77,7 @@ class Reader(ABC):
         """A row, after what is unknown in it."""
         if not isinstance(fields, dict):
             what, remedy = "is no object", "write the entry as field: value"
-            if isinstance(fields, Unreadable):
+            if isinstance(fields, UnreadableValue):
                 what, remedy = fields.what, fields.remedy
             yield self.problem(place, what, remedy)
             return
@@ -103,7 +103,7 @@ class Reader(ABC):
 
     def defaults(self, fields: object) -> Iterator[Found]:
         """The manifest's own defaults, after what is wrong with them; None and an empty value are none."""
-        if isinstance(fields, Unreadable):
+        if isinstance(fields, UnreadableValue):
             yield self.problem("", fields.what, fields.remedy, field="defaults")
         elif isinstance(fields, dict):
             unknown = not fields.keys() <= KNOWN

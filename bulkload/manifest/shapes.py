@@ -5,7 +5,7 @@ from enum import Enum
 
 from bulkload.core.bounds import MOST_NAMED_ENTRIES
 from bulkload.core.text.words import did_you_mean, shown
-from bulkload.manifest.rows import KNOWN, MOST_UNKNOWN_FIELDS, Found, Reader, Unreadable
+from bulkload.manifest.rows import KNOWN, MOST_UNKNOWN_FIELDS, Found, Reader, UnreadableValue
 
 FORM = "write a list of entries, or {defaults: {...}, models: [...]}"
 TOO_MANY_NAMES = (f"has more than {MOST_NAMED_ENTRIES:,} names", "write a list of entries, each with its name")
@@ -52,7 +52,7 @@ def named_row(reader: Reader, number: int, place: str, key: str, value: object) 
     """The entry of ``key: {...}``."""
     if not isinstance(value, dict):
         what, remedy = f"the value of {shown(key)} is no object", f"write {shown(key)}: {{path: ...}}"
-        if isinstance(value, Unreadable):
+        if isinstance(value, UnreadableValue):
             what, remedy = value.what, value.remedy
         yield reader.problem(place, what, remedy)
         return
@@ -63,6 +63,6 @@ def named_row(reader: Reader, number: int, place: str, key: str, value: object) 
     yield from reader.row(number, place, {**value, "name": key})
 
 
-def key_twice(key: str) -> Unreadable:
+def key_twice(key: str) -> UnreadableValue:
     """In place of the value."""
-    return Unreadable(f"key {shown(key)} stands twice", "remove one of them")
+    return UnreadableValue(f"key {shown(key)} stands twice", "remove one of them")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkload.core.bounds import DEEPEST_JSON, MOST_VALUES
 from bulkload.core.text.words import shown
-from bulkload.manifest.rows import Unreadable
+from bulkload.manifest.rows import UnreadableValue
 from bulkload.manifest.yaml_scalars import Plain
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Builder:
             self._bound_depth(event, self._open - outside)
 
     def value(self, event: "yaml.Event") -> Any:
-        """The value that begins with this event; ``Unreadable`` where it holds more values than an entry may."""
+        """The value that begins with this event; ``UnreadableValue`` where it holds more values than an entry may."""
         outside = self._open - self._yaml_opens(event)
         self._count = 0
         try:
@@ -110,7 +110,7 @@ class Builder:
         except _TooManyValues:
             while self._open > outside:
                 self.next()
-            return Unreadable(f"holds more than {MOST_VALUES:,} values", "write an entry in fewer words")
+            return UnreadableValue(f"holds more than {MOST_VALUES:,} values", "write an entry in fewer words")
         finally:
             self._left -= self._count
             if self._left < 0:
@@ -192,7 +192,7 @@ class Builder:
                 continue
             name = sys.intern(str(key)) if len(key) < 20 else str(key)  # the same few in every row
             if name in own:
-                value = Unreadable(f"key {shown(name)} stands twice", "remove one of them")
+                value = UnreadableValue(f"key {shown(name)} stands twice", "remove one of them")
             own[name] = value
         return _untagged(event, {**merged, **own}), size
 
@@ -209,14 +209,14 @@ def _untagged(event: "yaml.Event", value: Any) -> Any:
     return value if event.tag in _OTHER_TAGS else _tagged(event)  # type: ignore[attr-defined]
 
 
-def strange_tag(event: "yaml.Event") -> Unreadable | None:
+def strange_tag(event: "yaml.Event") -> UnreadableValue | None:
     """What is wrong with the tag of a list or an object."""
     tag = getattr(event, "tag", None)
     return None if tag in _OTHER_TAGS else _tagged(event)
 
 
-def _tagged(event: "yaml.Event") -> Unreadable:
-    return Unreadable(f"the tag {shown(event.tag)} means nothing here", "write a plain value")  # type: ignore[attr-defined]
+def _tagged(event: "yaml.Event") -> UnreadableValue:
+    return UnreadableValue(f"the tag {shown(event.tag)} means nothing here", "write a plain value")  # type: ignore[attr-defined]
 
 
 def line_of(event: "yaml.Event") -> int:

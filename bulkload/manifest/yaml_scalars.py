@@ -11,7 +11,7 @@ from typing import Any
 
 from bulkload.core.text.words import shown
 from bulkload.manifest.json_text import integer
-from bulkload.manifest.rows import WORD_FIELDS, Unreadable
+from bulkload.manifest.rows import WORD_FIELDS, UnreadableValue
 
 # YAML 1.2, core schema (10.3.2).
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -58,7 +58,7 @@ def _plain_meaning(text: str, *, words: bool) -> Any:
     return _TRUTH.get(text, text) if number is None else number
 
 
-def _number(text: str) -> int | float | Unreadable | None:
+def _number(text: str) -> int | float | UnreadableValue | None:
     """The number that a plain scalar is; None for what is none."""
     if _DECIMAL.fullmatch(text):
         return integer(text)
@@ -68,7 +68,7 @@ def _number(text: str) -> int | float | Unreadable | None:
             return int(digits[1], base)  # not quadratic, and so without Python's limit
     if _AMBIGUOUS.fullmatch(text) and (_FLOAT.fullmatch(text) is None or _LEADING_ZERO.match(text)):
         what = f"{shown(text)} is not the same number in YAML 1.1 and YAML 1.2"
-        return Unreadable(what, "write its decimal digits alone, or put it in quotes for the text")
+        return UnreadableValue(what, "write its decimal digits alone, or put it in quotes for the text")
     if _FLOAT.fullmatch(text):
         return float(text)
     infinite = _INFINITE.fullmatch(text)

@@ -1,7 +1,7 @@
 """The frameworks of the registry and the rules of the ``conversion`` object, as tables and pure functions.
 
 Sources: the published contract and the vendor's SDK 2026.1.3 (enums, config classes, ``engine_config``). A rule returns
-everything that is wrong as ``Finding`` records and never raises, so that one look at a manifest names all of it.
+everything that is wrong as ``BrokenRule`` records and never raises, so that one look at a manifest names all of it.
 """
 
 import math
@@ -13,7 +13,7 @@ import msgspec
 from bulkload.core.text.words import did_you_mean, gap_hint, shown
 
 
-class Finding(msgspec.Struct, frozen=True):
+class BrokenRule(msgspec.Struct, frozen=True):
     """One thing that the API's rules forbid."""
 
     # The field, with a path inside it: "framework_config.config.page_size".
@@ -199,15 +199,15 @@ QAIC_SETTINGS: Mapping[str, Setting] = {
 }
 
 
-def framework_findings(framework: str) -> list[Finding]:
+def framework_findings(framework: str) -> list[BrokenRule]:
     """Whether the API has this framework for files."""
     if framework in FRAMEWORKS:
         return []
     if framework == WITHOUT_FILE:
         what = "mlflow registers an image and has no file to upload"
-        return [Finding("framework", what, "publish the model's own file under its own framework")]
+        return [BrokenRule("framework", what, "publish the model's own file under its own framework")]
     remedy = gap_hint(framework) or _meant(framework, _OTHER_NAMES, FRAMEWORKS)
-    return [Finding("framework", f"unknown framework {shown(framework)}", remedy)]
+    return [BrokenRule("framework", f"unknown framework {shown(framework)}", remedy)]
 
 
 def _meant(word: str, other_names: Mapping[str, str], known: Iterable[str]) -> str:
@@ -215,18 +215,20 @@ def _meant(word: str, other_names: Mapping[str, str], known: Iterable[str]) -> s
     return f'did you mean "{meant}"?' if meant else did_you_mean(word, known)
 
 
-def missing_framework(extension: str) -> Finding:
+def missing_framework(extension: str) -> BrokenRule:
     """For an entry whose framework neither the manifest nor the file's extension (lower case) says."""
     what = f"is missing, and the extension {shown(extension)} does not say it" if extension else "is missing"
-    return Finding("framework", what, f"use one of {_CANDIDATES_OF_EXTENSION.get(extension) or ', '.join(FRAMEWORKS)}")
+    return BrokenRule(
+        "framework", what, f"use one of {_CANDIDATES_OF_EXTENSION.get(extension) or ', '.join(FRAMEWORKS)}"
+    )
 
 
-def engine_findings(arch: str | None, accel: object) -> list[Finding]:
+def engine_findings(arch: str | None, accel: object) -> list[BrokenRule]:
     """Whether arch and accel are known and go together; None is one not given."""
     findings = []
     if arch is not None and arch not in ARCHITECTURES:
         meant = _meant(arch, _OTHER_ARCHITECTURES, ARCHITECTURES)
-        findings.append(Finding("arch", f"unknown arch {shown(arch)}", meant))
+        findings.append(BrokenRule("arch", f"unknown arch {shown(arch)}", meant))
     if accel is None:
         return findings
     name = accelerator_name(accel)
@@ -236,7 +238,7 @@ def engine_findings(arch: str | None, accel: object) -> list[Finding]:
         if (arch or DEFAULT_ARCHITECTURE) not in having:
             what = f'"{name}" does not exist for arch "{arch or DEFAULT_ARCHITECTURE}"'
             what += " (the default)" if arch is None else ""
-            findings.append(Finding("accel", what, f"write arch {' or '.join(having)}, or another accel"))
+            findings.append(BrokenRule("accel", what, f"write arch {' or '.join(having)}, or another accel"))
     return findings
 
 
@@ -247,21 +249,23 @@ def accelerator_name(accel: object) -> str | None:
     return accel if isinstance(accel, str) and accel in ACCELERATORS else None
 
 
-def _accelerator_findings(accel: object) -> list[Finding]:
+def _accelerator_findings(accel: object) -> list[BrokenRule]:
     """What is wrong with the form: a word, but for qaic an object with exactly that key."""
     form = 'write a word such as "cuda", or {"qaic": {"num_cores": 16, ...}}'
     name = accelerator_name(accel)
     if name is None:
         if isinstance(accel, str):
-            return [Finding("accel", f"unknown accel {shown(accel)}", did_you_mean(accel, ACCELERATORS))]
-        return [Finding("accel", f"{shown(accel)} is neither a word nor an object with one accelerator as key", form)]
+            return [BrokenRule("accel", f"unknown accel {shown(accel)}", did_you_mean(accel, ACCELERATORS))]
+        return [
+            BrokenRule("accel", f"{shown(accel)} is neither a word nor an object with one accelerator as key", form)
+        ]
     if isinstance(accel, str):
-        return [Finding("accel", "qaic comes with its settings, as an object", form)] if name == "qaic" else []
+        return [BrokenRule("accel", "qaic comes with its settings, as an object", form)] if name == "qaic" else []
     settings = accel[name] if isinstance(accel, dict) else None
     if name != "qaic":
-        return [Finding("accel", f'"{name}" takes no settings', f'write "{name}" alone')]
+        return [BrokenRule("accel", f'"{name}" takes no settings', f'write "{name}" alone')]
     if not isinstance(settings, dict):
-        return [Finding("accel.qaic", f"{shown(settings)} is no object", 'write {"qaic": {"num_cores": 16, ...}}')]
+        return [BrokenRule("accel.qaic", f"{shown(settings)} is no object", 'write {"qaic": {"num_cores": 16, ...}}')]
     return _settings_findings("accel.qaic", settings, QAIC_SETTINGS)
 
 
@@ -272,41 +276,41 @@ def whole_config(framework: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {"framework": framework, "config": {}, **config}
 
 
-def config_findings(framework: str, framework_config: Mapping[str, Any], accel: object) -> list[Finding]:
+def config_findings(framework: str, framework_config: Mapping[str, Any], accel: object) -> list[BrokenRule]:
     """Whether ``{"framework": ..., "config": {...}}`` (see ``whole_config``) fits a known framework."""
     known = SETTINGS.get(framework)
     if known is None:
-        return [Finding("framework_config", f"{framework} takes none", f"leave it out; only {_listed(SETTINGS)} do")]
+        return [BrokenRule("framework_config", f"{framework} takes none", f"leave it out; only {_listed(SETTINGS)} do")]
     findings = []
     named = framework_config.get("framework")
     if named != framework:
         what = f"is {shown(named)}, the entry's framework is {shown(framework)}"
-        findings.append(Finding("framework_config.framework", what, "make both the same, or leave it out"))
+        findings.append(BrokenRule("framework_config.framework", what, "make both the same, or leave it out"))
     config = framework_config.get("config")
     where = "framework_config.config"
     if not isinstance(config, dict):
-        return [*findings, Finding(where, f"{shown(config)} is no object", 'write {"config": {...}}')]
+        return [*findings, BrokenRule(where, f"{shown(config)} is no object", 'write {"config": {...}}')]
     findings += _settings_findings(where, config, known, others=framework == "custom")
     if framework == "vllm" and accelerator_name(accel) != "qaic":
         for key, value in config.items():
             if value is not None and (key == "device_group" or value == _QAIC_ONLY.get(key)):
                 what = f"{shown(value)} goes with accel qaic only"
-                findings.append(Finding(f"{where}.{key}", what, 'leave it out, or add accel {"qaic": {...}}'))
+                findings.append(BrokenRule(f"{where}.{key}", what, 'leave it out, or add accel {"qaic": {...}}'))
     return findings
 
 
 def _settings_findings(
     where: str, values: Mapping[str, Any], known: Mapping[str, Setting], *, others: bool = False
-) -> list[Finding]:
+) -> list[BrokenRule]:
     findings = []
     for key, value in values.items():
         setting = known.get(key)
         if setting is not None:
             wanted = _wanted(setting, value)
             if wanted is not None:
-                findings.append(Finding(f"{where}.{key}", f"is {shown(value)}", wanted))
+                findings.append(BrokenRule(f"{where}.{key}", f"is {shown(value)}", wanted))
         elif not others:
-            findings.append(Finding(f"{where}.{key}", "unknown key", did_you_mean(key, known)))
+            findings.append(BrokenRule(f"{where}.{key}", "unknown key", did_you_mean(key, known)))
     return findings
 
 

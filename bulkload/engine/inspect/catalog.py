@@ -14,7 +14,7 @@ from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.text.words import nearest
 from bulkload.core.verdicts import CallFailed, another_call_may_do
 from bulkload.engine.backoff import usual_backoff
-from bulkload.engine.calls import Judge, never, repeat
+from bulkload.engine.calls import Condition, never, repeat
 from bulkload.engine.events import Events, OnEvent
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.registry import Registry
@@ -171,7 +171,7 @@ class Browser:
         except CallFailed as failed:
             raise self._refused(failed) from None
 
-    async def _repeat(self, operation: Callable[[], Awaitable[T]], *, give_way: Judge = never) -> T:
+    async def _repeat(self, operation: Callable[[], Awaitable[T]], *, give_way: Condition = never) -> T:
         return await repeat(operation, self._backoff, give_way=give_way)
 
     def _refused(self, failed: CallFailed) -> BulkloadError:

@@ -19,7 +19,7 @@ from bulkload.core.verdicts import (
     tells_of_trouble,
 )
 from bulkload.engine.backoff import Backoff
-from bulkload.engine.calls import Judge, TriedEnough, never, note_retry, repeat
+from bulkload.engine.calls import Condition, TriedEnough, never, note_retry, repeat
 from bulkload.engine.events import Events
 from bulkload.registry.interface import KeycloakMissing, Registry
 
@@ -94,7 +94,7 @@ class Questions:
             raise
         self._answered = answered
 
-    async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Judge = never) -> T:
+    async def ask(self, operation: Callable[[], Awaitable[T]], few_tries: Condition = never) -> T:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
 
         async def observed() -> T:
