@@ -54,6 +54,10 @@ class Storage(Protocol):
         """Execute a message. One that raises may have changed something: the transaction is to be rolled back."""
         ...
 
+    def execute(self, messages: Sequence[Message[Any]]) -> list[Any | Refused]:
+        """Execute a group: answers, or why messages were refused. Where it raises, all of it is to be taken back."""
+        ...
+
     def attempt(self, message: Message[Any]) -> Any:
         """The same, dearer; one that raises has changed nothing."""
         ...
@@ -116,7 +120,7 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - the file is locked, or fails: it belongs to all of them
             return self._refused(group, error)
         try:
-            answers = [self._storage.carry_out(message) for message in group]
+            answers = self._storage.execute(group)
             self._commit()
         except Exception as error:  # noqa: BLE001 - whose fault it is comes out one by one
             self._storage.roll_back()

@@ -84,8 +84,8 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.BODY: (
         ("bulkload.registry.http.body:PushedBody.push", "before"),
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.seal", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.seal", "after"),
+        ("bulkload.ledger.sqlite.writes:Store.seal_all", "before"),
+        ("bulkload.ledger.sqlite.writes:Store.seal_all", "after"),
     ),
     Phase.SEALED: (
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "after"),
@@ -101,7 +101,7 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.POLLING: (
         ("bulkload.engine.poll.version_look:VersionLook.is_done", "before"),
         ("bulkload.engine.poll.version_look:VersionLook._note_status", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.note_status", "after"),
+        ("bulkload.ledger.sqlite.writes:Store.note_statuses", "after"),
         ("bulkload.engine.poll.version_look:VersionLook._judge", "before"),
         ("bulkload.engine.poll.version_look:VersionLook._judge", "after"),
     ),

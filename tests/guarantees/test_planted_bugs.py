@@ -308,13 +308,12 @@ BUGS: tuple[Bug, ...] = (
         (
             Mutation(
                 "ledger/groups.py",
-                "            answers = [self._storage.carry_out(message) for message in group]\n",
-                """            answers = []
-            for message in group:
-                answers.append(self._storage.carry_out(message))
-                if len(answers) * 2 == len(group):
-                    self._commit()
-                    self._storage.begin()
+                "            answers = self._storage.execute(group)\n",
+                """            half = len(group) // 2
+            answers = self._storage.execute(group[:half])
+            self._commit()
+            self._storage.begin()
+            answers += self._storage.execute(group[half:])
 """,
             ),
         ),

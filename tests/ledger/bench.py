@@ -30,7 +30,7 @@ from bulkload.ledger.memory import MemoryStore
 from bulkload.ledger.memory.execution import Execution as MemoryExecution
 from bulkload.ledger.memory.store import Row
 from bulkload.ledger.records import LedgerEntry, Outcome, PlannedEntry
-from bulkload.ledger.sqlite.execution import Execution
+from bulkload.ledger.sqlite.batches import BatchExecution
 from bulkload.ledger.sqlite.planning import Planning
 from bulkload.ledger.sqlite.writes import Store
 
@@ -210,7 +210,7 @@ class SqliteBench(Bench):
         self._store = Store(self._path)
         # No test cuts the power, and a commit would cost a flush each.
         self._store.connection.execute("PRAGMA synchronous = OFF")
-        return Execution(self._store)
+        return BatchExecution(self._store)
 
     def close(self) -> None:
         self._undo.close()

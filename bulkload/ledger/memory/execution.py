@@ -1,7 +1,7 @@
 """What each message does to what a ledger in memory keeps."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -42,6 +42,9 @@ class Execution(Rows):
 
     def carry_out(self, message: Message[Any]) -> Any:
         return self._BY_TYPE[type(message)](self, message)
+
+    def execute(self, messages: Sequence[Message[Any]]) -> list[Any]:
+        return [self.carry_out(message) for message in messages]
 
     def attempt(self, message: Message[Any]) -> Any:
         before = self._content.copy()

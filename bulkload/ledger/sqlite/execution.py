@@ -1,13 +1,14 @@
 """What each message does to the file."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from bulkload.core.identity.existing import Present, Sibling
 from bulkload.core.identity.reconcile import ExistingDecision
+from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import IllegalMove, State, check_move
 from bulkload.ledger import interface as messages
@@ -33,6 +34,8 @@ class Execution:
         # The run that works on the ledger, and its plan while it is being made.
         self._run: messages.BeginRun | None = None
         self._planning: Planning | None = None
+        # Whether the registry held nothing of this manifest's models; None: not known yet.
+        self._is_listing_empty: bool | None = None
 
     @property
     def is_planning(self) -> bool:
@@ -59,6 +62,7 @@ class Execution:
 
     def roll_back(self) -> None:
         """Take back all since ``begin``, a run's beginning included."""
+        self._is_listing_empty = None
         if self._planning is not None:
             self._planning.close()
             self._planning = self._run = None
@@ -73,6 +77,10 @@ class Execution:
     def carry_out(self, message: Message[Any]) -> Any:
         """The message's answer."""
         return self._BY_TYPE[type(message)](self, message)
+
+    def execute(self, messages: Sequence[Message[Any]]) -> list[Any]:
+        """The answers of a group, one after the other."""
+        return [self.carry_out(message) for message in messages]
 
     def attempt(self, message: Message[Any]) -> Any:
         """The message's answer; one that raises has changed nothing."""
@@ -131,23 +139,39 @@ class Execution:
 
     def _intend(self, message: messages.Intend) -> Moved | ExistingDecision:
         item, store = message.entry, self.store
-        found = self._equal(message, message.sha256)
+        found = self.equal(message, message.sha256)
         if found is not None:
             return found
-        fence = message.fence
-        if fence is None:
-            fence = frozenset(version.version_id for version in store.listed(item.model))
-        store.intend(item.id, message.look, fence, message.sha256)
+        store.intend(item.id, message.look, self.fence_of(message), message.sha256)
         return Moved(State.PLANNED, State.UPLOADING)
 
+    def fence_of(self, message: messages.Intend) -> frozenset[int]:
+        """The versions that were there before the first byte leaves."""
+        if message.fence is not None:
+            return message.fence
+        return frozenset(version.version_id for version in self._listed(message.entry.model))
+
+    def _listed(self, model: messages.Model) -> list[RegistryVersion]:
+        if self._is_listing_empty is None:
+            self._is_listing_empty = self.store.is_listing_empty()
+        return [] if self._is_listing_empty else self.store.listed(model)
+
+    def _forget_listing(self, _: messages.ForgetListing) -> None:
+        self._is_listing_empty = None
+        self.store.clear_listing()
+
+    def _keep_listing(self, message: messages.KeepListing) -> None:
+        self._is_listing_empty = None
+        self.store.add_to_listing(message.versions)
+
     def _seal(self, message: messages.Seal) -> Moved | ExistingDecision:
-        found = self._equal(message, message.sha256)
+        found = self.equal(message, message.sha256)
         if found is not None:
             return found
         self.store.seal(message.entry.id, message.sha256)
         return Moved(State.UPLOADING, State.UPLOADING)
 
-    def _equal(self, message: messages.Intend | messages.Seal, sha256: str | None) -> ExistingDecision | None:
+    def equal(self, message: messages.Intend | messages.Seal, sha256: str | None) -> ExistingDecision | None:
         """What spares the upload, where the run skips what is there."""
         if sha256 is None or self.run.on_existing is not OnExisting.SKIP:
             return None
@@ -160,7 +184,7 @@ class Execution:
         self, message: messages.Intend | messages.Seal | messages.FindEqual, sha256: str
     ) -> ExistingDecision | None:
         item, store = message.entry, self.store
-        listed = store.listed(item.model)
+        listed = self._listed(item.model)
         if item.only_version and not listed:
             return None
         siblings = [
@@ -179,7 +203,7 @@ class Execution:
             upload_seconds=message.upload_seconds,
             message=None if item.only_version or not store.later_published(item) else OUT_OF_ORDER,
         )
-        before = store.entry(item.id).state
+        before = store.state(item.id)
         if before is not State.UPLOADING:
             raise IllegalMove(before, State.UPLOADED)
         try:
@@ -189,18 +213,19 @@ class Execution:
         return Moved(before, State.UPLOADED)
 
     def _move(self, message: messages.Move) -> Moved:
-        item, after, outcome = self.store.entry(message.entry_id), message.after, message.outcome
-        check_move(item.state, after)
-        if outcome.owned is None and item.owned and outcome.version_id is not None:
+        id_, after, outcome = message.entry_id, message.after, message.outcome
+        before = self.store.state(id_)
+        check_move(before, after)
+        if outcome.owned is None and outcome.version_id is not None and self.store.entry(id_).owned:
             outcome = msgspec.structs.replace(outcome, owned=True)
         try:
-            self.store.move(item.id, after, outcome)
+            self.store.move(id_, after, outcome)
         except writes.VersionTaken as taken:
-            raise IllegalMove(item.state, after, f"version {taken} is another entry's") from None
-        return Moved(item.state, after)
+            raise IllegalMove(before, after, f"version {taken} is another entry's") from None
+        return Moved(before, after)
 
     def _disown(self, message: messages.Disown) -> Moved:
-        before = self.store.entry(message.entry_id).state
+        before = self.store.state(message.entry_id)
         self.store.disown(message.entry_id, message.reason)
         return Moved(before, State.IN_DOUBT)
 
@@ -250,8 +275,8 @@ class Execution:
         messages.Audited: _by_store(Store.audited),
         messages.GetClaims: _claims,
         messages.WorkspacesToList: _by_store(Store.workspaces_to_list),
-        messages.ForgetListing: _by_store(Store.clear_listing),
-        messages.KeepListing: _by_store(Store.add_to_listing),
+        messages.ForgetListing: _forget_listing,
+        messages.KeepListing: _keep_listing,
         messages.Compare: _compare,
         messages.FindEqual: _find_equal,
         messages.RememberDigest: _by_store(Store.remember_digest),

@@ -11,7 +11,7 @@ from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import OPEN, State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import LedgerEntry
-from bulkload.ledger.sqlite.rows import COLUMNS, ledger_entry
+from bulkload.ledger.sqlite.rows import COLUMNS, DamagedRow, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
 _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
@@ -19,8 +19,24 @@ _SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
 _TO_AUDIT = "audit = 1 AND version_id IS NOT NULL"
 _OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)
 
+# Numbers that a parameter lists.
+_GIVEN = "SELECT value FROM json_each(?)"
+_STATES = {state.value: state for state in State}
+
 _decode_seconds = msgspec.json.Decoder(dict[str, list[float]]).decode
 _decode_version = msgspec.json.Decoder(RegistryVersion).decode
+
+
+def _numbers(given: Sequence[int]) -> str:
+    return msgspec.json.encode(given).decode()
+
+
+def _state(text: str) -> State:
+    """Cheaper than a look into the enumeration. Raises ``DamagedRow``."""
+    state = _STATES.get(text)
+    if state is None:
+        raise DamagedRow(f"{text!r} is no state")
+    return state
 
 
 class Queries:
@@ -74,6 +90,45 @@ class Queries:
         if not found:
             raise KeyError(id_)
         return found[0]
+
+    def state(self, id_: int) -> State:
+        """Where an entry stands. Raises ``KeyError`` where there is none."""
+        row = self._one("SELECT state FROM entries WHERE id = ?", (id_,))
+        if row is None:
+            raise KeyError(id_)
+        return _state(row[0])
+
+    def states(self, ids: Sequence[int]) -> dict[int, State]:
+        """Where these entries stand."""
+        rows = self.connection.execute(f"SELECT id, state FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),))
+        return {id_: _state(state) for id_, state in rows}
+
+    def entries(self, ids: Sequence[int]) -> dict[int, LedgerEntry]:
+        """These entries as they are now."""
+        found = self._entries(f"SELECT {COLUMNS} FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),))
+        return {item.id: item for item in found}
+
+    def models(self, ids: Sequence[int]) -> dict[int, tuple[int, str]]:
+        """The models of these entries."""
+        if not ids:
+            return {}
+        rows = self.connection.execute(
+            f"SELECT id, workspace_id, name FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),)
+        )
+        return {id_: (workspace_id, name) for id_, workspace_id, name in rows}
+
+    def owners(self, version_ids: Sequence[int]) -> dict[int, set[int | None]]:
+        """Which entries own these versions; None: one did in an earlier publication."""
+        rows = self.connection.execute(
+            f"SELECT version_id, id FROM entries WHERE owned = 1 AND version_id IN ({_GIVEN})"
+            " UNION ALL SELECT version_id, NULL FROM past_publications"
+            f" WHERE owned = 1 AND version_id IN ({_GIVEN})",
+            (_numbers(version_ids), _numbers(version_ids)),
+        )
+        found: dict[int, set[int | None]] = {}
+        for version_id, id_ in rows:
+            found.setdefault(version_id, set()).add(id_)
+        return found
 
     def later_published(self, entry: LedgerEntry) -> bool:
         """Whether this ledger made a version of a later entry of the same model already."""
@@ -131,6 +186,10 @@ class Queries:
         """The versions that the registry held of this model when it was asked."""
         rows = self.connection.execute("SELECT version FROM listing WHERE workspace_id = ? AND name = ?", model)
         return [_decode_version(row[0]) for row in rows]
+
+    def is_listing_empty(self) -> bool:
+        """Whether the registry held nothing of this ledger's models when it was asked."""
+        return self._one("SELECT 1 FROM listing LIMIT 1") is None
 
     def workspaces_to_list(self) -> list[int]:
         """Workspaces in which something is to be sent or reconciled."""

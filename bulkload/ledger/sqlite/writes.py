@@ -46,6 +46,10 @@ _LOOK = "size = ?, mark = ?"
 _encode = msgspec.json.encode
 
 
+def _ids(fence: Iterable[int]) -> str:
+    return _encode(sorted(fence)).decode() if fence else "[]"
+
+
 class Store(Queries):
     """All messages of the engine. Times come in as UTC ISO 8601 text."""
 
@@ -137,16 +141,51 @@ class Store(Queries):
             State.UPLOADING,
             f"{_LOOK}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
             " attempts = attempts + 1, cause = NULL, message = NULL",
-            (look.size, look.mark, _encode(sorted(fence)).decode(), sha256, sha256 is not None),
+            (look.size, look.mark, _ids(fence), sha256, sha256 is not None),
         )
+
+    def intend_all(self, rows: Sequence[tuple[int, Look, Iterable[int], str | None]]) -> None:
+        """The same for many, all of which are planned."""
+        assignments = (
+            f"state = 'uploading', run_id = ?, {_LOOK}, fence = ?, sha256 = ?, sealed = ?, audit = attempts > 0,"
+            " attempts = attempts + 1, cause = NULL, message = NULL"
+        )
+        self._write_all(
+            f"UPDATE entries SET {assignments} WHERE id = ? AND state = 'planned'",
+            [
+                (self.run_id, look.size, look.mark, _ids(fence), sha256, sha256 is not None, id_)
+                for id_, look, fence, sha256 in rows
+            ],
+        )
+
+    def seal_all(self, rows: Sequence[tuple[str, int]]) -> None:
+        """Digests and ids of entries whose upload is under way."""
+        self._write_all("UPDATE entries SET sealed = 1, sha256 = ? WHERE id = ? AND state = 'uploading'", rows)
+
+    def move_all(self, after: State, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Move many: a row has the columns' values and the id, and the state table allows each."""
+        assignments = "".join(f", {name} = ?" for name in columns)
+        self._write_all(
+            f"UPDATE entries SET state = '{after}', run_id = ?{assignments}"
+            f" WHERE id = ? AND state IN ({_SOURCES[after]})",
+            [(self.run_id, *row) for row in rows],
+        )
+
+    def note_statuses(self, rows: Sequence[tuple[str | None, int]]) -> None:
+        """Statuses and ids: ``note_status`` of many."""
+        self.connection.executemany("UPDATE entries SET status = ? WHERE id = ? AND state = 'uploaded'", rows)
+
+    def _write_all(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        written = self.connection.executemany(statement, rows).rowcount if rows else 0
+        if written != len(rows):
+            raise AssertionError(f"{written} rows were written, not {len(rows)}")
 
     def seal(self, id_: int, sha256: str) -> None:
         """The last piece may leave now. Raises ``IllegalMove`` unless the entry's upload is under way."""
-        sealed = self.connection.execute(
-            "UPDATE entries SET sealed = 1, sha256 = ? WHERE id = ? AND state = 'uploading'", (sha256, id_)
-        )
-        if sealed.rowcount != 1:
-            raise IllegalMove(self.entry(id_).state, State.UPLOADING)
+        state = self.state(id_)
+        if state is not State.UPLOADING:
+            raise IllegalMove(state, State.UPLOADING)
+        self.seal_all([(sha256, id_)])
 
     def move(self, id_: int, after: State, outcome: Outcome) -> None:
         """Move an entry and write what came of it.
@@ -176,7 +215,7 @@ class Store(Queries):
 
     def note_status(self, id_: int, status: str | None) -> None:
         """The registry's word about a version that it has not judged yet."""
-        self.connection.execute("UPDATE entries SET status = ? WHERE id = ? AND state = 'uploaded'", (status, id_))
+        self.note_statuses([(status, id_)])
 
     def renew(self, id_: int, look: Look | None = None) -> None:
         """Keep the entry's publication as a past one and plan a new one, of the file as ``look`` describes it now.
@@ -189,7 +228,7 @@ class Store(Queries):
             (id_,),
         )
         if kept.rowcount != 1:
-            raise IllegalMove(self.entry(id_).state, State.PLANNED)
+            raise IllegalMove(self.state(id_), State.PLANNED)
         self._move(id_, State.PLANNED, _FRESH, ())
         if look is not None:
             self.same_bytes(id_, look)
@@ -239,7 +278,7 @@ class Store(Queries):
             (after, self.run_id, *arguments, id_),
         )
         if moved.rowcount != 1:
-            raise IllegalMove(self.entry(id_).state, after)
+            raise IllegalMove(self.state(id_), after)
 
     # What was learnt about files and about the registry.
 
@@ -254,7 +293,7 @@ class Store(Queries):
         """Forget what an earlier run saw."""
         self.connection.execute("DELETE FROM listing")
 
-    def add_to_listing(self, versions: list[RegistryVersion]) -> None:
+    def add_to_listing(self, versions: Sequence[RegistryVersion]) -> None:
         """Keep those versions whose models this ledger knows."""
         self.connection.executemany(
             "INSERT OR REPLACE INTO listing SELECT ?1, ?2, ?3, ?4, ?5"
