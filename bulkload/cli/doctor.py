@@ -11,7 +11,7 @@ from bulkload.core.model.errors import UsageError
 from bulkload.report.sink import give_json
 
 if TYPE_CHECKING:
-    from bulkload.engine.events import OnEvent
+    from bulkload.core.model.events import OnEvent
     from bulkload.engine.inspect.doctor import Check, Diagnosis
     from bulkload.engine.stop import Stop
 

@@ -9,7 +9,7 @@ from bulkload.cli.options import address_options
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.events import OnEvent
+    from bulkload.core.model.events import OnEvent
     from bulkload.engine.stop import Stop
     from bulkload.registry.auth.keycloak import DeviceCode
     from bulkload.registry.auth.login_store import Login

@@ -11,7 +11,7 @@ from bulkload.core.model.errors import BulkloadError, UsageError
 from bulkload.report.sink import tell
 
 if TYPE_CHECKING:
-    from bulkload.engine.events import OnEvent
+    from bulkload.core.model.events import OnEvent
     from bulkload.engine.stop import Stop
     from bulkload.registry.auth.login_store import Login
 

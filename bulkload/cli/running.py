@@ -13,12 +13,12 @@ import anyio
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
 from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
-from bulkload.core.model.events import Event, ManifestDoubted, Noticed
+from bulkload.core.model.events import Event, ManifestDoubted, Noticed, OnEvent
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RequestCounts, RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
-from bulkload.engine.events import Events, OnEvent
+from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop, lone_errors
 from bulkload.ledger import LedgerReader
 from bulkload.report.log import LogLines

@@ -19,8 +19,8 @@ def command(as_json: bool, **flags: Any) -> None:
     not say), workspaces (how many this account sees).
     """
     from bulkload.cli.running import attended_loop
+    from bulkload.core.model.events import OnEvent
     from bulkload.core.model.units import show_duration
-    from bulkload.engine.events import OnEvent
     from bulkload.engine.inspect.catalog import Browser
     from bulkload.engine.stop import Stop
     from bulkload.registry import Registry

@@ -47,7 +47,7 @@ class RegistryGroup(click.Group):
 def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:
     """Let ``work`` look into the registry that the flags name."""
     from bulkload.cli.running import attended_loop
-    from bulkload.engine.events import OnEvent
+    from bulkload.core.model.events import OnEvent
     from bulkload.engine.inspect.catalog import Browser
     from bulkload.engine.stop import Stop
     from bulkload.registry import Registry

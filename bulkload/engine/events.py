@@ -5,10 +5,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from bulkload.core.model.events import Advanced, Event, Noticed, PhaseBegan
+from bulkload.core.model.events import Advanced, Event, Noticed, OnEvent, PhaseBegan
 
-# An attribute ``kinds`` (types of events) says what a consumer listens to; one without it hears all.
-OnEvent = Callable[[Event], None]
+__all__ = ["ADVANCE_SECONDS", "Events", "OnEvent", "advancing"]
 
 # How soon, and how often, it is told how far a thread came.
 ADVANCE_SECONDS = 0.1

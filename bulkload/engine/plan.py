@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from bulkload.core.model.events import Advanced
+from bulkload.core.model.events import Advanced, OnEvent
 from bulkload.core.model.settings import OnExisting, Settings
 from bulkload.core.model.states import State
 from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
-from bulkload.engine.events import Events, OnEvent
+from bulkload.engine.events import Events
 from bulkload.engine.limits.limits import Limits
 from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online

@@ -12,7 +12,7 @@ import msgspec
 from bulkload.core.limits.retry import ATTEMPTS_PER_ENTRY, may_retry
 from bulkload.core.limits.run_limits import OTHER_DESCRIPTORS, room_within
 from bulkload.core.model.errors import BulkloadError, ExitCode, LedgerError, LocalTrouble, RegistryUnavailable
-from bulkload.core.model.events import Advanced, ChangeUnread, Noticed, RunBegan, RunEnded, StatesCounted
+from bulkload.core.model.events import Advanced, ChangeUnread, Noticed, OnEvent, RunBegan, RunEnded, StatesCounted
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
@@ -22,7 +22,7 @@ from bulkload.engine.calls import FOREIGN_WORDS, note_retry
 from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
-from bulkload.engine.events import Events, OnEvent
+from bulkload.engine.events import Events
 from bulkload.engine.limits.limits import Limits
 from bulkload.engine.listing import list_models
 from bulkload.engine.poll.poller import Poller

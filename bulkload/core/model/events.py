@@ -5,7 +5,7 @@ counts, metrics and the summary are consumers; no decision about an entry is mad
 run's own clock, which is ``time.monotonic`` unless it was given another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,10 @@ from bulkload.core.model.states import State
 
 class Event(msgspec.Struct, frozen=True):
     """Something that has happened."""
+
+
+# A consumer. An attribute ``kinds`` (types of events) says what it listens to; one without it hears all.
+OnEvent = Callable[[Event], None]
 
 
 # The run as a whole.

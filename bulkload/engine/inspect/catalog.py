@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from bulkload.core.model.errors import BulkloadError, ForeignAnswer, NotAuthorised, UsageError
-from bulkload.core.model.events import Advanced
+from bulkload.core.model.events import Advanced, OnEvent
 from bulkload.core.model.records import RegistryVersion, Workspace
 from bulkload.core.text.words import nearest
 from bulkload.core.verdicts import CallFailed, another_call_may_do
 from bulkload.engine.backoff import usual_backoff
 from bulkload.engine.calls import Condition, never, repeat
-from bulkload.engine.events import Events, OnEvent
+from bulkload.engine.events import Events
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.registry import Registry
 

@@ -10,12 +10,12 @@ import msgspec
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.verification import LedgerWord, Unowned, differences
 from bulkload.core.model.errors import UsageError
-from bulkload.core.model.events import Advanced
+from bulkload.core.model.events import Advanced, OnEvent
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.verdicts import CallFailed, may_mean_no_such_version
 from bulkload.engine.backoff import usual_backoff
 from bulkload.engine.calls import TriedEnough
-from bulkload.engine.events import Events, OnEvent
+from bulkload.engine.events import Events
 from bulkload.engine.preflight.checks import identity_of
 from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.stop import Stop, lone_errors
