@@ -98,6 +98,31 @@ def test_the_words_that_the_story_marks_are_in_the_glossary():
     assert not {word for word in marked if word not in known and word.removesuffix("s") not in known} - INFLECTED
 
 
+def test_every_file_that_the_story_names_exists():
+    """Below ``bulkload/``, or in the repository."""
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text()
+    named = set(
+        re.findall(r"(?<![\w/.-])((?:cli|core|engine|ledger|manifest|registry|report|source|tests)/[\w/.]*)", page)
+    )
+    assert len(named) > len(State)
+    assert not [name for name in named if not ((PACKAGE / name).exists() or (REPOSITORY / name).exists())]
+
+
+def test_every_link_of_a_page_leads_somewhere():
+    """To a file of the repository, and there to a heading."""
+    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            target, _, heading = link.partition("#")
+            if "://" in link:
+                continue
+            found = (page.parent / target) if target else page
+            assert found.exists(), f"{page.name}: {link}"
+            if heading:
+                titles = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert heading in anchors, f"{page.name}: {link}"
+
+
 # In the story -> in the glossary: adopt, hold, seal.
 INFLECTED = {"adopted", "holds", "sealed"}
 
