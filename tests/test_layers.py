@@ -11,17 +11,7 @@ import graphlib
 
 import pytest
 
-from tests.imports import (
-    MODULES,
-    PACKAGE,
-    imports_of,
-    module_of,
-    own_imports,
-    package_of,
-    place_of,
-    room_of,
-    tree_of,
-)
+from tests.imports import MODULES, PACKAGE, imports_of, module_of, own_imports, package_of, place_of, room_of, tree_of
 
 SIDE_BY_SIDE = {"manifest", "source", "registry", "ledger"}
 # room -> the rooms that it may lean on, besides itself.
