@@ -5,9 +5,7 @@
 ALTER TABLE entries ADD COLUMN mark TEXT;
 UPDATE entries SET mark = printf('%u:%d:%d', inode, mtime_ns, ctime_ns)
     WHERE inode IS NOT NULL AND mtime_ns IS NOT NULL AND ctime_ns IS NOT NULL;
-ALTER TABLE entries DROP COLUMN inode;
-ALTER TABLE entries DROP COLUMN mtime_ns;
-ALTER TABLE entries DROP COLUMN ctime_ns;
+-- The old columns stay, and nobody asks for them: SQLite before 3.35, as Red Hat 8 has it, cannot drop any.
 ALTER TABLE entries RENAME COLUMN retaken TO retry_requested;
 
 ALTER TABLE digests RENAME TO digests_1;

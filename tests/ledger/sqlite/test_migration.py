@@ -78,9 +78,14 @@ def indexes(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
 
 
+# SQLite before 3.35 cannot drop a column: a migrated ledger keeps them, and nobody asks for them.
+KEPT = {(name, "INTEGER", 0, None, 0) for name in ("inode", "mtime_ns", "ctime_ns")}
+
+
 def test_a_migrated_ledger_has_the_schema_of_a_new_one(old: Path, tmp_path: Path) -> None:
     with closing(Store(old)) as migrated, closing(Store(tmp_path / "new.db")) as new:
-        assert columns(migrated.connection) == columns(new.connection)
+        found, expected = columns(migrated.connection), columns(new.connection)
+        assert found == expected | {"entries": expected["entries"] | KEPT}
         assert indexes(migrated.connection) == indexes(new.connection)
         assert dict(migrated.connection.execute("SELECT * FROM meta"))["schema_version"] == "2"
 
