@@ -1,7 +1,7 @@
 """The registry's API, a method a call. Each sends one request: only ``engine`` tries again."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -16,7 +16,6 @@ from bulkload.core.verdicts import CallFailed, Failure
 from bulkload.registry import answers
 from bulkload.registry.auth.keycloak import Keycloak
 from bulkload.registry.form import Form
-from bulkload.registry.http.body import PushedBody, other_length
 from bulkload.registry.http.connections import is_reached
 from bulkload.registry.http.transport import Transport
 from bulkload.registry.listing import NO_LISTING, ListingParser, Pace
@@ -260,42 +259,6 @@ class Registry:
         """
         parts = form.head, content, form.tail
         answer = await self._transport.send(call, form.content_type, parts, on_first_byte)
-        return uploaded(call, answer, self._transport.judge)
-
-    async def upload(
-        self,
-        call: str,
-        form: Form,
-        file_size: int,
-        body: bytes | AsyncIterator[bytes],
-        *,
-        on_first_byte: Callable[[], None] = lambda: None,
-    ) -> int:
-        """Send one upload and return the id that the answer names.
-
-        ``call`` is ``models/upload`` or ``models/upload_and_convert``. ``body`` is the whole form, or its pieces, of
-        which the last is asked for when all others have been handed to the transport. What the iterator raises is
-        raised here, and the upload is then broken off. However this ends, the iterator is closed and nothing of the
-        upload is under way any more.
-
-        ``on_first_byte`` is called when the first byte is about to be handed to the socket. Where it was not called,
-        however this ends, nothing can have arrived.
-        """
-        length = form.content_length(file_size)
-        if isinstance(body, bytes):
-            if len(body) != length:
-                raise other_length(len(body) - length)
-            answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)
-            return uploaded(call, answer, self._transport.judge)
-        async with PushedBody(self._transport, call, form.content_type, length, on_first_byte=on_first_byte) as pushed:
-            try:
-                await pushed.begin()
-                async for piece in body:
-                    await pushed.push(piece)
-            finally:
-                if isinstance(body, AsyncGenerator):
-                    await body.aclose()
-            answer = await pushed.answer()
         return uploaded(call, answer, self._transport.judge)
 
     def has_answered(self, call: str) -> bool:

@@ -34,9 +34,9 @@ class Upload:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         """Break off what is not finished."""
-        return await self._body.__aexit__(kind, error, trace)
+        await self._body.__aexit__(kind, error, trace)
 
     @property
     def departed(self) -> bool:

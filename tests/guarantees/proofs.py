@@ -93,9 +93,8 @@ async def _upload_once(folder: Path, fault: str) -> list[str]:
             metadata = b'{"name":"m","visibility":"private","workspace_id":1,"conversion":{"framework":"onnx"}}'
             form = upload_form(metadata, "m.onnx")
             content = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11"
-            body = b"".join((form.head, content, form.tail))
             try:
-                id_ = await registry.upload("models/upload", form, len(content), body)
+                id_ = await registry.send_small("models/upload", form, content)
                 violations.append(f"believed version {id_}")
             except CallFailed:
                 pass

@@ -251,11 +251,11 @@ BUGS: tuple[Bug, ...] = (
         (
             Mutation(
                 CLIENT,
-                "            answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)",
-                """            try:
-                answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)
-            except CallFailed:
-                answer = await self._transport.send(call, form.content_type, (body,), on_first_byte)""",
+                "        answer = await self._transport.send(call, form.content_type, parts, on_first_byte)",
+                """        try:
+            answer = await self._transport.send(call, form.content_type, parts, on_first_byte)
+        except CallFailed:
+            answer = await self._transport.send(call, form.content_type, parts, on_first_byte)""",
             ),
         ),
         over_http("upload:lost-answer@1"),

@@ -214,9 +214,16 @@ class Bench:
         return upload_form(upload_metadata(self.entry(**fields), workspace_id), file_name)
 
     async def upload(self, registry: Registry, content: bytes = b"bytes", call: str = CONVERT, **fields: Any) -> int:
-        """Upload in one body; fields are those of ``form``."""
+        """Upload a small file; fields are those of ``form``."""
         form = self.form(**fields)
-        return await registry.upload(call, form, len(content), form.head + content + form.tail)
+        return await registry.send_small(call, form, content)
+
+    async def push(self, registry: Registry, size: int, *, form: Form | None = None) -> int:
+        """Upload a file of ``size`` bytes, a mebibyte at a time."""
+        async with registry.uploading(CONVERT, form or self.form(), size) as upload:
+            for start in range(0, size, 1 << 20):
+                await upload.write(b"x" * min(1 << 20, size - start))
+            return await upload.finish()
 
     @staticmethod
     async def until(holds: Callable[[], bool]) -> None:

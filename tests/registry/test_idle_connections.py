@@ -196,12 +196,11 @@ async def test_the_first_byte_is_told(bench: Any) -> None:
     told: list[int] = []
     async with bench.replying(bench.answer(202, bench.inserted(5))) as (_, registry):
         form = bench.form()
-        body = form.head + b"x" + form.tail
-        await registry.upload("models/upload", form, 1, body, on_first_byte=lambda: told.append(1))
+        await registry.send_small("models/upload", form, b"x", on_first_byte=lambda: told.append(1))
     assert told == [1]
     async with bench.registry("http://127.0.0.1:1") as registry:
         with pytest.raises(CallFailed):
-            await registry.upload("models/upload", form, 1, body, on_first_byte=lambda: told.append(2))
+            await registry.send_small("models/upload", form, b"x", on_first_byte=lambda: told.append(2))
     assert told == [1]
 
 

@@ -1,6 +1,5 @@
 """Expect: 100-continue: a large body stays here when its head is refused; who never answers is waited for briefly."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -23,14 +22,7 @@ SIZE = 3 << 20
 
 async def upload(registry: Any, bench: Any, workspace_id: int = 1) -> Any:
     """A large upload."""
-    form = bench.form(workspace_id=workspace_id)
-
-    async def pieces() -> AsyncGenerator[bytes]:
-        yield form.head
-        yield b"x" * SIZE
-        yield form.tail
-
-    return await registry.upload(bench.convert, form, SIZE, pieces())
+    return await bench.push(registry, SIZE, form=bench.form(workspace_id=workspace_id))
 
 
 async def test_a_refused_head_spares_the_body(start: Any, bench: Any) -> None:

@@ -30,19 +30,6 @@ async def all_of(listing: AsyncGenerator[Any]) -> list[Any]:
     return [item async for item in listing]
 
 
-async def in_pieces(registry: Any, bench: Any) -> Any:
-    """A large upload."""
-    form = bench.form()
-
-    async def pieces() -> AsyncGenerator[bytes]:
-        yield form.head
-        for _ in range(8):
-            yield b"x" * (1 << 20)
-        yield form.tail
-
-    return await registry.upload("models/upload", form, 8 << 20, pieces())
-
-
 CALLS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "config": lambda registry, bench: registry.config(),
     "version": lambda registry, bench: registry.version(1215),
@@ -51,7 +38,7 @@ CALLS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "list_workspace": lambda registry, bench: all_of(registry.list_workspace(1)),
     "list_versions": lambda registry, bench: registry.list_versions("m"),
     "upload": lambda registry, bench: bench.upload(registry),
-    "upload in pieces": in_pieces,
+    "upload in pieces": lambda registry, bench: bench.push(registry, 8 << 20),
 }
 
 

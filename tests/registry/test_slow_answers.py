@@ -1,6 +1,6 @@
 """Answers that never end: every call has an end, whatever comes and however slowly; what moves is given its time."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -109,12 +109,9 @@ async def test_who_takes_long_over_a_listing_does_not_make_it_slow(bench: Any) -
 async def test_a_long_body_after_leave_is_not_taken_for_a_late_answer(bench: Any) -> None:
     """The time for the answer begins with the last byte, not with the leave that was given before the first."""
     async with bench.replying(bench.answer(202, bench.inserted(5)), answer_timeout=SHORT) as (wire, registry):
-        form = bench.form()
-
-        async def pieces() -> AsyncGenerator[bytes]:
-            for piece in (form.head, b"x", form.tail):
-                yield piece
+        async with registry.uploading("models/upload", bench.form(), 2) as upload:
+            for _ in range(2):
+                await upload.write(b"x")
                 await anyio.sleep(1.5 * SHORT)
-
-        assert await registry.upload("models/upload", form, 1, pieces()) == 5
+            assert await upload.finish() == 5
         assert wire.requests[0].headers["expect"] == "100-continue"

@@ -1,6 +1,5 @@
 """An upload's body on its way out, pushed piece by piece: watched, refused at once, broken off for good."""
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -25,10 +24,8 @@ class PushedBody:
         call: str,
         content_type: str,
         length: int,
-        *,
-        on_first_byte: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_first_byte``: of the body; without one, nothing can have arrived."""
+        """``length``: the body's, in bytes. Nothing is sent yet."""
         # Bytes that were announced and have not been handed over.
         self.unsent = length
         # A byte of the body was handed over.
@@ -37,7 +34,6 @@ class PushedBody:
         self._transport = transport
         self._call = call
         self._content_type = content_type
-        self._on_first_byte = on_first_byte
         self._limits = transport.uploading
         self._request: Request | None = None
         self._token = ""
@@ -53,19 +49,19 @@ class PushedBody:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         """Break off what was not answered."""
-        is_ours = bool(self._scope.__exit__(kind, error, trace))
+        is_ours = self._scope.__exit__(kind, error, trace)
         try:
             if is_ours or (kind is None and self._scope.cancel_called):
                 with self._transport.naming(self._call, self._limits):
                     await self._refuse_answer()
+                raise AssertionError("an answer or a loss has ended the block")
         finally:
             if self._request is not None:
                 self._request.end()
-        return is_ours
 
-    async def begin(self) -> None:
+    async def _begin(self) -> None:
         """Get a token, a connection, and leave to send the body where that is asked for."""
         if self._request is not None:
             return
@@ -93,15 +89,13 @@ class PushedBody:
         """Hand over the next piece, and wait until there is room for another one."""
         if len(piece) > self.unsent:
             raise other_length(len(piece) - self.unsent)
-        await self.begin()
+        await self._begin()
         self._is_talking = True
         request = self._begun
         with self._transport.naming(self._call, self._limits):
             await request.line.listen()
             await self._refuse_answer()
-            if not self.has_departed:
-                self.has_departed = True
-                self._on_first_byte()
+            self.has_departed = True
             self.unsent -= len(piece)
             request.write(piece)
             if request.is_blocked:

@@ -3,7 +3,7 @@
 import os
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,23 +128,14 @@ async def test_a_trusted_certificate(bench: Any, certificates: Certificates) -> 
         await connection.head()
         await anyio.sleep_forever()
 
-    form, piece = bench.form(), b"x" * (1 << 20)
-
-    async def pieces() -> AsyncGenerator[bytes]:
-        yield form.head
-        for _ in range(24):
-            yield piece
-        yield form.tail
-
     connection = Connection(ca_file=certificates.file)
     async with (
         bench.playing(play, tls=certificates.server()) as wire,
         bench.registry(wire.endpoint, connection=connection, progress_timeout=0.2) as registry,
     ):
-        length = form.content_length(24 << 20)
-        assert await registry.upload("models/upload", form, 24 << 20, pieces()) == length
+        assert await bench.push(registry, 24 << 20) == bench.form().content_length(24 << 20)
         with anyio.fail_after(60), pytest.raises(CallFailed, match="nothing moved"):
-            await registry.upload("models/upload", form, 24 << 20, pieces())
+            await bench.push(registry, 24 << 20)
 
 
 async def test_a_client_certificate(bench: Any, certificates: Certificates) -> None:
@@ -255,14 +246,7 @@ async def test_a_connection_is_used_again(bench: Any) -> None:
         wire,
         registry,
     ):
-        form = bench.form()
-
-        async def pieces() -> AsyncGenerator[bytes]:
-            yield form.head
-            yield b"x" * 1_000_000
-            yield form.tail
-
-        await registry.upload("models/upload", form, 1_000_000, pieces())
+        await bench.push(registry, 1_000_000)
         with pytest.raises(CallFailed):
             await registry.version(1)
         await registry.config()

@@ -4,7 +4,6 @@ import gzip
 import inspect
 import ssl
 import time
-from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -37,19 +36,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 def bench(either_bench: Any) -> Any:
     """Without TLS, and with it."""
     return either_bench
-
-
-def in_pieces(bench: Any, size: int) -> tuple[Any, AsyncGenerator[bytes]]:
-    """A form, and a large body for it."""
-    form = bench.form()
-
-    async def pieces() -> AsyncGenerator[bytes]:
-        yield form.head
-        for start in range(0, size, MEBIBYTE):
-            yield b"x" * min(MEBIBYTE, size - start)
-        yield form.tail
-
-    return form, pieces()
 
 
 async def test_a_request_is_exact_to_the_byte(bench: Any) -> None:
@@ -93,12 +79,8 @@ async def test_a_connection_that_still_owes_a_body_is_not_used_again(bench: Any,
         await anyio.sleep_forever()
 
     async with bench.before(play) as (wire, registry):
-        form, pieces = in_pieces(bench, 32 * MEBIBYTE)
-        content = b"x" * (32 * MEBIBYTE)
         sending = (
-            registry.send_small("models/upload", form, content)
-            if call == "upload"
-            else registry.upload("models/upload", form, 32 * MEBIBYTE, pieces)
+            bench.upload(registry, b"x" * (32 * MEBIBYTE)) if call == "upload" else bench.push(registry, 32 * MEBIBYTE)
         )
         with anyio.fail_after(60), pytest.raises(CallFailed):
             await sending
@@ -171,13 +153,12 @@ async def test_a_blocked_body_wakes_when_it_is_answered(bench: Any) -> None:
         await connection.send(bench.answer(413, {"msg": "too large", "code": 413}))
         await anyio.sleep_forever()
 
-    form, pieces = in_pieces(bench, 64 * MEBIBYTE)
     async with bench.before(play) as (_, registry):
         with anyio.fail_after(60), pytest.raises(CallFailed, match="too large") as raised:
-            await registry.upload("models/upload", form, 64 * MEBIBYTE, pieces)
+            await bench.push(registry, 64 * MEBIBYTE)
         assert raised.value.failure.status == 413
         with anyio.fail_after(60), pytest.raises(CallFailed, match="too large"):
-            await registry.send_small("models/upload", form, b"x" * (64 * MEBIBYTE))
+            await bench.upload(registry, b"x" * (64 * MEBIBYTE))
 
 
 @pytest.mark.parametrize("call", ["upload", "upload in pieces"])
@@ -195,13 +176,8 @@ async def test_the_time_for_the_answer_begins_with_the_last_byte(bench: Any, cal
         await connection.send(bench.answer(202, bench.inserted(5)))
 
     async with bench.before(play, answer_timeout=slow) as (_, registry):
-        form, pieces = in_pieces(bench, size)
         began = anyio.current_time()
-        sending = (
-            registry.send_small("models/upload", form, b"x" * size)
-            if call == "upload"
-            else registry.upload("models/upload", form, size, pieces)
-        )
+        sending = bench.upload(registry, b"x" * size) if call == "upload" else bench.push(registry, size)
         assert await sending == 5
         assert anyio.current_time() - began > slow
 
