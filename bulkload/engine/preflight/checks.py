@@ -34,9 +34,6 @@ from bulkload.system.spilling import SpilledList
 
 STAGING_BUFFER_BYTES = 1 << 18
 
-# Entries between two words about how far the check came.
-ENTRIES_A_WORD = 256
-
 
 class StagedEntry(msgspec.Struct, frozen=True, array_like=True):
     """An entry that passed the offline check, and how its file looked then; None where it could not be looked at."""
@@ -144,8 +141,7 @@ def _stage(
                     staged.notices.append(found.problem)
                 elif not problems:
                     staged.take(found, is_known.look_of(found.line))
-                    if not staged.count % ENTRIES_A_WORD:
-                        advanced(staged.count)
+                    advanced(staged.count)
         if problems:
             plural = "problem" if len(problems) == 1 else "problems"
             raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
