@@ -150,6 +150,10 @@ class Upload(Protocol):
         """A byte was handed to the socket. Before that, nothing can have arrived."""
         ...
 
+    async def begin(self) -> None:
+        """Connect, and send the beginning of the form; at the latest with the first piece."""
+        ...
+
     async def write(self, piece: bytes) -> None:
         """Send the next piece of the file, and wait until there is room for another one."""
         ...

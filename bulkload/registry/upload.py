@@ -13,8 +13,8 @@ from bulkload.registry.http.transport import Transport
 class Upload:
     """``async with registry.uploading(call, form, size) as upload``: ``write`` the file's pieces, then ``finish``.
 
-    Nothing is sent before the first piece. Until ``finish``, the end of the form stays here: no registry can have the
-    whole. When the registry answers early, or the connection is lost, the block is cancelled and ends with
+    Nothing is sent before ``begin``, or the first piece. Until ``finish``, the end of the form stays here: no registry
+    can have the whole. When the registry answers early, or the connection is lost, the block is cancelled and ends with
     ``CallFailed``, also while it reads or waits for something else. However it ends, nothing of the upload is under
     way afterwards.
     """
@@ -43,29 +43,33 @@ class Upload:
         """A byte of the body was handed to the socket. Before that, nothing can have arrived."""
         return self._body.has_departed
 
+    async def begin(self) -> None:
+        """Get a token, a connection, and leave, and send the beginning of the form; at the latest with the first piece.
+
+        Whoever paces the pieces begins before: what this waits for is no piece's time. Raises ``CallFailed``,
+        ``NotAuthorised``, ``UsageError``.
+        """
+        if not self._is_begun:
+            self._is_begun = True
+            await self._body.push(self._form.head)
+
     async def write(self, piece: bytes) -> None:
         """Send the next piece, and wait until there is room for another one.
 
-        The first one gets a token, a connection, and leave. Raises ``CallFailed``, ``NotAuthorised``, ``UsageError``;
-        ``ValueError`` for more bytes than were announced.
+        Raises as ``begin`` does, and ``ValueError`` for more bytes than were announced.
         """
-        await self._begin()
+        await self.begin()
         if (by := len(piece) + len(self._form.tail) - self._body.unsent) > 0:
             raise other_length(by)
         await self._body.push(piece)
 
     async def finish(self) -> int:
         """Send the end of the form, and return the id that the answer names. Raises as ``write`` does."""
-        await self._begin()
+        await self.begin()
         if by := len(self._form.tail) - self._body.unsent:
             raise other_length(by)
         await self._body.push(self._form.tail)
         return uploaded(self._call, await self._body.answer(), self._judge)
-
-    async def _begin(self) -> None:
-        if not self._is_begun:
-            self._is_begun = True
-            await self._body.push(self._form.head)
 
 
 def uploaded(call: str, answer: Answer, judge: Judge) -> int:

@@ -391,11 +391,13 @@ class PushedUpload:
     async def __aexit__(self, *_: object) -> None:
         pass
 
+    async def begin(self) -> None:
+        self._fate = self._client.begin_upload()
+        self.departed = True
+        self._data += self._form.head
+
     async def write(self, piece: bytes) -> None:
-        if self._fate is None:
-            self._fate = self._client.begin_upload()
-            self.departed = True
-            self._data += self._form.head
+        assert self._fate is not None
         self._data += piece
         await self._client.take_piece(self._call, self._fate)
 

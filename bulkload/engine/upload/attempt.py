@@ -141,6 +141,8 @@ class UploadAttempt:
                 return equal
             await self._depart(large=True)
             async with run.registry.uploading(self._call, form, file.look.size) as self._upload:
+                # The bandwidth is for pieces: none of its time is spent on a connection.
+                await self._upload.begin()
                 async for piece in file.pieces():
                     run.limits.slots.moving()
                     # The last piece leaves only when digest, file and seal are in order.
