@@ -153,6 +153,30 @@ async def test_an_early_answer_ends_the_block(bench: Any, status: int, busy: str
         assert wire.connections == 1
 
 
+@pytest.mark.parametrize("busy", ["waiting", "writing"])
+async def test_an_early_success_without_an_end_is_not_waited_for(bench: Any, busy: str) -> None:
+    """A gateway that begins an answer in mid-body, and never ends it, holds no upload."""
+
+    async def play(connection: Any) -> None:
+        await connection.head()
+        await connection.reader.readexactly(100)
+        await connection.send(bench.answer(202, b"{", length=100))
+        await anyio.sleep_forever()
+
+    async def send(registry: Any) -> None:
+        async with registry.uploading(CONVERT, bench.form(), 64 * MEBIBYTE) as upload:
+            await upload.write(b"x" * MEBIBYTE)
+            if busy == "waiting":
+                await anyio.sleep_forever()
+            while True:
+                await upload.write(b"x" * MEBIBYTE)
+
+    async with bench.before(play, answer_timeout=0.2) as (_, registry):
+        with anyio.fail_after(60), pytest.raises(CallFailed) as raised:
+            await send(registry)
+        assert raised.value.failure.kind is FailureKind.CUT
+
+
 @pytest.mark.parametrize("end", ["closed", "reset"])
 async def test_a_lost_connection_ends_the_block(bench: Any, end: str) -> None:
     """While it waits for something else; it cleans up before the upload has ended."""

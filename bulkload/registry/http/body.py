@@ -138,6 +138,8 @@ class PushedBody:
             if (error := line.loss) is not None:
                 raise error
             return
+        # Nothing more is sent: its time begins before the last byte has left.
+        self._begun.begin_deadline()
         answer = await self._transport.judged(self._begun, self._call, self._token, asked_leave=self._asks_leave)
         # Whatever was stored before the whole file had left is not that file.
         raise self._transport.judge.not_understood(self._call, self._transport.judge.decoded(self._call, answer))
