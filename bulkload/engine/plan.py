@@ -135,6 +135,8 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
     )
     line = 0
     while page := await run.ledger.execute(InManifest(line, ENTRIES_A_PAGE)):
+        # Where the ledger alone is asked, nothing here can be cancelled.
+        run.stop.raise_if_asked()
         run.events.phase("comparing")
         run.events(Advanced(plan.entries))
         for entry in page:

@@ -1,5 +1,4 @@
-"""Evenly paced budgets: a calculator apart import math
-from the sleeper. Time comes in as an argument, in monotonic seconds."""
+"""Evenly paced budgets: a calculator apart from the sleeper. Time comes in as an argument, in monotonic seconds."""
 
 import math
 from dataclasses import dataclass, field

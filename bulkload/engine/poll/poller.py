@@ -52,6 +52,8 @@ class Poller:
         """Watch what an earlier run uploaded."""
         after = 0
         while page := await self._run.ledger.execute(InState(State.UPLOADED, after, ENTRIES_A_PAGE)):
+            if self._run.stop.asked:
+                return
             for entry in page:
                 if entry.version_id is not None:
                     converting = converts(None)
