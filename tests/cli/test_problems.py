@@ -87,5 +87,6 @@ def test_a_million_bad_rows_cost_no_memory(tmp_path):
     code, said, most = attack(tmp_path / "m.jsonl")
     assert code == 4
     assert "problems; nothing was sent" in said
-    assert len(said.splitlines()) < 10
+    # Beside the lines of progress, of which a busy machine has many.
+    assert len([line for line in said.splitlines() if not line.startswith("checking the manifest")]) < 10
     assert most < 200
