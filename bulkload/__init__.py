@@ -11,10 +11,12 @@ A library call prints and logs nothing. ``on_event`` hears what happens, as even
 Names are imported when they are first used, so that importing bulkload costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Not even typing is imported here: this module comes before `bulkload.__main__`, which forgets the current folder (a
+# typing.py there would be run) and takes the signals.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from bulkload.core.model import events
     from bulkload.core.model.errors import (
         BulkloadError,
@@ -98,9 +100,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     module, attribute = _HOMES[name]
     home = import_module(f"bulkload.{module}")
     return getattr(home, attribute) if attribute else home

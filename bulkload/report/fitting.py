@@ -28,7 +28,10 @@ class Fit:
 
 
 def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: Stream, fit: Fit) -> None:
-    """Print a table; in a file or a pipe whole. On a terminal columns without any content are left out, too."""
+    """Print a table; in a file or a pipe whole. On a terminal columns without any content are left out, too.
+
+    Notes that do not fit beside the other columns stand below the table, each after the first two cells of its row.
+    """
     found: list[Sequence[str]] = [[visible_line(cell) for cell in row] for row in rows]
     if not stream.isatty():
         print_rows(columns, found, stream)
@@ -36,6 +39,11 @@ def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], strea
     kept = [index for index, column in enumerate(columns) if _is_worth_showing(column, index, found, fit)]
     columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
     available = as_sink(stream).columns
+    notes: list[str] = []
+    if _widest(columns, found) > available:
+        notes = _notes(columns, found)
+        kept = [index for index, column in enumerate(columns) if not column.note]
+        columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
     widths, excess = _fitted_widths(columns, found, available, fit)
     for heading in fit.spare:
         if excess <= 0:
@@ -45,6 +53,34 @@ def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], strea
         widths, excess = _fitted_widths(columns, found, available, fit)
     fold = [column.heading == fit.folded for column in columns]
     print_rows(columns, (line for row in found for line in _lines(row, widths, fold)), stream)
+    _print_notes(notes, stream)
+
+
+def _widest(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    return sum(_widths(columns, rows)) + GAP * (len(columns) - 1)
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    return [
+        max(cell_len(cell) for cell in (column.heading, *(row[index] for row in rows)))
+        for index, column in enumerate(columns)
+    ]
+
+
+def _notes(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    noted = [index for index, column in enumerate(columns) if column.note]
+    return [f"{row[0]} {row[1]}: {row[index]}" for row in rows for index in noted if row[index]]
+
+
+def _print_notes(notes: Sequence[str], stream: Stream) -> None:
+    from rich.text import Text
+
+    sink = as_sink(stream)
+    for note in notes:
+        sink.show(Text(note))
+    sink.flush()
 
 
 def _is_worth_showing(column: Column, index: int, rows: Sequence[Sequence[str]], fit: Fit) -> bool:
@@ -60,12 +96,7 @@ def _fitted_widths(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], available: int, fit: Fit
 ) -> tuple[list[int], int]:
     """The width of every column, and by how much all of them are still too wide."""
-    from rich.cells import cell_len
-
-    widths = [
-        max(cell_len(cell) for cell in (column.heading, *(row[index] for row in rows)))
-        for index, column in enumerate(columns)
-    ]
+    widths = _widths(columns, rows)
     excess = sum(widths) + GAP * (len(widths) - 1) - available
     position = {column.heading: index for index, column in enumerate(columns)}
     for heading, least in fit.narrowed:

@@ -76,8 +76,8 @@ class LogLines:
 
     @property
     def kinds(self) -> frozenset[type[Event]]:
-        """What it listens to."""
-        return KINDS
+        """What it listens to: not to what the command line says in words of its own."""
+        return KINDS - {events.Noticed, events.ManifestDoubted}
 
     def __call__(self, event: Event) -> None:
         """One more event."""
@@ -116,9 +116,13 @@ _PLAIN: dict[type[Event], tuple[str, ...]] = {
     events.Stopping: ("info", "stopping", "exit_code", "reason"),
     events.ReconcileEnded: ("info", "reconciled", "name", "outcome", "note"),
     events.WaitEnded: ("warning", "wait_ended", "version_id", "status"),
+    events.EntryLaidAside: ("warning", "laid_aside", "reason"),
     events.EntryUnread: ("warning", "not_read", "reason"),
     events.ChangeUnread: ("warning", "not_looked_at", "path", "reason"),
     events.Retried: ("info", "retry", "call", "reason", "retry_after"),
+    events.Outage: ("warning", "outage", "kind", "call", "reason"),
+    events.OutageEnded: ("info", "outage_ended", "kind"),
+    events.Noticed: ("warning", "notice", "words"),
     events.ListingRead: ("info", "listed", "workspace_id", "versions"),
     events.NotListed: ("warning", "not_listed", "workspace_id", "reason"),
     events.VersionNotShown: ("info", "not_seen", "version_id", "reason"),
@@ -135,14 +139,21 @@ def _entry_moved(event: events.EntryMoved) -> Line | None:
     if after is State.UPLOADED and event.seconds is not None:
         return "info", "uploaded", version | {"seconds": event.seconds}
     if before is State.UPLOADED and after in (State.READY, State.ERROR):
-        return "info", f"version_{after}", version | {"seconds": event.seconds}
+        said = {} if event.message is None else {"message": event.message}
+        return "info", f"version_{after}", version | {"seconds": event.seconds} | said
     if before is State.UPLOADED and event.cause == "wrong_digest":
-        return "warning", "wrong_digest", version
+        return "warning", "wrong_digest", version | {"message": event.message}
     if after is State.FAILED:
         return "warning", "failed", {"entry": event.name, "cause": event.cause, "message": event.message}
     if after is State.IN_DOUBT and before is not State.IN_DOUBT:
         return "warning", "in_doubt", {"entry": event.name, "reason": event.message}
     return None
+
+
+def _manifest_doubted(event: events.ManifestDoubted) -> Line:
+    from bulkload.report.problems import problem_lines
+
+    return "warning", "manifest_doubted", {"problems": list(problem_lines(event.problems, each=False)[0])}
 
 
 def _limit_changed(event: events.LimitChanged) -> Line:
@@ -168,6 +179,7 @@ def _duplicate_found(event: events.DuplicateFound) -> Line:
 
 _OTHERS: dict[type[Event], Callable[[Any], Line | None]] = {
     events.EntryMoved: _entry_moved,
+    events.ManifestDoubted: _manifest_doubted,
     events.LimitChanged: _limit_changed,
     events.Held: _held,
     events.RouteChanged: _route_changed,

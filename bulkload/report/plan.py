@@ -33,8 +33,9 @@ class PlanTable:
 
     def show(self) -> None:
         """Print the table."""
+        from bulkload.report.fitting import Fit, print_fitted
         from bulkload.report.sink import say, standard_output
-        from bulkload.report.tables import Column, print_rows
+        from bulkload.report.tables import Column
 
         if not self._rows:
             return
@@ -42,7 +43,12 @@ class PlanTable:
             Column("line", right=True), Column("name"), Column("label"), Column("framework"),
             Column("size", right=True), Column("action"), Column("note", note=True),
         )  # fmt: skip
-        print_rows(columns, self._rows, standard_output())
+        fit = Fit(
+            narrowed=(("name", 26), ("label", 8), ("framework", 12), ("name", 12)),
+            spare=("label", "size", "framework"),
+            folded="name",
+        )
+        print_fitted(columns, self._rows, standard_output(), fit)
         if self._more:
             say(f"... and {self._more:,} more")
 

@@ -10,8 +10,9 @@ import msgspec
 from bulkload.core.model.units import show_bytes
 from bulkload.core.text.visible import spreadsheet_cell
 from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.report.fitting import Fit, print_fitted
 from bulkload.report.sink import Stream, as_json
-from bulkload.report.tables import Column, one_line, print_rows
+from bulkload.report.tables import Column, one_line
 
 Row = tuple[Any, ...]
 
@@ -100,12 +101,17 @@ _COLUMNS = (
     Column("line", right=True), Column("name"), Column("label"), Column("framework"), Column("size", right=True),
     Column("state"), Column("version", right=True), Column("message", note=True),
 )  # fmt: skip
+_FIT = Fit(
+    narrowed=(("name", 26), ("label", 8), ("framework", 12), ("name", 12)),
+    spare=("label", "size", "framework"),
+    folded="name",
+)
 
 
 def print_table(rows: Iterable[Row], stream: Stream) -> None:
     """A table for people."""
     positions = [RESULT_COLUMNS.index(name) for name in _TABLE]
-    print_rows(_COLUMNS, (_cells(*(row[index] for index in positions)) for row in rows), stream)
+    print_fitted(_COLUMNS, (_cells(*(row[index] for index in positions)) for row in rows), stream, _FIT)
 
 
 def _cells(line: int | None, name: str, label: str | None, framework: str, size: int | None, *rest: Any) -> list[str]:

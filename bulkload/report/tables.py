@@ -1,7 +1,8 @@
-"""Tables for people: fitted to a terminal's width; in a file or a pipe whole, one line a row."""
+"""Tables for people: styled on a terminal; in a file or a pipe whole, one line a row."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bulkload.core.text.visible import visible_line
 from bulkload.report.sink import Sink, Stream, as_sink
@@ -29,33 +30,24 @@ def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream:
     found = ([visible_line(cell) for cell in row] for row in rows)
     lines = [[column.heading for column in columns], *found]
     if sink.isatty():
-        _print_fitted(columns, lines, sink)
+        _print_styled(columns, lines, sink)
     else:
         _print_whole(columns, lines, sink)
     sink.flush()
 
 
-def _print_fitted(columns: Sequence[Column], lines: Sequence[Sequence[str]], sink: Sink) -> None:
+def _print_styled(columns: Sequence[Column], lines: Sequence[Sequence[str]], sink: Sink) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    fits = sum(_widths(lines)) + GAP * (len(columns) - 1) <= sink.columns
-    shown = [index for index, column in enumerate(columns) if fits or not column.note]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for index in shown:
-        right = columns[index].right
-        table.add_column(
-            columns[index].heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
-        )
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.heading, justify=justify, no_wrap=True, overflow="ellipsis")
     for line in lines[1:]:
         # Text, so that brackets in a name are no markup.
-        table.add_row(*(Text(line[index], style=STYLES.get(line[index], "")) for index in shown))
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
     sink.show(table)
-    if not fits:
-        for line in lines[1:]:
-            note = next((line[index] for index, column in enumerate(columns) if column.note), "")
-            if note:
-                sink.show(Text(f"{line[0]} {line[1]}: {note}"))
 
 
 def _widths(lines: Sequence[Sequence[str]]) -> list[int]:

@@ -375,7 +375,7 @@ def test_kubernetes_says_where_services_are_and_nobody_is_disturbed():
 @pytest.mark.parametrize("how", ["-m", "PYTHONPATH"])
 def test_nothing_is_imported_from_the_current_folder(how, folder):
     """Neither by the command nor by the sandbox that it starts: what lies beside a manifest is data."""
-    for name in ("click", "aiohttp", "msgspec", "anyio"):
+    for name in ("typing", "click", "aiohttp", "msgspec", "anyio"):
         (folder / "here" / f"{name}.py").write_text("open('was-imported', 'w'); raise SystemExit(99)")
     (folder / "here" / "m.onnx").write_bytes(b"model")
     (folder / "here" / "models.csv").write_text("name,path\nm,m.onnx\n")

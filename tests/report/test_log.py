@@ -9,6 +9,7 @@ from bulkload.core.model.events import (
     BytesSent,
     ChangeUnread,
     DuplicateFound,
+    EntryLaidAside,
     EntryMoved,
     EntryUnread,
     ErrorNotExplained,
@@ -16,7 +17,11 @@ from bulkload.core.model.events import (
     Held,
     LimitChanged,
     ListingRead,
+    ManifestDoubted,
+    Noticed,
     NotListed,
+    Outage,
+    OutageEnded,
     ReconcileEnded,
     Retried,
     RouteChanged,
@@ -26,6 +31,7 @@ from bulkload.core.model.events import (
     VersionNotShown,
     WaitEnded,
 )
+from bulkload.core.model.records import Problem
 from bulkload.core.model.states import State
 from bulkload.report.log import KINDS, LogLines, log_line
 
@@ -54,11 +60,11 @@ LINES: list[tuple[Event, str]] = [
     (moved(State.UPLOADED, State.READY, seconds=2.5), "info version_ready entry=m version_id=7 seconds=2.5"),
     (
         moved(State.UPLOADED, State.ERROR, seconds=2.5, cause="conversion_error", message="no"),
-        "info version_error entry=m version_id=7 seconds=2.5",
+        "info version_error entry=m version_id=7 seconds=2.5 message=no",
     ),
     (
         moved(State.UPLOADED, State.FAILED, cause="wrong_digest", message="other bytes"),
-        "warning wrong_digest entry=m version_id=7",
+        "warning wrong_digest entry=m version_id=7 message=other bytes",
     ),
     (
         moved(State.UPLOADING, State.FAILED, cause="wrong_digest", message="not the manifest's"),
@@ -68,6 +74,17 @@ LINES: list[tuple[Event, str]] = [
     (ReconcileEnded(name="m", outcome="adopt", note=None), "info reconciled entry=m outcome=adopt note=None"),
     (DuplicateFound(name="m", versions=(8, 9)), "warning duplicate entry=m versions=[8, 9]"),
     (WaitEnded(7, "pending"), "warning wait_ended version_id=7 status=pending"),
+    (EntryLaidAside("429"), "warning laid_aside reason=429"),
+    (Noticed("look at this"), "warning notice words=look at this"),
+    (
+        ManifestDoubted((Problem(manifest="m.csv", place="line 3", field="path", what="is odd", remedy="look"),)),
+        "warning manifest_doubted problems=['m.csv: line 3: path: is odd; look']",
+    ),
+    (
+        Outage(kind="upload", call="models/upload", reason="503", since=1.0, next_try=2.0, gives_up_at=600.0),
+        "warning outage kind=upload call=models/upload reason=503",
+    ),
+    (OutageEnded("upload"), "info outage_ended kind=upload"),
     (EntryUnread("disk"), "warning not_read reason=disk"),
     (ChangeUnread("/m", "gone"), "warning not_looked_at path=/m reason=gone"),
     (
@@ -120,6 +137,11 @@ def test_other_events_are_none(event: Event) -> None:
 def test_every_kind_with_a_line_is_listened_to_and_shown_here() -> None:
     """And what has none is not made for the log."""
     assert {type(event) for event, _ in LINES} == KINDS
+
+
+def test_what_the_command_line_says_in_words_is_no_line_as_well() -> None:
+    """`-v` does not say a notice twice."""
+    assert KINDS - LogLines().kinds == {Noticed, ManifestDoubted}
 
 
 def test_lines_for_people_have_time_and_level_and_stay_one_line(capsys: pytest.CaptureFixture[str]) -> None:
