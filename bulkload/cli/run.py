@@ -248,8 +248,6 @@ def settings_from(ctx: click.Context, flags: dict[str, Any], stack: ExitStack) -
         retry_failed=flags["retry_failed"],
         **_engine_flags(flags),
     )
-    if settings.max_converting is not None and not settings.wait:
-        raise UsageError("--max-converting and --no-wait: who does not poll cannot know when a conversion ends")
     if manifest == "-" and flags["ledger"] is None:
         raise UsageError("a manifest on standard input has no place of its own; name the ledger with --ledger PATH")
     sandbox = None

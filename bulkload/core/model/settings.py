@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bulkload.core.limits.pauses import Pauses
 from bulkload.core.limits.run_limits import FailureLimit
+from bulkload.core.model.errors import UsageError
 from bulkload.core.polls.schedule import PollInterval
 
 
@@ -127,3 +128,8 @@ class Settings:
     retry_failed: bool = False
     # Send what cannot be decided again, at the risk of a second version: a person's way out.
     resend_in_doubt: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ``UsageError`` for what would wait for ever."""
+        if self.max_converting is not None and not self.wait:
+            raise UsageError("--max-converting and --no-wait: who does not poll cannot know when a conversion ends")
