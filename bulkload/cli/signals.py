@@ -16,7 +16,7 @@ import click
 
 from bulkload.cli.telling import Telling
 from bulkload.core.model.errors import Interrupted
-from bulkload.report.sink import tell
+from bulkload.report.sink import standard_error, tell
 from bulkload.system.signals import ENDING, Signals
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ class Obedience:
             self._asked = True
             self._last_resort.end_after(stopping.GRACE_SECONDS + OVERTIME_SECONDS, self._signals.exit_code)
             self._stop.ask(interrupted_by(self._signals))
-            tell("", "stopping: what is under way may finish; once more to cut it")
+            if standard_error().isatty():
+                tell("")  # below the ^C that a terminal shows
+            tell("stopping: what is under way may finish; once more to cut it")
 
 
 def watch_ending(signals: Signals) -> None:

@@ -76,7 +76,7 @@ class Plan:
 async def foresee(
     settings: Settings,
     *,
-    offline: bool,
+    offline: bool = False,
     registry: Registry | None = None,
     sources: Sources | None = None,
     clock: Clock | None = None,

@@ -137,10 +137,10 @@ class ProgressView:
         done = sum(states[state] for state in TERMINAL)
         if self._publishing is None:
             self._publishing = (now, done)
-        total = states.total()
+        total, sent = states.total(), progress.counts.bytes_sent
         parts = [
             f"{done:,}/{total:,} done",
-            show_bytes(progress.counts.bytes_sent),
+            *([show_bytes(sent)] if sent or progress.phase == "publishing" else []),
             *self._pace(now, done, total),
             elapsed,
         ]

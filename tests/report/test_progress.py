@@ -117,3 +117,9 @@ def test_what_people_are_told_is_kept() -> None:
     progress = progress_after(Noticed("4 uploads at a time, not 16"), Stopping(130, "interrupted", 10.0))
     assert progress.notices == ["4 uploads at a time, not 16"]
     assert Stopping not in progress.kinds
+
+
+def test_who_only_waits_is_told_no_bytes() -> None:
+    """None will ever be sent."""
+    progress = progress_after(PhaseBegan("waiting"), counted(READY=7, UPLOADED=2))
+    assert ProgressView(progress, 0.0).line(1.0) == "waiting: 7/9 done, 1.0s: 2 converting, 7 ready"

@@ -21,6 +21,7 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import islice
 
 from bulkload.core.model.records import Problem
 
@@ -57,6 +58,10 @@ class UsageError(BulkloadError):
     exit_code = ExitCode.USAGE
 
 
+# As notes of a ManifestError; all are in its ``problems``.
+PROBLEMS_IN_A_TRACEBACK = 5
+
+
 class ManifestError(BulkloadError):
     """The manifest, or a file that it names, is wrong. Nothing was sent."""
 
@@ -66,6 +71,9 @@ class ManifestError(BulkloadError):
         super().__init__(message)
         # Each of them, in the manifest's order; many are kept on disk for as long as this error is.
         self.problems = problems
+        # A program that does not catch it shows them under its traceback.
+        for problem in islice(problems, PROBLEMS_IN_A_TRACEBACK):
+            self.add_note(str(problem))
 
 
 class LedgerError(BulkloadError):

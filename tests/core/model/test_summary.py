@@ -82,7 +82,11 @@ def test_of_several_reasons_to_end_the_exit_code_is_the_first_of_the_list() -> N
 
 def test_a_manifest_error_carries_every_problem() -> None:
     problem = Problem(manifest="m.csv", place="line 3", field="name", what="is empty", remedy="write one")
-    assert ManifestError("m.csv: 1 problem", (problem,)).problems == (problem,)
+    error = ManifestError("m.csv: 1 problem", (problem,))
+    assert error.problems == (problem,)
+    # Who does not catch it sees them all the same: the first of many.
+    assert error.__notes__ == [str(problem)]
+    assert len(ManifestError("m.csv: 9 problems", (problem,) * 9).__notes__) < 9
     assert str(problem) == "m.csv: line 3: name: is empty; write one"
 
 
