@@ -15,6 +15,7 @@ from bulkload.core.model.errors import LedgerError
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.sqlite.unwritable import connect
 from bulkload.ledger.sqlite.writes import Store
+from tests.conftest import clean_environment, homes
 
 # Both commands in one process: what they print, a line each.
 READ = """
@@ -148,3 +149,28 @@ def test_a_ledger_that_may_be_written_is_read_beside_a_run(tmp_path):
     store.close()
     with pytest.raises(LedgerError, match="there is no such ledger"):
         LedgerReader(tmp_path / "none.db")
+
+
+@pytest.mark.parametrize("way", [mounted_read_only, of_another_user], ids=["mount", "user"])
+def test_a_plan_is_made_from_it(way, folder, start_sandbox, bulkload, tmp_path):
+    """What a run of its owner would do: on a copy, and nothing is written beside the ledger."""
+    environment = start_sandbox("--time-scale", "0.01").environment
+    (folder / "m.onnx").write_bytes(b"a model")
+    manifest = folder / "m.csv"
+    manifest.write_text("name,path\nm,m.onnx\nn,m.onnx\n")
+    words = ["--workspace", "w", "--create-workspace"]
+    assert bulkload("run", manifest, *words, env=environment).returncode in (0, 3)
+    with manifest.open("a") as more:
+        more.write("o,m.onnx\n")
+    before = sorted(folder.iterdir())
+    found = subprocess.run(
+        [*way(folder), sys.executable, "-m", "bulkload", "plan", str(manifest), *words, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=clean_environment() | homes(tmp_path) | environment,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout.splitlines()[-1])["actions"]["upload"] == 1
+    assert sorted(folder.iterdir()) == before
