@@ -103,7 +103,9 @@ def program() -> str:
     called = Path(sys.argv[0])
     if shutil.which("bulkload") is not None or called.name != "bulkload":
         return "bulkload"
-    return os.path.relpath(called)
+    below = os.path.relpath(called)
+    # A way up through folders is long, and true in one folder only.
+    return os.path.abspath(called) if below.startswith("..") else below  # noqa: PTH100 - links stay as they are
 
 
 # What a private sandbox's folder holds: the ledger, and the registry's own data.

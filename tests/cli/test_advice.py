@@ -2,10 +2,14 @@
 
 import json
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from bulkload.sandbox import stored_versions
+from tests.conftest import clean_environment, homes
 
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
 SCHEMA = {"x": "float32"}
@@ -88,3 +92,20 @@ def test_a_run_that_cannot_be_planned_has_not_started(bulkload, write_manifest, 
     assert json.loads(result.stdout)["run_id"] == ""
     assert "run_started" not in result.stderr
     assert not manifest.with_name("models.jsonl.ledger.db").exists()
+
+
+def test_a_program_that_is_not_on_the_path_is_called_by_a_name_that_works(tmp_path):
+    """From its own folder down by the short one, from elsewhere by the whole one."""
+    program = Path(sys.executable).with_name("bulkload")
+    (tmp_path / "m.csv").write_text("name,path\n")
+    above = program.parents[1]
+    for folder, called in ((tmp_path, str(program)), (above, str(program.relative_to(above)))):
+        found = subprocess.run(
+            [program, "status", tmp_path / "m.csv"],
+            cwd=folder,
+            env=clean_environment() | homes(tmp_path) | {"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"`{called} run " in found.stderr
