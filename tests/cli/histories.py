@@ -82,7 +82,7 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
         ("bulkload.engine.publish:follow_files", "after"),
     ),
     Phase.BODY: (
-        ("bulkload.registry.upload:Upload.begin", "after"),
+        ("bulkload.registry.client:Registry.uploading", "after"),
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "before"),
         ("bulkload.ledger.sqlite.writes:Store.seal_all", "before"),
         ("bulkload.ledger.sqlite.writes:Store.seal_all", "after"),
