@@ -97,10 +97,11 @@ class EntryUpload:
         except anyio.get_cancelled_exc_class():
             if attempt.intended and not attempt.departed:
                 await self._move(State.PLANNED, Outcome(message=NOTHING_SENT))
-            raise
-        finally:
-            if attempt.intended:
+            elif attempt.intended:
                 self.state = State.UPLOADING
+            raise
+        if attempt.intended:
+            self.state = State.UPLOADING
         if isinstance(came, Sent):
             await self._arrive(came)
             return 0.0

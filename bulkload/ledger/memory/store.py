@@ -50,11 +50,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.workspace_id, self.entry.name
 
     @property
-    def is_waiting(self) -> bool:
-        """To be sent."""
-        return self.state is State.PLANNED and self.line is not None
-
-    @property
     def blocks(self) -> bool:
         """No other entry of its model may be sent."""
         return self.state in (State.UPLOADING, State.IN_DOUBT)
