@@ -1,6 +1,7 @@
 """Small files of one event loop, read in a thread, some in one hop."""
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,13 +14,16 @@ T = TypeVar("T")
 FILES_A_HOP = 8
 SLOW_FILE_SECONDS = 0.002
 MOST_HOPS = 6
+# How long the loop stands still for a hop, where the one before it was quick.
+LENT_SECONDS = 0.002
 
 
 class SmallFiles(Generic[T]):
     """Files that are wanted at the same time are read in one hop to a thread.
 
-    A hop costs as much as reading, and each thread takes the interpreter away from the loop: so there is one at a time,
-    unless the file system takes its time. Whoever waits is told how it ended, whatever happens.
+    A hop costs as much as reading, and a thread that reads beside the loop takes the interpreter away from it at each
+    step: so there is one at a time, which the loop lends its time to, unless the file system takes its own. Whoever
+    waits is told how it ended, whatever happens.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[str], T]) -> None:
@@ -28,7 +32,7 @@ class SmallFiles(Generic[T]):
         self._read = read
         self._wanted: deque[tuple[str, asyncio.Future[T]]] = deque()
         self._hops = 0
-        self._most_hops = 1
+        self._is_slow = False
 
     async def read(self, path: str) -> T:
         """Read one file. Raises what reading it raises, and ``RuntimeError`` where there is no thread for it."""
@@ -39,36 +43,41 @@ class SmallFiles(Generic[T]):
         return await found
 
     def _start(self) -> None:
-        while self._wanted and self._hops < self._most_hops:
+        while self._wanted and self._hops < (MOST_HOPS if self._is_slow else 1):
             some = [self._wanted.popleft() for _ in range(min(FILES_A_HOP, len(self._wanted)))]
-            futures = [future for _, future in some]
-            paths = [path for path, _ in some]
+            reading, futures = _Reading(self._read, [path for path, _ in some]), [future for _, future in some]
             try:
-                hop = self._loop.run_in_executor(None, _read_each, self._read, paths)
+                hop = self._loop.run_in_executor(None, reading.work)
             except Exception as error:  # noqa: BLE001 - no thread: it belongs to those who wait for these files
                 _tell_all(futures, error)
                 continue
             self._hops += 1
-            hop.add_done_callback(partial(self._give_out, futures))
+            if not self._is_slow and reading.is_over.wait(LENT_SECONDS):
+                self._give_out(futures, reading)
+            else:
+                hop.add_done_callback(partial(self._come_back, futures, reading))
 
-    def _give_out(
-        self, wanted: "list[asyncio.Future[T]]", hop: "asyncio.Future[tuple[list[T | Exception], float]]"
+    def _come_back(
+        self, futures: "list[asyncio.Future[T]]", reading: "_Reading[T]", hop: "asyncio.Future[None]"
     ) -> None:
-        self._hops -= 1
-        try:
-            files, seconds = hop.result()
-        except BaseException as error:  # noqa: BLE001 - a callback's exception would be nobody's, and they would wait on
-            _tell_all(wanted, error)
+        error = asyncio.CancelledError() if hop.cancelled() else hop.exception()
+        if error is None:
+            self._give_out(futures, reading)
         else:
-            self._most_hops = MOST_HOPS if seconds > SLOW_FILE_SECONDS * len(files) else 1
-            for future, found in zip(wanted, files, strict=True):
-                if future.done():
-                    continue  # nobody waits for it any more
-                if isinstance(found, Exception):
-                    future.set_exception(found)
-                else:
-                    future.set_result(found)
+            self._hops -= 1
+            _tell_all(futures, error)
         self._start()
+
+    def _give_out(self, futures: "list[asyncio.Future[T]]", reading: "_Reading[T]") -> None:
+        self._hops -= 1
+        self._is_slow = reading.seconds > SLOW_FILE_SECONDS * len(futures)
+        for future, found in zip(futures, reading.found, strict=True):
+            if future.done():
+                continue  # nobody waits for it any more
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
 
 
 def _tell_all(futures: "list[asyncio.Future[T]]", error: BaseException) -> None:
@@ -84,13 +93,24 @@ def as_exception(error: BaseException) -> Exception:
     return RuntimeError(f"the thread that read it was given up ({type(error).__name__})")
 
 
-def _read_each(read: Callable[[str], T], paths: list[str]) -> tuple[list[T | Exception], float]:
-    """The files, or why they were not read, and the seconds that this took."""
-    began = time.monotonic()
-    found: list[T | Exception] = []
-    for path in paths:
-        try:
-            found.append(read(path))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is one file's
-            found.append(error)
-    return found, time.monotonic() - began
+class _Reading(Generic[T]):
+    """Some files, read in one hop."""
+
+    def __init__(self, read: Callable[[str], T], paths: list[str]) -> None:
+        self.is_over = threading.Event()
+        # The files, or why they were not read, and the seconds that this took.
+        self.found: list[T | Exception] = []
+        self.seconds = 0.0
+        self._read = read
+        self._paths = paths
+
+    def work(self) -> None:
+        """In a thread."""
+        began = time.monotonic()
+        for path in self._paths:
+            try:
+                self.found.append(self._read(path))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is one file's
+                self.found.append(error)
+        self.seconds = time.monotonic() - began
+        self.is_over.set()

@@ -199,6 +199,11 @@ class Line(ResponseHandler):
         super().connection_lost(exc)
         self._changed()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp asks for it after every answer, and then feeds its parser with nothing.
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def resume_writing(self) -> None:
         super().resume_writing()
         self._changed()
