@@ -3,6 +3,7 @@
 import email.utils
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -314,8 +315,9 @@ def retry_after_seconds(header: str | None, answered_at: str | None) -> float | 
     return max(0.0, (until - now).total_seconds())
 
 
+@lru_cache(maxsize=4)
 def http_date(header: str | None) -> datetime | None:
-    """An HTTP date, in UTC."""
+    """An HTTP date, in UTC. Many answers in a row have the same."""
     if header is None:
         return None
     try:

@@ -1,5 +1,8 @@
 """Asks the registry about versions until it has judged them: one queue by due time, no task a version."""
 
+import asyncio
+from collections import deque
+
 import anyio
 
 from bulkload.core.contract.routes import converts
@@ -21,6 +24,8 @@ POLLS_IN_FLIGHT = 16
 ENTRIES_A_PAGE = 512
 
 _Queue = FirstPolls | FurtherPolls
+# Who waits for the next version of a queue that is due.
+_Idle = deque["asyncio.Future[Watch | None]"]
 
 
 class Poller:
@@ -31,10 +36,12 @@ class Poller:
         # A version's first poll keeps pace with the uploads; all further ones share a budget of their own.
         self._first = FirstPolls(run.poll_schedule)
         self._further = FurtherPolls(run.poll_schedule)
-        # What who waits for the next version that is due is woken up by; None: nobody waits.
-        self._news: anyio.Event | None = None
+        self._idle: dict[_Queue, _Idle] = {self._first: deque(), self._further: deque()}
         # Since when nothing was taken but last polls, at the end of a version's wait.
         self._late_since: dict[_Queue, float | None] = {self._first: None, self._further: None}
+        # What is due at this moment is handed out then, and nothing before.
+        self._hands_out_at = NEVER
+        self._news = anyio.Event()
         self._in_flight = 0
         self._closed = False
         self._look = VersionLook(run)
@@ -67,7 +74,7 @@ class Poller:
     def close(self) -> None:
         """No more versions will come: ``work`` returns when the last one is done."""
         self._closed = True
-        self._tell()
+        self._news.set()
 
     async def work(self) -> None:
         """Poll until all versions are done, or the run stops."""
@@ -78,16 +85,20 @@ class Poller:
                 furthers = min(POLLS_IN_FLIGHT, self._run.most_polls)
                 firsts = max(furthers, self._run.settings.concurrency)
                 for queue, at_a_time in ((self._first, firsts), (self._further, furthers)):
-                    taking = anyio.Lock(fast_acquire=True)
                     for _ in range(at_a_time):
-                        polls.start_soon(self._serve, queue, taking)
+                        polls.start_soon(self._serve, queue)
+                await self._keep_time()
             waker.cancel_scope.cancel()
 
     def _watch(self, entry: LedgerEntry, version_id: int, *, since: float, converting: bool, fresh: bool) -> None:
-        kind = conversion_kind(entry.entry.conversion)
-        watch = Watch(version_id, entry.id, kind, since, converting, fresh)
-        self._first.add(watch, at_once=not (converting and fresh))
-        self._tell()
+        watch = Watch(version_id, entry.id, conversion_kind(entry.entry.conversion), since, converting, fresh)
+        at_once = not (converting and fresh)
+        if at_once and self._idle[self._first]:
+            # Nothing is due before it, or nobody would be idle.
+            self._hand_out(self._first, watch)
+            return
+        self._first.add(watch, at_once=at_once)
+        self._look_at_clock(self._first)
 
     @property
     def _done(self) -> bool:
@@ -97,46 +108,65 @@ class Poller:
     def _few_left(self) -> bool:
         return self._closed and len(self._first) + len(self._further) + self._in_flight <= FEW_LEFT
 
-    def _tell(self) -> None:
-        if self._news is not None:
-            self._news.set()
-            self._news = None
-
-    async def _serve(self, queue: _Queue, taking: anyio.Lock) -> None:
+    async def _serve(self, queue: _Queue) -> None:
         """One poll after the other, of what is due."""
-        while True:
-            async with taking:
-                watch = await self._next_due(queue)
-            if watch is None:
-                return
+        while (watch := self._next_due(queue) or await self._handed_out(queue)) is not None:
             await self._poll(watch)
 
-    async def _next_due(self, queue: _Queue) -> Watch | None:
-        """Wait for the next version that is due and take it; None at the end."""
-        while not self._done and not self._run.stop.asked:
-            now, due = self._run.clock.now(), queue.due
-            if due > now:
-                self._late_since[queue] = None
-                await self._wait_for_news(None if due == NEVER else timer_seconds(due - now))
-                continue
-            watch = queue.pop()
-            if self._has_no_turn(queue, watch, now):
-                self._end_wait(watch)
-                continue
-            self._in_flight += 1
-            return watch
-        self._tell()
-        return None
+    async def _handed_out(self, queue: _Queue) -> Watch | None:
+        """Wait for the next version that is due; None at the end."""
+        if self._is_over:
+            return None
+        handed_out: asyncio.Future[Watch | None] = asyncio.get_running_loop().create_future()
+        self._idle[queue].append(handed_out)
+        self._look_at_clock(queue)
+        return await handed_out
 
-    async def _wait_for_news(self, seconds: float | None) -> None:
-        if self._news is None:
-            self._news = anyio.Event()
-        news = self._news
-        if seconds is None:
-            await news.wait()
-            return
-        with self._run.clock.within(seconds):
-            await news.wait()
+    def _hand_out(self, queue: _Queue, watch: Watch) -> None:
+        self._in_flight += 1
+        _give(self._idle[queue], watch)
+
+    def _look_at_clock(self, queue: _Queue) -> None:
+        if queue.due < self._hands_out_at and self._idle[queue]:
+            self._news.set()
+
+    async def _keep_time(self) -> None:
+        """Hand out what becomes due while somebody is idle."""
+        try:
+            while not self._is_over:
+                self._news = anyio.Event()
+                self._hands_out_at = NEVER
+                for queue, idle in self._idle.items():
+                    while idle and (watch := self._next_due(queue)) is not None:
+                        _give(idle, watch)
+                    if idle:
+                        self._hands_out_at = min(self._hands_out_at, queue.due)
+                now, due = self._run.clock.now(), self._hands_out_at
+                with self._run.clock.within(None if due == NEVER else timer_seconds(max(0.0, due - now))):
+                    await self._news.wait()
+        finally:
+            for idle in self._idle.values():
+                while idle:
+                    _give(idle, None)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._done or self._run.stop.asked
+
+    def _next_due(self, queue: _Queue) -> Watch | None:
+        """Take the next version, where one is due now."""
+        while not self._run.stop.asked:
+            now = self._run.clock.now()
+            if queue.due > now:
+                self._late_since[queue] = None
+                return None
+            watch = queue.pop()
+            if not self._has_no_turn(queue, watch, now):
+                self._in_flight += 1
+                return watch
+            self._end_wait(watch)
+            self._end_if_done()
+        return None
 
     def _has_no_turn(self, queue: _Queue, watch: Watch, now: float) -> bool:
         """Whether too many wait for their last turn: nothing else was taken for longer than they may be waited for."""
@@ -150,7 +180,7 @@ class Poller:
 
     async def _wake_when_stopped(self) -> None:
         await self._run.stop.wait()
-        self._tell()
+        self._news.set()
 
     async def _poll(self, watch: Watch) -> None:
         try:
@@ -159,7 +189,7 @@ class Poller:
             if await self._look.is_done(watch):
                 self._free_place(watch)
                 # What was learnt from it may make others due earlier.
-                self._tell()
+                self._look_at_clock(self._first)
             elif not self._again_later(watch):
                 self._end_wait(watch)
         except Stopped:
@@ -172,8 +202,11 @@ class Poller:
             self._run.stop.ask(error)
         finally:
             self._in_flight -= 1
-            if self._done:
-                self._tell()
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._done:
+            self._news.set()
 
     def _end_wait(self, watch: Watch) -> None:
         """It was waited for long enough: it stays uploaded, and the next run goes on."""
@@ -189,8 +222,14 @@ class Poller:
         now, latest = self._run.clock.now(), watch.since + self._run.settings.wait_timeout
         if now >= latest:
             return False
-        before = self._further.due
         self._further.add(watch, now, latest, self._run.random.random(), few_left=self._few_left)
-        if self._further.due < before:
-            self._tell()
+        self._look_at_clock(self._further)
         return True
+
+
+def _give(idle: _Idle, watch: Watch | None) -> None:
+    """To whoever has waited longest."""
+    waiting = idle.popleft()
+    # Cancelled: the run is cut off, and nobody polls any more.
+    if not waiting.done():
+        waiting.set_result(watch)

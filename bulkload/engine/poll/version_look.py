@@ -32,7 +32,7 @@ class VersionLook:
         if version is None:
             return await self._is_gone(watch)
         watch.not_found = 0
-        if _digest(version) == watch.converting_answer:
+        if watch.converting_answer is not None and _digest(version) == watch.converting_answer:
             return False  # a long wait consists of these: they cost the ledger nothing
         return await self._judge(watch, version)
 
