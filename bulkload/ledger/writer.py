@@ -1,18 +1,19 @@
 """Whoever owns the ledger's storage, and commits in groups.
 
-Callers hand in messages; it takes all that wait, executes them in one transaction, commits once, and only then lets the
-callers go on: durable when the call returns, and cheap when many call at once. It never waits for more to come.
+Callers hand in messages. All that wait are handed over together, executed in one transaction, committed once, and only
+then do the callers go on: durable when the call returns, and cheap when many call at once. Nothing waits for more to
+come, but what is handed in while a group is executed, or by those whom it lets go on, makes the next one.
 
 A message may be executed twice before it is committed: it has no effect beyond the ledger.
 """
 
 import asyncio
-import contextlib
 import queue
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
@@ -25,8 +26,24 @@ T = TypeVar("T")
 # One transaction holds the loop's answers back until it is committed, so it stays small.
 LARGEST_GROUP = 512
 
-Call = tuple[Message[Any], "asyncio.Future[Any]"]
 OpenStorage = Callable[[], Storage]
+
+
+@dataclass(slots=True)
+class Call:
+    """A message that was handed in."""
+
+    message: Message[Any]
+    # Done when the reply is there, or its caller was cancelled before.
+    told: "asyncio.Future[None]"
+    reply: Any = None
+    is_answered: bool = False
+
+    def answer(self) -> Any:
+        """What the message's execution returned; raises why it was refused."""
+        if isinstance(self.reply, Refused):
+            raise self.reply.error
+        return self.reply
 
 
 class Writer(ABC):
@@ -36,7 +53,8 @@ class Writer(ABC):
         """``open_storage`` is called where the messages are executed: a storage belongs to the thread that made it."""
         self._open_storage = open_storage
         self._calls: deque[Call] = deque()
-        self._will_ring = False
+        # What waits will be handed over: in the next turn of the loop, or when the group before it is committed.
+        self._will_hand_over = False
         self._loop = asyncio.get_running_loop()
         self._stopped = False
 
@@ -49,8 +67,8 @@ class Writer(ABC):
         """Finish what was handed in, close the storage."""
 
     @abstractmethod
-    def _ring(self) -> None:
-        """Something was handed in: once for all of this turn of the loop."""
+    def _hand_over(self) -> None:
+        """Execute all that waits, here or elsewhere."""
 
     async def call(self, message: Message[T]) -> T:
         """Execute a message and return its answer once it is committed.
@@ -60,20 +78,23 @@ class Writer(ABC):
         """
         if self._stopped:
             raise RuntimeError("the ledger is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.append((message, future))
-        if not self._will_ring:
-            self._will_ring = True
-            self._loop.call_soon(self._ring)
+        call = Call(message, self._loop.create_future())
+        self._calls.append(call)
+        if not self._will_hand_over:
+            self._will_hand_over = True
+            self._loop.call_soon(self._hand_over)
         try:
-            return await asyncio.shield(future)
+            await call.told
         except asyncio.CancelledError:
             if anyio.current_effective_deadline() > float("-inf"):
                 raise  # by somebody who does not know anyio's scopes, and would not ask again
-            # The scope is told again at the next wait. (A shielded scope around each call costs more than the call.)
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([future])
-            return future.result()
+            if not call.is_answered:
+                call.told = self._loop.create_future()
+                # The scope is told again at the next wait. (A shielded scope around each call costs more than it.)
+                with anyio.CancelScope(shield=True):
+                    await call.told
+        answer: T = call.answer()
+        return answer
 
     def _next_group(self) -> list[Call]:
         """All that waits; empty when nothing does."""
@@ -85,8 +106,8 @@ class ThreadWriter(Writer):
 
     def __init__(self, open_storage: OpenStorage) -> None:
         super().__init__(open_storage)
-        # Rung when something was handed in (True) and at the end (False).
-        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        # Groups for the thread, and an empty one at the end.
+        self._groups: queue.SimpleQueue[list[Call]] = queue.SimpleQueue()
         # A daemon: a loop that was torn down without ``stop`` must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="bulkload-ledger", daemon=True)
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -101,44 +122,56 @@ class ThreadWriter(Writer):
     async def stop(self) -> None:
         """Finish what was handed in, close the storage, end the thread."""
         self._stopped = True
-        self._bell.put(False)
+        while group := self._next_group():
+            self._groups.put(group)
+        self._groups.put([])
         if self._thread.ident is not None:
             with anyio.CancelScope(shield=True):
                 # To wait in another thread would need one, and there may be none.
                 await self._ended.wait()
             self._thread.join()
 
-    def _ring(self) -> None:
-        # A thread that wakes up takes the interpreter away.
-        self._will_ring = False
-        self._bell.put(True)
+    def _hand_over(self) -> None:
+        # While a group is executed, the next one waits for its end: a thread that wakes up takes the interpreter away.
+        group = self._next_group()
+        self._will_hand_over = bool(group)
+        if group:
+            self._groups.put(group)
+
+    def _committed(self, group: list[Call], replies: list[Any | Refused]) -> None:
+        _answer(group, replies)
+        # Behind those who go on by these answers: what they say next is of the next group.
+        self._loop.call_soon(self._hand_over)
+
+    # In the thread.
 
     def _work(self) -> None:
         try:
             self._serve()
         finally:
-            # The loop may be gone when a run was torn down.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._ended.set)
+            self._tell(self._ended.set)
 
     def _serve(self) -> None:
         try:
-            groups = GroupCommit(self._open_storage())
+            storage = self._open_storage()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever started the thread
-            self._tell([self._opened], [Refused(error)])
+            self._tell(_fail, self._opened, error)
             return
-        self._tell([self._opened], [None])
-        with groups:
-            more = True
-            while more:
-                more = self._bell.get()
-                while group := self._next_group():
-                    self._tell([future for _, future in group], groups.execute([message for message, _ in group]))
+        self._tell(_succeed, self._opened)
+        with GroupCommit(storage) as groups:
+            while group := self._groups.get():
+                while group:
+                    replies = groups.execute([call.message for call in group])
+                    # Nobody else hands over what still waits when the loop is gone.
+                    group = [] if self._tell(self._committed, group, replies) else self._next_group()
 
-    def _tell(self, futures: "list[asyncio.Future[Any]]", replies: list[Any | Refused]) -> None:
-        # The loop may be gone when a run was torn down; what was committed stays committed.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_resolve, futures, replies)
+    def _tell(self, callback: Callable[..., object], *arguments: Any) -> bool:
+        """Whether the loop is still there: not when a run was torn down. What was committed stays committed."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            return False
+        return True
 
 
 class LoopWriter(Writer):
@@ -163,12 +196,12 @@ class LoopWriter(Writer):
         self._stopped = True
         if self._groups is not None:
             with self._groups:
-                self._ring()
+                self._hand_over()
 
-    def _ring(self) -> None:
-        self._will_ring = False
+    def _hand_over(self) -> None:
+        self._will_hand_over = False
         while self._groups is not None and (group := self._next_group()):
-            _resolve([future for _, future in group], self._execute(self._groups, [message for message, _ in group]))
+            _answer(group, self._execute(self._groups, [call.message for call in group]))
 
     def _execute(self, groups: GroupCommit, messages: list[Message[Any]]) -> list[Any | Refused]:
         if self._end is None:
@@ -179,11 +212,17 @@ class LoopWriter(Writer):
         return [Refused(self._end)] * len(messages)
 
 
-def _resolve(futures: "list[asyncio.Future[Any]]", replies: list[Any | Refused]) -> None:
-    for future, reply in zip(futures, replies, strict=True):
-        if future.done():
-            continue  # cancelled from outside anyio; the write stands
-        if isinstance(reply, Refused):
-            future.set_exception(reply.error)
-        else:
-            future.set_result(reply)
+def _answer(group: list[Call], replies: list[Any | Refused]) -> None:
+    for call, reply in zip(group, replies, strict=True):
+        call.reply, call.is_answered = reply, True
+        _succeed(call.told)
+
+
+def _succeed(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)  # else its caller was cancelled; the write stands
+
+
+def _fail(future: "asyncio.Future[None]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -296,8 +296,8 @@ BUGS: tuple[Bug, ...] = (
         (
             Mutation(
                 WRITER,
-                "with anyio.CancelScope(shield=True):\n                await asyncio.wait([future])",
-                "with anyio.CancelScope():\n                await asyncio.wait([future])",
+                "with anyio.CancelScope(shield=True):\n                    await call.told",
+                "with anyio.CancelScope():\n                    await call.told",
             ),
         ),
         Proof("a_cancelled_caller_knows"),
@@ -322,7 +322,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "an answer to the wrong message",
-        (Mutation(WRITER, "in zip(futures, replies, strict=True)", "in zip(futures, replies[::-1], strict=True)"),),
+        (Mutation(WRITER, "in zip(group, replies, strict=True)", "in zip(group, replies[::-1], strict=True)"),),
         Proof("each_message_gets_its_own_answer", (IN_A_FILE,)),
         "asked for",
     ),

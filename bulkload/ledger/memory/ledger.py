@@ -1,6 +1,7 @@
 """The ledger that is no file."""
 
-from typing import Self, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
 
 from bulkload.ledger.groups import OnCommit
 from bulkload.ledger.interface import Message
@@ -33,8 +34,8 @@ class MemoryLedger:
             writer, self._writer = self._writer, None
             await writer.stop()
 
-    async def execute(self, message: Message[T]) -> T:
+    def execute(self, message: Message[T]) -> Coroutine[Any, Any, T]:
         """Execute a message; committed when this returns. Raises why it was refused."""
         if self._writer is None:
             raise RuntimeError("the ledger is not open")
-        return await self._writer.call(message)
+        return self._writer.call(message)

@@ -1,8 +1,8 @@
 """The ledger that is a file: its lock, and the writer that executes the messages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from bulkload.core.model.errors import ManifestError, UsageError
 from bulkload.ledger.interface import Message
@@ -64,11 +64,11 @@ class Ledger:
         finally:
             self._lock.__exit__()
 
-    async def execute(self, message: Message[T]) -> T:
+    def execute(self, message: Message[T]) -> Coroutine[Any, Any, T]:
         """Execute a message; durable when this returns. Raises why it was refused."""
         if self._writer is None:
             raise RuntimeError("the ledger is not open")
-        return await self._writer.call(message)
+        return self._writer.call(message)
 
     def _remove(self) -> None:
         for suffix in ("-wal", "-shm", ""):

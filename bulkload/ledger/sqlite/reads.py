@@ -14,7 +14,7 @@ from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.rows import COLUMNS, DamagedRow, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
-_SENDING = "state IN ('planned', 'uploading', 'in_doubt')"
+_SENDING = "(state = 'planned' OR state = 'uploading' OR state = 'in_doubt')"
 # What never became a version has no duplicate to look for.
 _TO_AUDIT = "audit = 1 AND version_id IS NOT NULL"
 _OPEN = ", ".join(f"'{state}'" for state in State if state in OPEN)

@@ -58,11 +58,11 @@ CREATE INDEX entries_line ON entries (line);
 CREATE INDEX entries_state ON entries (state, line);
 -- One upload in flight or in doubt per model, versions in manifest order.
 CREATE INDEX entries_sending ON entries (workspace_id, name, state, line)
-    WHERE state IN ('planned', 'uploading', 'in_doubt');
+    WHERE state = 'planned' OR state = 'uploading' OR state = 'in_doubt';
 -- What decides about sending again, held twice: an integrity check compares the index with the table, so that damage
 -- to it shows. The other columns of that kind are in the indexes above and below.
 CREATE INDEX entries_decisive ON entries (sealed, fence)
-    WHERE state IN ('uploading', 'in_doubt', 'uploaded');
+    WHERE state = 'uploading' OR state = 'in_doubt' OR state = 'uploaded';
 CREATE INDEX entries_audit ON entries (id) WHERE audit = 1;
 CREATE INDEX entries_model ON entries (workspace_id, name, sha256);
 

@@ -355,7 +355,7 @@ def test_what_was_handed_in_lands_although_the_loop_is_gone(path: Path) -> None:
     asyncio.run(torn_down())
     gate.opened.set()
     assert writers[0]._thread.daemon
-    writers[0]._bell.put(False)
+    writers[0]._groups.put([])
     writers[0]._thread.join(BOUND_SECONDS)
     assert not writers[0]._thread.is_alive()
     assert remembered(path) == {1}
