@@ -4,6 +4,7 @@ A worker serves one model after the other. It holds an upload slot only while it
 off, the slot is somebody else's.
 """
 
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -40,12 +41,14 @@ class Scheduler:
         self._workers = 0
         # Models that a worker serves: what the ledger shows as planned may be in its hands.
         self._served: set[tuple[int, str]] = set()
-        self._entries = self._next_entries()
-        self._taking = anyio.Lock(fast_acquire=True)
+        # What an earlier process left in doubt blocks its model, so it comes first.
+        self._pages = self._next_pages()
+        self._page: deque[LedgerEntry] = deque()
+        self._reading = anyio.Lock(fast_acquire=True)
 
     async def work(self) -> None:
         """Send until nothing is left, or the run stops; return when the last worker ended."""
-        async with aclosing(self._entries), anyio.create_task_group() as workers:
+        async with aclosing(self._pages), anyio.create_task_group() as workers:
             await self._work(workers)
 
     async def _work(self, workers: TaskGroup) -> None:
@@ -58,26 +61,30 @@ class Scheduler:
 
     async def _next_entry(self) -> LedgerEntry | None:
         """The first entry of a model that nobody serves; None when there are no more, or the run stops."""
-        async with self._taking:
-            async for entry in self._entries:
-                if self._run.stop.asked:
-                    return None
-                # A model that is served is served to the end.
-                if entry.model not in self._served:
-                    self._served.add(entry.model)
-                    return entry
+        while not self._run.stop.asked:
+            if not self._page and not await self._read_page():
+                return None
+            entry = self._page.popleft()
+            # A model that is served is served to the end.
+            if entry.model not in self._served:
+                self._served.add(entry.model)
+                return entry
         return None
 
-    async def _next_entries(self) -> AsyncGenerator[LedgerEntry]:
-        """What an earlier process left in doubt blocks its model, so it comes first."""
+    async def _read_page(self) -> bool:
+        """See to it that there are entries to take; False when there are no more."""
+        async with self._reading:
+            if not self._page:
+                self._page.extend(await anext(self._pages, ()))
+        return bool(self._page)
+
+    async def _next_pages(self) -> AsyncGenerator[list[LedgerEntry]]:
         ledger, after, line = self._run.ledger, 0, 0
         while page := await ledger.execute(InState(State.IN_DOUBT, after, ENTRIES_A_PAGE)):
-            for entry in page:
-                yield entry
+            yield page
             after = page[-1].id
         while page := await ledger.execute(Take(ENTRIES_A_PAGE, line)):
-            for entry in page:
-                yield entry
+            yield page
             line = page[-1].entry.line
 
     async def _publish_model(self, first: LedgerEntry) -> None:

@@ -22,6 +22,8 @@ SHORTEST_PAUSE_SECONDS = 1.0
 # Late answers may still show one that was replaced.
 TOKENS_REMEMBERED = 16
 
+NEVER = float("inf")
+
 HOW_TO_GET_IN = (
     "run `bulkload login`, set BULKLOAD_TOKEN, or BULKLOAD_USERNAME and BULKLOAD_PASSWORD,"
     " or give --token-file or --token-command"
@@ -52,8 +54,8 @@ class TokenSource:
         self._lock = anyio.Lock()
         self._token: Token | None = None
         # When the current token is to be renewed: for any request, and for a large body.
-        self._due = self._due_for_large = float("inf")
-        self._expires = float("inf")
+        self._due = self._due_for_large = NEVER
+        self._expires = NEVER
         # So much earlier it is renewed for what is sent later.
         self._ahead = 0.0
         # Why the registry does not accept the current token.
@@ -90,7 +92,8 @@ class TokenSource:
         if self._token is None or self._refused is not None:
             return False
         due = self._due_for_large if large else self._due
-        return _now() < (due - self._ahead if ahead else due)
+        # One that never runs out needs no look at the clock.
+        return due == NEVER or _now() < (due - self._ahead if ahead else due)
 
     async def _renew(self) -> None:
         if self._end is not None:
@@ -132,7 +135,7 @@ class TokenSource:
         self._token = token
         self.words.append(token.word)
         ages = (token.renewal_age(), token.renewal_age(large=True), token.life)
-        self._due, self._due_for_large, self._expires = (float("inf") if age is None else now + age for age in ages)
+        self._due, self._due_for_large, self._expires = (NEVER if age is None else now + age for age in ages)
         self._ahead = 0.0 if token.life is None else (self._expires - self._due) / 2
 
 
@@ -188,7 +191,7 @@ class _Password:
         grant = await self._refreshed() or await self._logged_in()
         self._refresh_token = grant.refresh_token
         # It may live shorter than the access token; then the password serves again.
-        self._refresh_until = _now() + (grant.refresh_expires_in or float("inf"))
+        self._refresh_until = _now() + (grant.refresh_expires_in or NEVER)
         return _token_of(grant)
 
     async def _refreshed(self) -> Grant | None:

@@ -5,6 +5,7 @@ import functools
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +13,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from bulkload.core.bounds import LARGEST_HEAD_BYTES, MOST_HEAD_LINES, MOST_INTERIM_ANSWERS
 
 _PORTS = {"http": 80, "https": 443}
+
+# Of those that were not used for so long, the other side may just be closing one: aiohttp's own measure.
+QUIET_SECONDS = 15.0
 
 # Bytes, an end or an error: on a connection that nobody asked anything, each of them is one thing too many.
 _ANYTHING = select.POLLIN | getattr(select, "POLLRDHUP", 0)
@@ -26,12 +31,55 @@ HEAD_REMEDY = "ask the operator of whatever stands before the registry"
 
 
 class Pool(aiohttp.TCPConnector):
-    """aiohttp's pool, with its names, proxies and TLS, of connections that are lines."""
+    """aiohttp's connector, with its names, proxies and TLS, of connections that are lines.
+
+    Those between two requests are kept here, each whole with what aiohttp knows it by: to give them back to aiohttp's
+    own pool and take them out again costs as much as a request's head.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Options are those of aiohttp's."""
         super().__init__(**options)
         self._factory = functools.partial(Line, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+        # By where they lead, those that were used last at the end.
+        self._quiet: dict[aiohttp.ClientRequest, deque[Line]] = {}
+
+    def take(self, template: aiohttp.ClientRequest) -> "Line | None":
+        """A connection that leads there and is fit for a request; None: there is none now."""
+        lines = self._quiet.get(template)
+        while lines:
+            line = lines.pop()
+            if line.is_quiet() and self._loop.time() - line.quiet_since <= QUIET_SECONDS:
+                return line
+            line.drop()
+        return None
+
+    def keep(self, template: aiohttp.ClientRequest, line: "Line") -> None:
+        """One whose request is over, for the next."""
+        now = line.quiet_since = self._loop.time()
+        lines = self._quiet.setdefault(template, deque())
+        lines.append(line)
+        if now - lines[0].quiet_since > QUIET_SECONDS:
+            lines.popleft().drop()
+
+    async def line(self, template: aiohttp.ClientRequest, limit: aiohttp.ClientTimeout) -> "Line":
+        """A new connection. Raises what aiohttp raises."""
+        try:
+            connection = await self.connect(template, [], limit)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+        line = connection.protocol
+        if not isinstance(line, Line):
+            raise aiohttp.ClientConnectionResetError("the connection is closed")
+        line.connection = connection
+        return line
+
+    async def close_all(self) -> None:
+        """Close all of them."""
+        for lines in self._quiet.values():
+            while lines:
+                lines.pop().drop()
+        await self.close()
 
 
 class HeadTooLarge(aiohttp.ClientError):
@@ -55,6 +103,9 @@ class Line(ResponseHandler):
         self.may_go_on = False
         # A question of ours was asked. Before that, the pool itself may ask a proxy to CONNECT.
         self.is_used = False
+        # What aiohttp knows it by, and since when nobody has used it.
+        self.connection: Connection | None = None
+        self.quiet_since = 0.0
         # Called at every change.
         self.on_change: Callable[[], None] | None = None
         self._head_bytes = self._interim = 0
@@ -113,6 +164,14 @@ class Line(ResponseHandler):
             # A new connection may get tickets for later ones at any moment: those are no answer.
             said &= ~select.POLLIN
         return not said
+
+    def drop(self) -> None:
+        """Nothing of it is used any more: it is reset."""
+        self.on_change = None
+        self.abort()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
 
     async def listen(self) -> None:
         """Before more of a body is written: what was said meanwhile, such as a refusal, is heard first."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import anyio
-from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
@@ -21,7 +20,7 @@ from bulkload.registry.http.deadlines import Deadlines
 from bulkload.registry.http.progress import Watch
 from bulkload.registry.http.way import Way
 
-# The pool hands out none that it knows to be dead. One may die in the moment before the first byte, hardly two.
+# A new one may die in the moment before the first byte, hardly two.
 CONNECTIONS_TRIED = 2
 # What is handed over at once: with TLS, asyncio takes any number of bytes, and then does not tell what has left.
 SLICE_BYTES = 128 << 10
@@ -56,7 +55,7 @@ class Exchange:
         """Close all connections."""
         for deadlines in self._deadlines.values():
             deadlines.close()
-        await self._pool.close()
+        await self._pool.close_all()
 
     def deadlines(self, seconds: float) -> Deadlines:
         """Those of so many seconds."""
@@ -65,23 +64,22 @@ class Exchange:
             found = self._deadlines[seconds] = Deadlines(seconds)
         return found
 
-    async def connect(self, way: Way, limits: Limits) -> Connection:
-        """A connection that is fit for a request, which begins before anything is waited for."""
-        timeout = _connecting(limits.connect)
-        tried = 0
-        while tried < CONNECTIONS_TRIED:
-            try:
-                connection = await self._pool.connect(way.template, [], timeout)
-            except TimeoutError:
-                raise aiohttp.ConnectionTimeoutError from None
-            line = connection.protocol
-            if isinstance(line, Line):
-                if line.is_quiet():
-                    return connection
-                tried += not line.is_used
-                line.abort()
-            connection.close()
+    def idle_line(self, way: Way) -> Line | None:
+        """A connection that was used before, and is fit for a request that begins before anything is waited for."""
+        return self._pool.take(way.template)
+
+    async def new_line(self, way: Way, seconds: float) -> Line:
+        """A connection as fit, made within so many seconds."""
+        for _ in range(CONNECTIONS_TRIED):
+            line = await self._pool.line(way.template, _connecting(seconds))
+            if line.is_quiet():
+                return line
+            line.drop()
         raise NothingSent("the connection was closed before anything could be sent")
+
+    def keep(self, way: Way, line: Line) -> None:
+        """Its request is over, and it may take another one."""
+        self._pool.keep(way.template, line)
 
     async def ask(self, way: Way, question: bytes, limits: Limits) -> "Request":
         """Send a question as one buffer, and wait for the head of its answer."""
@@ -126,14 +124,14 @@ def _connecting(seconds: float) -> aiohttp.ClientTimeout:
 class Request:
     """A request under way. Whoever has one ends it, whatever happened."""
 
-    __slots__ = ("_connection", "_deadlines", "_exchange", "_is_late", "_limits", "_line", "is_whole")
+    __slots__ = ("_deadlines", "_exchange", "_is_late", "_limits", "_line", "_way", "is_whole")
 
     def __init__(self, exchange: Exchange, limits: Limits) -> None:
         # All of it was handed to the connection.
         self.is_whole = False
         self._exchange = exchange
         self._limits = limits
-        self._connection: Connection | None = None
+        self._way: Way | None = None
         self._line: Line | None = None
         self._deadlines: Deadlines | None = None
         self._is_late = False
@@ -178,11 +176,12 @@ class Request:
 
     async def connect(self, way: Way) -> None:
         """Get a connection; the next call is ``write``."""
-        self._connection = await self._exchange.connect(way, self._limits)
-        line = self._connection.protocol
-        if self._is_late or not isinstance(line, Line):
+        line = self._exchange.idle_line(way)
+        if line is None:
+            line = await self._exchange.new_line(way, self._limits.connect)
+        self._way, self._line = way, line
+        if self._is_late:
             raise TimeoutError
-        self._line = line
         line.ask(self._limits.silence)
 
     def write(self, data: bytes) -> None:
@@ -239,14 +238,18 @@ class Request:
                 raise error
             await line.change()
 
-    async def read(self, most: int, into: bytearray | None = None) -> bytes | bytearray:
+    @property
+    def whole_body(self) -> bytes:
+        """The answer's body, where all of it has come with its head; else nothing."""
+        body = self.body
+        return body.read_nowait() if body.is_eof() else b""
+
+    async def read(self, most: int, into: bytearray | None = None) -> bytearray:
         """The answer's body, or so much of it that it is over ``most`` bytes.
 
         What came before a loss is in ``into``.
         """
         body = self.body
-        if into is None and body.is_eof():
-            return body.read_nowait()
         into = bytearray() if into is None else into
         while piece := await body.readany():
             into += piece
@@ -258,14 +261,11 @@ class Request:
         """Nothing of it is under way any more: its connection is another request's, or gone."""
         if self._deadlines is not None:
             self._deadlines.end(self)
-        connection, self._connection = self._connection, None
-        if connection is None:
+        line, way, self._way = self._line, self._way, None
+        if line is None or way is None:
             return
-        line = self._line
-        if line is not None:
-            line.on_change = None
-            if self.is_whole and line.has_answered:
-                connection.release()
-                return
-            line.abort()
-        connection.close()
+        line.on_change = None
+        if self.is_whole and line.has_answered:
+            self._exchange.keep(way, line)
+        else:
+            line.drop()

@@ -59,16 +59,19 @@ class Judge:
         """Whether a call has been answered so."""
         return call in self._known
 
-    async def refuse(self, request: Request, call: str) -> None:
-        """Raise ``CallFailed`` unless the answer that has begun is a success."""
+    def accepts(self, request: Request) -> bool:
+        """Whether the answer that has begun is a success."""
         head = request.head
         self.date = head.headers.get("Date", self.date)
-        if not 200 <= head.code < 300:
-            raise CallFailed(self.refusal(request, call, await small_body(request)))
+        return 200 <= head.code < 300
+
+    async def refused(self, request: Request, call: str) -> CallFailed:
+        """What an answer that is none says."""
+        return CallFailed(self.refusal(request, call, await small_body(request)))
 
     async def answer(self, request: Request, call: str) -> Answer:
         """The whole of an answer that is a success. Raises ``CallFailed`` for what is too large."""
-        body = await request.read(LARGEST_ANSWER_BYTES)
+        body = request.whole_body or await request.read(LARGEST_ANSWER_BYTES)
         if len(body) > LARGEST_ANSWER_BYTES:
             raise self.unreadable(call, f"more than {LARGEST_ANSWER_BYTES:,} bytes", request.head.code)
         return Answer(request.head.code, body, request.is_whole and request.line.had_left)

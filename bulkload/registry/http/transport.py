@@ -118,11 +118,15 @@ class Transport:
         self.refuse_clear_text(self.endpoint)
         return self.tokens.at_hand(large=large) or await self.tokens.current(large=large)
 
+    @property
+    def _token_at_hand(self) -> str | None:
+        return self.tokens.at_hand() if self.endpoint in self._protected else None
+
     async def ask(
         self, kind: str, call: str, question: dict[str, Any] | None, *, method: str = "POST", token: bool = True
     ) -> Answer:
         """Ask, and read the whole answer, a success."""
-        word = await self.token() if token else ""
+        word = self._token_at_hand or await self.token() if token else ""
         exchange, way = self._begun(kind)
         head = self._head(way, method, call, word, question)
         try:
@@ -144,7 +148,7 @@ class Transport:
         self, call: str, content_type: str, parts: tuple[bytes, ...], on_first_byte: Callable[[], None]
     ) -> Answer:
         """Send an upload whose body is there as a whole, as one buffer."""
-        word = await self.token()
+        word = self._token_at_hand or await self.token()
         exchange, way = self._begun("upload")
         head = self.upload_head(call, content_type, sum(map(len, parts)), word, ask_leave=False)
         try:
@@ -169,7 +173,8 @@ class Transport:
                         request = await exchange.ask(
                             way, self._head(way, "POST", call, word, question), self._streaming
                         )
-                        await self.judged_head(request, call, word)
+                        if not self.judge.accepts(request):
+                            raise await self._refused(request, call, word)
             except TimeoutError:
                 raise self.judge.cut(call, f"no answer within {self._read_timeout:g} s") from None
             with self.naming(call, self._streaming):
@@ -194,22 +199,20 @@ class Transport:
 
     async def judged(self, request: Request, call: str, word: str = "", *, asked_leave: bool = False) -> Answer:
         """The whole answer, a success. ``word``: the token that was sent."""
-        await self.judged_head(request, call, word, asked_leave=asked_leave)
+        if not self.judge.accepts(request):
+            raise await self._refused(request, call, word, asked_leave=asked_leave)
         return await self.judge.answer(request, call)
 
-    async def judged_head(self, request: Request, call: str, word: str, *, asked_leave: bool = False) -> None:
-        """Raise ``CallFailed`` unless the answer that has begun is a success."""
-        try:
-            await self.judge.refuse(request, call)
-        except CallFailed as failed:
-            status = failed.failure.status
-            if status == HTTPStatus.UNAUTHORIZED and word:
-                self.tokens.refuse(word, str(failed.failure))
-            if status == HTTPStatus.EXPECTATION_FAILED and asked_leave:
-                # The question was refused, not the upload, of which nothing was sent. It is not asked again.
-                self.asks_leave = False
-                raise CallFailed(msgspec.structs.replace(failed.failure, kind=FailureKind.NO_CONNECTION)) from None
-            raise
+    async def _refused(self, request: Request, call: str, word: str, *, asked_leave: bool = False) -> CallFailed:
+        failed = await self.judge.refused(request, call)
+        status = failed.failure.status
+        if status == HTTPStatus.UNAUTHORIZED and word:
+            self.tokens.refuse(word, str(failed.failure))
+        if status == HTTPStatus.EXPECTATION_FAILED and asked_leave:
+            # The question was refused, not the upload, of which nothing was sent. It is not asked again.
+            self.asks_leave = False
+            return CallFailed(msgspec.structs.replace(failed.failure, kind=FailureKind.NO_CONNECTION))
+        return failed
 
     @contextmanager
     def naming(self, call: str, limits: Limits) -> Iterator[None]:
