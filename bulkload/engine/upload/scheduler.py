@@ -75,7 +75,9 @@ class Scheduler:
         """See to it that there are entries to take; False when there are no more."""
         async with self._reading:
             if not self._page:
-                self._page.extend(await anext(self._pages, None) or ())
+                async for page in self._pages:
+                    self._page.extend(page)
+                    break
         return bool(self._page)
 
     async def _next_pages(self) -> AsyncGenerator[list[LedgerEntry]]:
