@@ -111,7 +111,8 @@ def polled_version(text: bytes | bytearray, secrets: Secrets) -> RegistryVersion
 
     None where anything in it asks for a closer look.
     """
-    if not secrets.are_absent_from(text):
+    # Within this bound no part of it is cut.
+    if len(text) > LONGEST_TEXT_CHARACTERS or not secrets.are_absent_from(text):
         return None
     try:
         check_json(text)
@@ -122,28 +123,29 @@ def polled_version(text: bytes | bytearray, secrets: Secrets) -> RegistryVersion
     numbers = (version.id, version.workspace_id or 0, file.size or 0)
     if max(numbers) > _LARGEST_INTEGER or min(numbers) < -_LARGEST_INTEGER:
         return None
+    accel, config, summary = conversion.accel, conversion.framework_config, version.error_summary
     return RegistryVersion(
         version_id=version.id,
-        name=version.name[:LONGEST_TEXT_CHARACTERS],
+        name=version.name,
         workspace_id=version.workspace_id or 0,
-        visibility=_cut(version.visibility) or "private",
+        visibility=version.visibility or "private",
         conversion=Conversion(
-            framework=conversion.framework[:LONGEST_TEXT_CHARACTERS],
-            python_version=_cut(conversion.python_version) or "3.8",
+            framework=conversion.framework,
+            python_version=conversion.python_version or "3.8",
             requirements=conversion.requirements or (),
-            arch=_cut(conversion.arch),
-            accel=without_secrets(conversion.accel, NO_SECRETS),
-            framework_config=without_secrets(conversion.framework_config, NO_SECRETS),
+            arch=conversion.arch,
+            accel=accel if accel is None else without_secrets(accel, NO_SECRETS),
+            framework_config=config if config is None else without_secrets(config, NO_SECRETS),
         ),
         input_schema=node.config.input_schema,
         output_schema=node.config.output_schema,
-        status=_cut(version.status),
-        sha256=_cut(file.sha),
+        status=version.status,
+        sha256=file.sha,
         size=file.size,
-        file_name=_cut(file.file_name),
-        uuid=_cut(file.version),
-        error_summary=_error_summary(version.error_summary, NO_SECRETS),
-        created_at=_cut(version.created_at),
+        file_name=file.file_name,
+        uuid=file.version,
+        error_summary=summary if summary is None else _error_summary(summary, NO_SECRETS),
+        created_at=version.created_at,
     )
 
 
@@ -364,10 +366,6 @@ def _object(value: object) -> dict[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _cut(text: str | None) -> str | None:
-    return text if text is None else text[:LONGEST_TEXT_CHARACTERS]
 
 
 def _words(value: object, secrets: Secrets) -> str | None:

@@ -124,24 +124,20 @@ def _connecting(seconds: float) -> aiohttp.ClientTimeout:
 class Request:
     """A request under way. Whoever has one ends it, whatever happened."""
 
-    __slots__ = ("_deadlines", "_exchange", "_is_late", "_limits", "_line", "_way", "is_whole")
+    __slots__ = ("_deadlines", "_exchange", "_is_late", "_limits", "_way", "is_whole", "line")
+
+    # Its connection, once it has one.
+    line: Line
 
     def __init__(self, exchange: Exchange, limits: Limits) -> None:
         # All of it was handed to the connection.
         self.is_whole = False
         self._exchange = exchange
         self._limits = limits
+        # Where its connection leads; None: it has none, or none any more.
         self._way: Way | None = None
-        self._line: Line | None = None
         self._deadlines: Deadlines | None = None
         self._is_late = False
-
-    @property
-    def line(self) -> Line:
-        """Its connection."""
-        if self._line is None:
-            raise RuntimeError("the request has no connection")
-        return self._line
 
     @property
     def head(self) -> RawResponseMessage:
@@ -171,15 +167,15 @@ class Request:
     def expire(self) -> None:
         """The time for the answer is over."""
         self._is_late = True
-        if self._line is not None:
-            self._line.fail(TimeoutError())
+        if self._way is not None:
+            self.line.fail(TimeoutError())
 
     async def connect(self, way: Way) -> None:
         """Get a connection; the next call is ``write``."""
         line = self._exchange.idle_line(way)
         if line is None:
             line = await self._exchange.new_line(way, self._limits.connect)
-        self._way, self._line = way, line
+        self._way, self.line = way, line
         if self._is_late:
             raise TimeoutError
         line.ask(self._limits.silence)
@@ -261,9 +257,10 @@ class Request:
         """Nothing of it is under way any more: its connection is another request's, or gone."""
         if self._deadlines is not None:
             self._deadlines.end(self)
-        line, way, self._way = self._line, self._way, None
-        if line is None or way is None:
+        way, self._way = self._way, None
+        if way is None:
             return
+        line = self.line
         line.on_change = None
         if self.is_whole and line.has_answered:
             self._exchange.keep(way, line)
