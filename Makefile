@@ -12,13 +12,18 @@ LOCKED := install -q --disable-pip-version-check --require-hashes
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
 
+# Tests start hundreds of interpreters: what one of them has compiled serves all, also where the surroundings ask for
+# the contrary. Once after the installation the tests are compiled by one process, instead of by each that runs them.
+export PYTHONDONTWRITEBYTECODE :=
+COMPILED := .venv/.compiled
+
 # Many tests mostly wait for processes and clocks: two of them keep a core busy. A third one would cost its start.
 WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
-test: $(STAMP)  ## The tests, in parallel: in a few minutes
+test: $(COMPILED)  ## The tests, in parallel: in a few minutes
 	$(BIN)/pytest $(WORKERS) -q
 
-long: $(STAMP)  ## More of the same promises: more kills, crash points and histories, in a few minutes
+long: $(COMPILED)  ## More of the same promises: more kills, crash points and histories, in a few minutes
 	$(BIN)/pytest $(WORKERS) -q -m long
 
 attack: $(STAMP)  ## Hostile manifests, models, answers, requests and surroundings, by the thousand: minutes
@@ -109,6 +114,9 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/pip $(LOCKED) -r requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+$(COMPILED): $(STAMP)
+	-$(BIN)/pytest --collect-only -q > $@
 
 # Apart: they need other versions of what bulkload needs.
 $(TOOLS)/.installed: requirements-tools.lock

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.warm_start import WarmProcess, WarmStart
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
+# Far more than anything takes, on whatever machine.
+LONGEST_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -39,21 +43,22 @@ WriteManifest = Callable[[Rows], Path]
 @pytest.fixture
 def write_manifest(tmp_path: Path) -> WriteManifest:
     """Writes rows as JSON lines; a row's ``content`` becomes its file, and its ``path`` where it has none."""
+    return partial(manifest_in, tmp_path)
 
-    def write(rows: Rows) -> Path:
-        manifest = tmp_path / "models.jsonl"
-        lines = []
-        for row in rows:
-            fields = dict(row)
-            content = fields.pop("content", None)
-            if content is not None:
-                fields.setdefault("path", f"{fields['name']}-{fields.get('version', '0')}.onnx")
-                (tmp_path / fields["path"]).write_bytes(content)
-            lines.append(json.dumps(fields))
-        manifest.write_text("\n".join(lines) + "\n")
-        return manifest
 
-    return write
+def manifest_in(folder: Path, rows: Rows) -> Path:
+    """The same in any folder."""
+    manifest = folder / "models.jsonl"
+    lines = []
+    for row in rows:
+        fields = dict(row)
+        content = fields.pop("content", None)
+        if content is not None:
+            fields.setdefault("path", f"{fields['name']}-{fields.get('version', '0')}.onnx")
+            (folder / fields["path"]).write_bytes(content)
+        lines.append(json.dumps(fields))
+    manifest.write_text("\n".join(lines) + "\n")
+    return manifest
 
 
 SettingsFor = Callable[..., Settings]
@@ -108,10 +113,17 @@ def warm() -> Iterator[WarmStart]:
 @pytest.fixture
 def start_sandbox(tmp_path: Path, warm: WarmStart) -> Iterator[StartSandbox]:
     """Starts ``bulkload sandbox`` with some words; it ends with the test."""
+    with sandboxes(warm, tmp_path / "registry") as start:
+        yield start
+
+
+@contextmanager
+def sandboxes(warm: WarmStart, usual_data: Path) -> Iterator[StartSandbox]:
+    """Starts ``bulkload sandbox`` with some words; it ends with the block."""
     started: list[SandboxProcess] = []
 
     def start(*words: str, data: Path | None = None) -> SandboxProcess:
-        folder = data or tmp_path / "registry"
+        folder = data or usual_data
         process = warm.start(["sandbox", "--json", "--until-stdin-closes", "--data", str(folder), *words])
         facts = json.loads(process.stdout.readline())
         sandbox = SandboxProcess(
@@ -120,11 +132,13 @@ def start_sandbox(tmp_path: Path, warm: WarmStart) -> Iterator[StartSandbox]:
         started.append(sandbox)
         return sandbox
 
-    yield start
-    for sandbox in started:
-        sandbox.process.stdin.close()
-        sandbox.process.wait(timeout=20)
-        sandbox.process.stdout.close()
+    try:
+        yield start
+    finally:
+        for sandbox in started:
+            sandbox.process.stdin.close()
+            sandbox.process.wait(timeout=LONGEST_SECONDS)
+            sandbox.process.stdout.close()
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -135,7 +149,7 @@ def bulkload(tmp_path: Path, warm: WarmStart) -> Command:
     """Runs ``bulkload`` with some words, in the test's folder, without a terminal and without foreign settings."""
 
     def run(
-        *words: object, env: dict[str, str] | None = None, timeout: float = 60, stdin: str = ""
+        *words: object, env: dict[str, str] | None = None, timeout: float = LONGEST_SECONDS, stdin: str = ""
     ) -> "subprocess.CompletedProcess[str]":
         environment = clean_environment() | homes(tmp_path) | (env or {})
         return warm.run(list(map(str, words)), cwd=tmp_path, env=environment, stdin=stdin, timeout=timeout)

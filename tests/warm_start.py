@@ -2,8 +2,8 @@
 
 A parent imports what bulkload imports, once, and forks a child for every command: a process of its own, with its own
 streams, folder, environment and signals, which then runs ``python -m bulkload`` from its first line on. Only the half
-second of imports is spared. Tests of the start itself, and those whose environment changes Python (``PYTHON...``,
-``LC_...``), start a real interpreter.
+second of imports is spared, and that of the private sandbox which such a command starts (``warm_python``). Tests of the
+start itself, and those whose environment changes Python (``PYTHON...``, ``LC_...``), start a real interpreter.
 """
 
 import atexit
@@ -15,6 +15,7 @@ import os
 import pkgutil
 import random
 import runpy
+import shlex
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import IO, Any, Self
 
 LARGEST_REQUEST = 1 << 18
+STAND_IN = Path(__file__).with_name("warm_python.py")
 
 
 class WarmProcess:
@@ -78,8 +80,9 @@ class WarmStart:
     def __enter__(self) -> Self:
         """Start it; the first command waits for its imports."""
         self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         with theirs:
-            command = [sys.executable, "-P", __file__, str(theirs.fileno())]
+            command = [sys.executable, "-P", __file__, str(theirs.fileno()), self._folder.name]
             self._parent = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         return self
 
@@ -87,6 +90,7 @@ class WarmStart:
         """End it."""
         self._calls.close()
         self._parent.wait(timeout=20)
+        self._folder.cleanup()
 
     def run(
         self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str, timeout: float
@@ -150,7 +154,21 @@ def import_everything() -> None:
         importlib.import_module(name)
 
 
-def serve(calls: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+def listening(folder: Path) -> socket.socket:
+    """Where the commands' own stand-in for an interpreter asks for processes; it is written here, too."""
+    address, stand_in = folder / "calls", folder / "python"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(address))
+    listener.listen()
+    words = shlex.join([sys.executable, "-IS", str(STAND_IN), str(address)])
+    stand_in.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    stand_in.chmod(0o700)
+    # Once it is known to all children, it is what they start.
+    sys.executable = str(stand_in)
+    return listener
+
+
+def serve(calls: socket.socket, listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Fork a child for each request, and tell how each ended. Returns a request in its child, None at the end."""
     told, bell = socket.socketpair()
     for end in (told, bell):
@@ -159,32 +177,52 @@ def serve(calls: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     signal.set_wakeup_fd(bell.fileno())
     relays: dict[int, socket.socket] = {}
     selector = DefaultSelector()
-    selector.register(calls, EVENT_READ)
-    selector.register(told, EVENT_READ)
+    for heard in (calls, listener, told):
+        selector.register(heard, EVENT_READ)
     while True:
         ready = {key.fileobj for key, _ in selector.select()}
-        if calls in ready:
-            data, descriptors, *_ = socket.recv_fds(calls, LARGEST_REQUEST, 4)
-            if not data:
+        # One at a time: no child has the descriptors of another one.
+        if calls in ready or listener in ready:
+            request = _request(calls) if calls in ready else _request_to(listener)
+            if not request[0] and calls in ready:
                 return None
-            pid = os.fork()
-            if not pid:
+            if request[0] and _fork_for(request[1], relays):
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 selector.close()
-                for end in (calls, told, bell, *relays.values()):
+                for end in (calls, listener, told, bell, *relays.values()):
                     end.close()
-                return json.loads(data), descriptors
-            *streams, relay = descriptors
-            for stream in streams:
-                os.close(stream)
-            relays[pid] = socket.socket(fileno=relay)
-            relays[pid].send(str(pid).encode())
+                return json.loads(request[0]), request[1]
         if told in ready:
             told.recv(4096)
             for pid, status in _ended():
                 with relays.pop(pid) as relay_of_child, suppress(OSError):
                     relay_of_child.send(str(status).encode())
+
+
+def _request(call: socket.socket) -> tuple[bytes, list[int]]:
+    """A request and its descriptors: three streams, and what tells the pid and the end. Nothing at the end."""
+    data, descriptors, *_ = socket.recv_fds(call, LARGEST_REQUEST, 4)
+    return data, descriptors
+
+
+def _request_to(listener: socket.socket) -> tuple[bytes, list[int]]:
+    with listener.accept()[0] as call:
+        return _request(call)
+
+
+def _fork_for(descriptors: list[int], relays: dict[int, socket.socket]) -> bool:
+    """Whether this is the child. The parent keeps what tells of its end."""
+    pid = os.fork()
+    if not pid:
+        return True
+    *streams, relay = descriptors
+    for stream in streams:
+        os.close(stream)
+    relays[pid] = socket.socket(fileno=relay)
+    with suppress(OSError):
+        relays[pid].send(str(pid).encode())
+    return False
 
 
 def _ended() -> list[tuple[int, int]]:
@@ -195,8 +233,13 @@ def _ended() -> list[tuple[int, int]]:
     return found
 
 
-def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[int]) -> int:
-    """Be a fresh interpreter that was called as ``python -m bulkload WORDS``. Returns its exit code."""
+def become(words: list[str], cwd: str, env: dict[str, str], descriptors: list[int], *, apart: bool = False) -> int:
+    """Be a fresh interpreter that was called as ``python -m bulkload WORDS``. Returns its exit code.
+
+    ``apart``: in a session of its own.
+    """
+    if apart:
+        os.setsid()
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     for descriptor in descriptors:
@@ -236,6 +279,6 @@ if __name__ == "__main__":
     # What is never looked at again by a child is never copied for it.
     gc.collect()
     gc.freeze()
-    request = serve(socket.socket(fileno=int(sys.argv[1])))
+    request = serve(socket.socket(fileno=int(sys.argv[1])), listening(Path(sys.argv[2])))
     if request is not None:
         end(become(**request[0], descriptors=request[1]))

@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from bulkload.core.contract.schemas import parse_type
 from bulkload.report.models import log_text, printable, show_age
 from bulkload.report.schemas import type_text
 from bulkload.sandbox import read_request_log, stored_versions
-from tests.conftest import Command, SandboxProcess, StartSandbox, WriteManifest, clean_environment
+from tests.conftest import SandboxProcess, clean_environment, homes, manifest_in, sandboxes
 from tests.variants import every
+from tests.warm_start import WarmStart
 
 ONNX = b"\x08\x07\x12\x04demo" + bytes(range(200))
 SCHEMAS = {
@@ -37,18 +39,21 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-def filled(
-    bulkload: Command, start_sandbox: StartSandbox, write_manifest: WriteManifest, tmp_path: Path
-) -> SandboxProcess:
-    """A registry with ccfraud in two workspaces, and a churn that ended in error."""
-    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+@pytest.fixture(scope="module")
+def filled(warm: WarmStart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A registry with ccfraud in two workspaces, and a churn that ended in error. It is only looked at."""
+    folder = tmp_path_factory.mktemp("filled")
+    with zipfile.ZipFile(folder / "c.zip", "w") as archive:
         archive.writestr("requirements.txt", "numpy\n")
         archive.writestr("code.py", "x = 1\n")
-    sandbox = start_sandbox("--time-scale", "0")
-    result = bulkload("run", write_manifest(ROWS), "--create-workspace", env=sandbox.environment)
-    assert result.returncode == 3, result.stderr
-    return sandbox
+    manifest = manifest_in(folder, ROWS)
+    with sandboxes(warm, folder / "registry") as start:
+        sandbox = start("--time-scale", "0")
+        words = ["run", str(manifest), "--create-workspace"]
+        environment = clean_environment() | homes(folder) | sandbox.environment
+        result = warm.run(words, cwd=folder, env=environment, stdin="", timeout=60)
+        assert result.returncode == 3, result.stderr
+        yield sandbox
 
 
 def objects(output: str) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def test_the_quick_situations_are_among_all() -> None:
     assert {scenario.name for scenario in SCENARIOS} >= IN_A_FILE | QUICK_TO_STOP
 
 
-@of_both_ledgers(QUICK, QUICK_TO_STOP, otherwise=pytest.mark.long)
+@of_both_ledgers(QUICK - QUICK_TO_STOP, QUICK_TO_STOP, otherwise=pytest.mark.long)
 def test_a_crash_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:

@@ -133,21 +133,23 @@ def logged_in(start: Any, bench: Any, store: LoginStore) -> Any:
 
 async def test_a_login_is_renewed_by_one_process_for_all(logged_in: Any, bench: Any, store: LoginStore) -> None:
     """Its refresh token serves once: whoever comes second takes what the first has stored."""
-    async with logged_in(token_seconds=3.0, refresh_once=True) as sandbox:
+    # Renewed after four fifths of a life: more than a second before its end, for a machine that is slow to ask.
+    async with logged_in(token_seconds=6.0, refresh_once=True) as sandbox:
         held = credentials(store, username=sandbox.username)
         async with (
             bench.registry(sandbox.endpoint, credentials=held) as one,
             bench.registry(sandbox.endpoint, credentials=held) as other,
         ):
-            first = await one.token()
-            end = anyio.current_time() + 7.5
-            while anyio.current_time() < end:
-                async with anyio.create_task_group() as tasks:
-                    for registry in (one, other):
-                        for _ in range(5):
-                            tasks.start_soon(registry.workspaces)
-            assert 2 <= one.requests["auth"] + other.requests["auth"] <= 5
-            assert await one.token() != first
+            tokens = {await one.token()}
+            with anyio.fail_after(60):
+                while len(tokens) < 3:
+                    async with anyio.create_task_group() as tasks:
+                        for registry in (one, other):
+                            for _ in range(5):
+                                tasks.start_soon(registry.workspaces)
+                    tokens |= {await one.token(), await other.token()}
+                    await anyio.sleep(0.05)
+            assert one.requests["auth"] + other.requests["auth"] == 2
         assert {record.status for record in sandbox.requests()} == {200}
         assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
 

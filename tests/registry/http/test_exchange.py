@@ -242,8 +242,15 @@ async def test_an_upgrade_is_no_answer(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_whoever_is_stopped_at_any_moment_leaves_a_sound_pool(bench: Any, call: str) -> None:
-    """Cancelled after one, two, three ... rounds of the event loop: the next call gets its own answer."""
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)])
+async def test_whoever_is_stopped_at_any_moment_leaves_a_sound_pool(
+    bench: Any, call: str, step: int, anyio_backend: tuple[str, dict[str, bool]]
+) -> None:
+    """Cancelled after one, two, three ... rounds of the event loop: the next call gets its own answer.
+
+    Each of the four kinds (asyncio and uvloop, with TLS and without) has another quarter of the moments in `make test`.
+    """
+    first = (2 * anyio_backend[1]["use_uvloop"] + (bench.tls is not None)) % step
 
     async def play(connection: Any) -> None:
         while True:
@@ -255,7 +262,7 @@ async def test_whoever_is_stopped_at_any_moment_leaves_a_sound_pool(bench: Any, 
             await connection.send(answer[60:])
 
     async with bench.before(play) as (_, registry):
-        for rounds in range(40):
+        for rounds in range(first, 40, step):
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as tasks:
 
