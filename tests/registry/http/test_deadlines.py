@@ -1,15 +1,23 @@
-"""One timer for many requests."""
+"""One timer for many requests. On virtual time: no machine is too busy for what is to be in between."""
 
 import asyncio
 import gc
 import weakref
+from typing import Any
 
 import anyio
 import pytest
 
 from bulkload.registry.http.deadlines import Deadlines
+from tests.guarantees.virtual_time import VirtualLoop
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """A loop whose clock moves only when nothing else is left to do."""
+    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Each:
