@@ -4,16 +4,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bulkload.core.limits.outage import Prospect
-from bulkload.core.limits.pauses import Pauses
-from bulkload.core.limits.retry import RETRY_AFTER_LONGEST_SECONDS, may_retry
+from bulkload.core.limits.permits import Call
+from bulkload.core.limits.retry import Retry, pause_seconds, what_next
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.events import Retried
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind, Verdict, read_verdict
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.context import Run
 from bulkload.engine.events import Events
-from bulkload.engine.limits.rate_limiter import RateLimiter
-from bulkload.engine.limits.turns import sleep_unless_stopped
+from bulkload.engine.limits import sleep_unless_stopped
 from bulkload.engine.stop import Stop
 
 T = TypeVar("T")
@@ -40,13 +39,13 @@ class TriedEnough(RegistryUnavailable):
 
 async def read(
     run: Run,
-    limiter: RateLimiter,
+    call: Call,
     operation: Callable[[], Awaitable[T]],
     *,
     few_tries: Condition = never,
     give_way: Condition = never,
 ) -> T:
-    """Make a call when its limiter lets it, and again while its failure passes.
+    """Make a call when its limits let it, and again while its failure passes.
 
     An outage is waited out, as long as the settings say; for failures that ``few_tries`` holds of, a few tries are all.
     Those that ``give_way`` holds of are for the caller to judge at once.
@@ -54,19 +53,17 @@ async def read(
     Raises ``CallFailed`` for a permanent answer and for what gives way, ``NotAuthorised``, ``RegistryUnavailable`` when
     it did not pass (``TriedEnough`` where others did), and ``Stopped``.
     """
-    tries: Tries | None = None
+    limits, tries = run.limits, None
     while True:
-        await limiter.begin(lambda: missing_token(run, large=False))
-        began = run.clock.now()
+        permit = await limits.begin(call, lambda: missing_token(run, large=False))
         try:
             result = await operation()
         except CallFailed as failed:
-            limiter.settle(began, failed.failure)
-            tries = tries or Tries(run.backoff, *_patience(run, limiter, few_tries), give_way=give_way, stop=run.stop)
+            limits.settle(permit, failed.failure)
+            tries = tries or _tries(run, call, few_tries, give_way)
             await tries.wait_after(failed)
         else:
-            limiter.settle(began)
-            run.budget.earn()
+            limits.settle(permit)
             return result
 
 
@@ -80,37 +77,34 @@ def missing_token(run: Run, *, large: bool) -> Callable[[], Awaitable[None]] | N
 
 
 async def have_token(run: Run, *, large: bool) -> None:
-    """See to it that the next request has a token. Raises as ``read`` does; a request for one has its own limiter."""
-    limiter = run.limits.tokens
-
-    async def token() -> None:
-        began = run.clock.now()
+    """See to it that the next request has a token. Raises as ``read`` does; a request for one has its own permit."""
+    tries: Tries | None = None
+    while True:
+        call = run.limits.unpaced(Call.TOKEN)
         try:
             await run.registry.token(large=large)
         except CallFailed as failed:
-            limiter.settle(began, failed.failure)
-            raise
-        limiter.settle(began)
+            run.limits.settle(call, failed.failure)
+            tries = tries or _tries(run, Call.TOKEN)
+            await tries.wait_after(failed)
+        else:
+            run.limits.settle(call)
+            return
 
-    await repeat(token, run.backoff, *_patience(run, limiter, never), stop=run.stop)
 
-
-def _patience(
-    run: Run, limiter: RateLimiter, few_tries: Condition
-) -> tuple[Callable[[Failure, float], None], Callable[[Failure], Prospect]]:
-    """What is done about a call that is made again, and what an outage means for it."""
+def _tries(run: Run, call: Call, few_tries: Condition = never, give_way: Condition = never) -> "Tries":
+    """What is done about a call of a run that is made again, and what an outage means for it."""
 
     def note(failure: Failure, backoff: float) -> None:
         note_retry(run.events, failure)
         if failure.retry_after:
             run.limits.hold(failure.retry_after)
-        if outage := limiter.outage_event(failure, backoff, run.settings.patience):
-            run.events(outage)
+        run.limits.tell_outage(call, failure, backoff)
 
     def prospect(failure: Failure) -> Prospect:
-        return Prospect.NO_OUTAGE if few_tries(failure) else limiter.prospect(run.settings.patience)
+        return Prospect.NO_OUTAGE if few_tries(failure) else run.limits.prospect(call)
 
-    return note, prospect
+    return Tries(run.backoff, note, prospect, give_way=give_way, stop=run.stop)
 
 
 async def repeat(
@@ -171,10 +165,9 @@ class Tries:
         if verdict is Verdict.PERMANENT or self._give_way(failure):
             raise failed
         seconds = pause_seconds(failure, self._count, backoff.random.random(), backoff.pauses)
-        outlook = self._prospect(failure)
-        may_go_on = may_retry(self._count, backoff.budget) or outlook is Prospect.GO_ON
-        if outlook is Prospect.GIVE_UP or not may_go_on:
-            ending = RegistryUnavailable if outlook is Prospect.GIVE_UP else TriedEnough
+        retry = what_next(self._prospect(failure), self._count, backoff.budget)
+        if retry is not Retry.AGAIN:
+            ending = RegistryUnavailable if retry is Retry.GIVE_UP else TriedEnough
             if failure.kind is FailureKind.UNREADABLE and not failure.known:
                 ending = ForeignAnswer
             raise ending(unavailable_message(failure)) from failed
@@ -188,16 +181,6 @@ class Tries:
 def note_retry(events: Events, failure: Failure) -> None:
     """Say that something is tried again, and why."""
     events(Retried(call=failure.call, reason=str(failure), status=failure.status, retry_after=failure.retry_after))
-
-
-def pause_seconds(failure: Failure, attempt: int, chance: float, pauses: Pauses) -> float:
-    """How long to wait before the next try. Raises ``RegistryUnavailable`` when the registry wants too long a pause."""
-    if failure.retry_after is None:
-        return pauses.backoff(attempt, chance)
-    if failure.retry_after > RETRY_AFTER_LONGEST_SECONDS:
-        raise RegistryUnavailable(f"the registry asks to come back in {failure.retry_after:.0f} s: run again then")
-    # A tenth more at the most, so that all who were told the same do not come back in the same instant.
-    return failure.retry_after * (1.0 + 0.1 * chance)
 
 
 def not_authorised_message(failure: Failure) -> str:

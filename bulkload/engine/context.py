@@ -13,8 +13,7 @@ from bulkload.core.verdicts import Failure
 from bulkload.engine.backoff import Backoff
 from bulkload.engine.doors import Doors
 from bulkload.engine.events import Events
-from bulkload.engine.limits.conversions import Conversions
-from bulkload.engine.limits.limits import Limits
+from bulkload.engine.limits import Limits
 from bulkload.engine.stop import Stop
 from bulkload.ledger.interface import Moved
 from bulkload.ledger.records import LedgerEntry, Outcome
@@ -55,16 +54,13 @@ class Run:
         self.stop = stop
         # Rows of an earlier process settle from here on.
         self.started = self.clock.now()
-        self.backoff = Backoff(doors.clock, doors.random, settings.pauses)
-        self.budget = self.backoff.budget
+        self.backoff = Backoff(doors.clock, doors.random, settings.pauses, limits.limiter.budget)
         self.poll_schedule = PollSchedule(settings.poll_interval)
-        self.conversions = Conversions(settings.max_converting, events)
         # Once models/upload turned out not to exist, all goes by upload_and_convert.
         self.route = settings.route
         # Workspaces that cannot be listed whole: their models are asked for one by one.
         self.unlisted: set[int] = set()
         self._failures = FailureWatch(settings.max_failures)
-        self.window = stop.window
         # Entries that were left for the next run, as they would not have ended in time.
         self.postponed = 0
         # Entries that were refused again and again while others were not, and why the last of them was.

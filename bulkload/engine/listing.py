@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.limits.outage import Prospect
+from bulkload.core.limits.permits import Call
 from bulkload.core.model.errors import RegistryUnavailable
 from bulkload.core.model.events import Advanced, ListingRead, NotListed, VersionNotShown
 from bulkload.core.model.records import Look, RegistryVersion
@@ -43,18 +44,17 @@ async def _list_or_leave(run: Run, workspace_id: int, seen: int) -> int:
 
     ``seen``: versions of other workspaces. Returns how many this one has.
     """
-    limiter = run.limits.lists
     while True:
         try:
-            versions = await read(run, limiter, lambda: _list_workspace(run, workspace_id, seen), few_tries=always)
+            versions = await read(run, Call.LIST, lambda: _list_workspace(run, workspace_id, seen), few_tries=always)
         except (CallFailed, RegistryUnavailable) as error:
             if not _is_down(error):
                 run.unlisted.add(workspace_id)
                 run.events(NotListed(workspace_id, str(error)))
                 # It says nothing of other listings.
-                limiter.settle(run.clock.now())
+                run.limits.excuse(Call.LIST)
                 return 0
-            if not isinstance(error, TriedEnough) or limiter.prospect(run.settings.patience) is not Prospect.GO_ON:
+            if not isinstance(error, TriedEnough) or run.limits.prospect(Call.LIST) is not Prospect.GO_ON:
                 raise
         else:
             run.events(ListingRead(workspace_id, versions))
@@ -106,12 +106,12 @@ async def versions_now(run: Run, entry: LedgerEntry, sha256: str | None = None) 
     try:
         found = await read(
             run,
-            run.limits.lists,
+            Call.LIST,
             lambda: run.registry.list_versions_for_model(name, workspace_id),
             give_way=another_call_may_do,
         )
     except CallFailed:
-        rows = await read(run, run.limits.lists, lambda: run.registry.list_versions(name))
+        rows = await read(run, Call.LIST, lambda: run.registry.list_versions(name))
         wanted = [row for row in rows if row.name == name and (sha256 is None or row.sha256 in (None, sha256))]
         found = [v for row in wanted if (v := await _seen(run, row.version_id, sha256)) is not None]
     return [version for version in found if (version.workspace_id, version.name) == entry.model]
@@ -120,7 +120,7 @@ async def versions_now(run: Run, entry: LedgerEntry, sha256: str | None = None) 
 async def _seen(run: Run, version_id: int, sha256: str | None) -> RegistryVersion | None:
     """A version that a list of all owners names; None where it is not this account's to see, or gone by now."""
     try:
-        return await read(run, run.limits.polls, lambda: run.registry.version(version_id))
+        return await read(run, Call.FIRST_POLL, lambda: run.registry.version(version_id))
     except CallFailed as failed:
         refusal = failed.failure.refusal
         # Who looks for bytes that were sent must not take "not found" for "not there".

@@ -15,7 +15,7 @@ from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events
-from bulkload.engine.limits.limits import Limits
+from bulkload.engine.limits import Limits
 from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, list_models
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
 from bulkload.engine.publish import begin, follow_files, open_registry, opened_run

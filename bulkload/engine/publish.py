@@ -23,7 +23,7 @@ from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
 from bulkload.engine.events import Events
-from bulkload.engine.limits.limits import Limits
+from bulkload.engine.limits import Limits
 from bulkload.engine.listing import list_models
 from bulkload.engine.poll.poller import Poller
 from bulkload.engine.preflight.checks import Instance, StagedManifest, check_offline, check_online
@@ -215,7 +215,7 @@ async def _digest_or_none(run: Run, path: str) -> tuple[Look, str] | None:
             if failure is None:
                 run.events(ChangeUnread(path, str(error) or type(error).__name__))
                 return None
-            if not may_retry(attempt, run.budget):
+            if not may_retry(attempt, run.backoff.budget):
                 run.leave_unread(failure)
                 return None
             note_retry(run.events, failure)
@@ -229,7 +229,7 @@ async def _to_its_end(run: Run, work: Callable[[], Awaitable[None]]) -> RunSumma
             run_id=run.run_id,
             endpoint=run.registry.endpoint,
             ledger=recorded_path(str(run.settings.ledger)),
-            concurrency=run.limits.slots.concurrency.limit,
+            concurrency=run.limits.limiter.concurrency.limit,
             most_concurrency=run.settings.concurrency,
             upload_rate=run.settings.upload_rate,
             max_converting=run.settings.max_converting,

@@ -1,13 +1,12 @@
 """Why and how a run ends early."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
 
-from bulkload.core.limits.run_limits import Window
 from bulkload.core.model.errors import (
     BulkloadError,
     NotAuthorised,
@@ -83,9 +82,10 @@ class Stop:
         self.error: BulkloadError | None = None
         # Whether the run is to take nothing new.
         self.asked = False
-        # When it is asked in any case.
-        self.window = Window(None)
+        # When it is asked in any case; None: never.
+        self.ends_at: float | None = None
         self._events = Events()
+        self._heard_by: list[Callable[[], None]] = []
         self._asked = anyio.Event()
         self._cut = anyio.Event()
 
@@ -97,7 +97,15 @@ class Stop:
             self.error = error
         self.asked = True
         self._asked.set()
+        for heard in self._heard_by:
+            heard()
         self._tell(error)
+
+    def when_asked(self, heard: Callable[[], None]) -> None:
+        """Call ``heard`` when it is asked; at once where it was asked before."""
+        self._heard_by.append(heard)
+        if self.asked:
+            heard()
 
     def tell(self, events: Events) -> None:
         """From now on, ``events`` hears why; at once where it was asked before."""
@@ -147,12 +155,12 @@ async def within_window(settings: Settings, stop: Stop, clock: Clock) -> AsyncIt
     An error that comes out of the block is the reason that ``stop`` has.
     """
     if settings.max_duration is not None:
-        stop.window = Window(clock.now() + settings.max_duration - settings.spent)
+        stop.ends_at = clock.now() + settings.max_duration - settings.spent
     try:
         with lone_errors():
             async with anyio.create_task_group() as group:
-                if stop.window.ends_at is not None:
-                    group.start_soon(_end_at, stop.window.ends_at, settings, stop, clock)
+                if stop.ends_at is not None:
+                    group.start_soon(_end_at, stop.ends_at, settings, stop, clock)
                 yield
                 group.cancel_scope.cancel()
     except BulkloadError as error:

@@ -14,12 +14,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from bulkload.core.limits.permits import Call
 from bulkload.core.model.counts import Counts
 from bulkload.core.model.errors import ExitCode, Interrupted
 from bulkload.core.model.events import (
     Advanced,
     BodySent,
     BytesSent,
+    ConversionPlaces,
     EntryMoved,
     Event,
     Noticed,
@@ -37,8 +39,7 @@ from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import Failure, FailureKind
 from bulkload.engine.clock import LoopClock
 from bulkload.engine.events import ADVANCE_SECONDS, Events, OnEvent, advancing
-from bulkload.engine.limits.conversions import Conversions
-from bulkload.engine.limits.limits import Limits
+from bulkload.engine.limits import Limits
 from bulkload.engine.publish import publish
 from bulkload.engine.stop import Stop
 from bulkload.sandbox import Sandbox, SandboxSettings
@@ -287,20 +288,21 @@ class Nobody(Events):
 
 async def test_nothing_is_made_of_what_nobody_hears():
     """Where it happens with each request: at the limits, and at places for conversions."""
-    settings = Settings(manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), concurrency=4)
+    settings = Settings(
+        manifest="m", endpoint="http://registry.invalid", ledger=Path("l"), concurrency=4, max_converting=4
+    )
     events, stop = Nobody(), Stop()
     limits = Limits(settings, stop, LoopClock(), events)
     failure = Failure(call="models/upload", kind=FailureKind.CUT, message="connection lost")
     for _ in range(3):
-        await limits.uploads.reserve()
-        await limits.uploads.depart(lambda: None)
+        permit = await limits.reserve(Call.CONVERTED_UPLOAD)
+        assert permit is not None
+        await limits.depart(permit, lambda: None)
         await limits.before_login()
-        limits.uploads.settle(time.monotonic())
-    limits.uploads.settle(time.monotonic(), failure)
-    places = Conversions(1, events)
-    assert await places.take(stop)
-    places.release()
-    assert not any(events.hears(kind) for kind in (RequestSent, Paced))
+        limits.settle(permit)
+        limits.converted()
+    limits.settle(await limits.begin(Call.LIST), failure)
+    assert not any(events.hears(kind) for kind in (RequestSent, Paced, ConversionPlaces))
 
 
 # From threads

@@ -239,8 +239,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "Retry-After ignored",
         (
-            Mutation("engine/calls.py", "return failure.retry_after * (1.0 + 0.1 * chance)", "return 0.1"),
-            Mutation("engine/limits/limits.py", "limiter.throttle.pacer.hold(now, seconds)", "pass"),
+            Mutation(RETRY, "return failure.retry_after * (1.0 + 0.1 * chance)", "return 0.1"),
+            Mutation("core/limits/limiter.py", "kind.throttle.pacer.hold(now, seconds)", "pass"),
         ),
         crashes_in("throttled"),
         "impolite",

@@ -2,10 +2,14 @@
 
 Nobody tells these limits before they are passed. Decisions only: time comes in as an argument, in monotonic seconds;
 a decision goes out as a record with its reason.
+
+An answer is judged against the decisions that are older than the departure of its call. Which of them is older is told
+by numbers, as clocks may show the same for both: departures are counted, and a decision notes the ``latest`` of them.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 # Uploads at a time to begin with.
 FIRST_CONCURRENCY = 4
@@ -48,6 +52,26 @@ UNKNOWN_RATE = 8.0
 FORGOTTEN = 64.0
 
 
+class Departure(Protocol):
+    """A call that left: when, and as which of all calls."""
+
+    @property
+    def began(self) -> float:
+        """The moment."""
+
+    @property
+    def number(self) -> int:
+        """From 1; as many as had left when it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Such a call, and no more."""
+
+    began: float
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A limit that was changed; None: no limit."""
@@ -76,20 +100,20 @@ class Concurrency:
     _seconds: float = 0.0
     # The mean wait for an answer in the quickest round.
     _quickest: float = float("inf")
-    # What began before the last cut says nothing about it.
-    _cut_at: float = float("-inf")
+    # What left before the last cut says nothing about it.
+    _cut_after: int = -1
     # When large bodies began to move, or last made it grow.
     _grown_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.limit = self.limit or min(self.most, FIRST_CONCURRENCY)
 
-    def accepted(self, now: float, began: float, seconds: float | None, *, busy: bool) -> Decision | None:
-        """An upload that began at ``began`` was accepted, ``seconds`` after it was sent (None: that tells nothing).
+    def accepted(self, sent: Departure, latest: int, seconds: float | None, *, busy: bool) -> Decision | None:
+        """An upload was accepted, ``seconds`` after it was sent (None: that tells nothing).
 
         ``busy``: as many as allowed were under way.
         """
-        if began < self._cut_at:
+        if sent.number <= self._cut_after:
             return None
         self._answers += 1
         if seconds is not None:
@@ -102,7 +126,7 @@ class Concurrency:
         if mean:
             self._quickest = min(self._quickest, mean)
         if mean > max(QUICK_SECONDS, SLOWER * self._quickest):
-            return self._cut(now, SLOWER_CUT, f"answers take {mean:.2f} s, they took {self._quickest:.2f} s")
+            return self._cut(latest, SLOWER_CUT, f"answers take {mean:.2f} s, they took {self._quickest:.2f} s")
         if not busy:
             return None
         return self._change(self.limit * 2 if self._searching else self.limit + 1, "answers are as quick as before")
@@ -114,12 +138,12 @@ class Concurrency:
         was_moving, self._grown_at = self._grown_at > float("-inf"), now
         return self._change(self.limit * 2, "bodies move without trouble") if was_moving else None
 
-    def failed(self, now: float, began: float, reason: str) -> Decision | None:
-        """An upload that began at ``began`` was refused for now, or lost."""
-        return None if began < self._cut_at else self._cut(now, REFUSED_CUT, reason)
+    def failed(self, sent: Departure, latest: int, reason: str) -> Decision | None:
+        """An upload was refused for now, or lost; or this machine has not enough for so many at a time."""
+        return None if sent.number <= self._cut_after else self._cut(latest, REFUSED_CUT, reason)
 
-    def _cut(self, now: float, share: float, reason: str) -> Decision | None:
-        self._searching, self._cut_at = False, now
+    def _cut(self, latest: int, share: float, reason: str) -> Decision | None:
+        self._searching, self._cut_after = False, latest
         return self._change(int(self.limit * share), reason)
 
     def _change(self, limit: int, reason: str) -> Decision | None:
@@ -132,12 +156,13 @@ class LearntRate:
     """Calls a second that a registry was found to take; no limit before the first refusal."""
 
     # The rate that it takes, as far as refusals tell; None: it never refused.
-    _limit: float | None = None
+    limit: float | None = None
     # It was refused only once.
     _searching: bool = True
-    # What it was cut to, when, and since when calls are accepted again; None: not yet.
+    # What it was cut to, when, after which departure, and since when calls are accepted again; None: not yet.
     _low: float = 0.0
     _cut_at: float = float("-inf")
+    _cut_after: int = -1
     _since: float | None = None
     # Accepted since the cut.
     _accepted: int = 0
@@ -149,69 +174,69 @@ class LearntRate:
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
-        if self._limit is None:
+        if self.limit is None:
             return None
         if self._since is None:
             return self._low
         passed = now - self._since
         if passed < RETURN_SECONDS:
-            return self._limit - (self._limit - self._low) * (1.0 - passed / RETURN_SECONDS) ** 3
+            return self.limit - (self.limit - self._low) * (1.0 - passed / RETURN_SECONDS) ** 3
         doublings = (max(0.0, passed - self._calm_seconds) / DOUBLING_SECONDS) ** 2
-        return None if doublings > FORGOTTEN else self._limit * 2.0**doublings
+        return None if doublings > FORGOTTEN else self.limit * 2.0**doublings
 
-    def accepted(self, now: float, began: float) -> None:
-        """A call that began at ``began`` was taken."""
-        self._last.append(began)
-        while self._last[0] <= began - LIMIT_SECONDS:
+    def accepted(self, now: float, sent: Departure) -> None:
+        """A call was taken."""
+        self._last.append(sent.began)
+        while self._last[0] <= sent.began - LIMIT_SECONDS:
             self._last.popleft()
-        if began >= self._cut_at:
+        if sent.number > self._cut_after:
             self._accepted += 1
             self._since = now if self._since is None else self._since
         elif self._searching and self._since is None:
             # Those of the first burst that were under way when one of it was refused.
-            self._limit = max(self._limit or 0.0, BELOW_REFUSED * len(self._last) / LIMIT_SECONDS)
+            self.limit = max(self.limit or 0.0, BELOW_REFUSED * len(self._last) / LIMIT_SECONDS)
 
     @property
     def has_taken(self) -> bool:
         """Whether anything was accepted of late."""
         return bool(self._last)
 
-    def resumed(self, now: float) -> None:
+    def resumed(self, now: float, latest: int) -> None:
         """An outage is over: that nothing was taken meanwhile says nothing, nor does that nothing was refused."""
         self._last.clear()
-        if self._limit is not None:
-            self._low, self._accepted, self._since = max(LOWEST_RATE, RATE_CUT * self._limit), 0, None
-            self._cut_at = now
+        if self.limit is not None:
+            self._low, self._accepted, self._since = max(LOWEST_RATE, RATE_CUT * self.limit), 0, None
+            self._cut_at, self._cut_after = now, latest
 
-    def refused(self, now: float, began: float, reason: str) -> Decision | None:
-        """A call that began at ``began`` was too many."""
-        if began < self._cut_at:
+    def refused(self, now: float, sent: Departure, latest: int, reason: str) -> Decision | None:
+        """A call was too many."""
+        if sent.number <= self._cut_after:
             return None
         before = self.rate(now)
-        self._low = max(LOWEST_RATE, self._cut(began, before))
-        self._cut_at, self._accepted, self._since = now, 0, None
-        return Decision(before, self._low, reason, self._limit)
+        self._low = max(LOWEST_RATE, self._cut(sent.began, before))
+        self._cut_at, self._cut_after, self._accepted, self._since = now, latest, 0, None
+        return Decision(before, self._low, reason, self.limit)
 
     def _cut(self, began: float, rate: float | None) -> float:
         """Learn the limit; returns what to cut to. ``began``: when the refused call began."""
         resumed = self._cut_at if self._since is None else self._since
         if rate is not None and began - resumed < LIMIT_SECONDS:
-            if self._since is not None and self._limit is not None:
-                self._limit = max(LOWEST_RATE, SOON_AGAIN_CUT * self._limit)
+            if self._since is not None and self.limit is not None:
+                self.limit = max(LOWEST_RATE, SOON_AGAIN_CUT * self.limit)
             return REFUSED_AGAIN_CUT * rate
         if self._since is None:
             # Nothing passed since the last refusal, which says nothing about the limit.
-            self._limit = self._limit or UNKNOWN_RATE
+            self.limit = self.limit or UNKNOWN_RATE
             return (self._low or UNKNOWN_RATE) / 2
-        before, met = self._limit, len(self._last) / LIMIT_SECONDS
+        before, met = self.limit, len(self._last) / LIMIT_SECONDS
         if before is not None:
             self._searching = False
             if self._since - self._cut_at > LONG_PAUSE_SECONDS:
                 met = min(met, ABOVE_MEAN * self._accepted / (began - self._cut_at))
-        self._limit = max(LOWEST_RATE, BELOW_REFUSED * met)
-        if abs(self._limit - self._trusted) > MET_AGAIN * self._trusted:
-            self._calm_seconds, self._trusted = CALM_SECONDS, self._limit
+        self.limit = max(LOWEST_RATE, BELOW_REFUSED * met)
+        if abs(self.limit - self._trusted) > MET_AGAIN * self._trusted:
+            self._calm_seconds, self._trusted = CALM_SECONDS, self.limit
         elif began - self._since > self._calm_seconds:
             # It was looked beyond, and is where it was.
             self._calm_seconds = min(LONGEST_CALM_SECONDS, 2.0 * self._calm_seconds)
-        return RATE_CUT * self._limit
+        return RATE_CUT * self.limit

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from bulkload.core.limits.adapting import Departure
 from bulkload.core.model import events
 from bulkload.core.verdicts import Failure
 
@@ -30,22 +31,24 @@ class Outage:
 
     # When the first of them was; None: the last call succeeded.
     since: float | None = None
+    # The last departure before that, and the one before the last round.
+    _since_after: int = -1
     _rounds: int = 0
-    _round_at: float = float("-inf")
+    _round_after: int = -1
 
-    def succeeded(self, began: float) -> None:
-        """It is over, or there is none; what began before it says nothing about it."""
-        if self.since is None or began >= self.since:
+    def succeeded(self, sent: Departure) -> None:
+        """It is over, or there is none; what left before it says nothing about it."""
+        if self.since is None or sent.number > self._since_after:
             self.since, self._rounds = None, 0
 
-    def failed(self, now: float, began: float) -> None:
-        """A call that began at ``began`` failed in a way that passes."""
+    def failed(self, now: float, sent: Departure, latest: int) -> None:
+        """A call failed in a way that passes. ``latest``: the last departure so far."""
         if self.since is None:
-            self.since = now
+            self.since, self._since_after = now, latest
         # Those that were under way together are one round.
-        if began >= self._round_at:
+        if sent.number > self._round_after:
             self._rounds += 1
-            self._round_at = now
+            self._round_after = latest
 
     @property
     def is_on(self) -> bool:

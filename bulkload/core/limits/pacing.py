@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from bulkload.core.limits.adapting import LIMIT_SECONDS, Decision, LearntRate
+from bulkload.core.limits.adapting import LIMIT_SECONDS, Decision, Departure, LearntRate
 from bulkload.core.limits.outage import Outage
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -30,7 +30,12 @@ class Pacer:
 
     def take(self, now: float, units: float = 1.0) -> float:
         """Take ``units`` if they may start now, and return 0; else the seconds after which to ask again."""
-        unit_seconds = 0.0 if self.rate is None else 1.0 / self.rate
+        if self.rate is None:
+            if self._held_until > now:
+                return self._held_until - now
+            self._due, self._units = now, units
+            return 0.0
+        unit_seconds = 1.0 / self.rate
         due = self._due + self._units * unit_seconds
         wait = max(due, self._held_until) - now
         if wait > 0.0:
@@ -71,7 +76,9 @@ class Throttle:
 
     def take(self, now: float) -> float:
         """Let one call start now and return 0; else the seconds after which to ask again."""
-        self.pacer.rate = self.rate(now)
+        # Most registries limit nothing, and are not down.
+        is_free = self.learnt.limit is None and self.outage.since is None
+        self.pacer.rate = self.asked if is_free else self.rate(now)
         return self.pacer.take(now)
 
     def rate(self, now: float) -> float | None:
@@ -84,20 +91,20 @@ class Throttle:
             rate = slow if rate is None else min(rate, slow)
         return rate
 
-    def accepted(self, now: float, began: float) -> None:
-        """The registry took a call that began at ``began``, whatever it thinks of what was asked."""
+    def accepted(self, now: float, sent: Departure, latest: int) -> None:
+        """The registry took a call, whatever it thinks of what was asked."""
         if self.outage.is_on:
-            self.learnt.resumed(now)
-        self.outage.succeeded(began)
-        self.learnt.accepted(now, began)
+            self.learnt.resumed(now, latest)
+        self.outage.succeeded(sent)
+        self.learnt.accepted(now, sent)
 
-    def failed(self, now: float, began: float, failure: Failure) -> Decision | None:
+    def failed(self, now: float, sent: Departure, latest: int, failure: Failure) -> Decision | None:
         """A call failed in a way that passes. Returns the decision about the rate, where it was one too many."""
-        self.outage.failed(now, began)
+        self.outage.failed(now, sent, latest)
         # Whoever says so.
         answered = failure.kind in (FailureKind.STATUS, FailureKind.FOREIGN)
         if answered and (failure.status == 429 or failure.retry_after is not None):
-            decision = self.learnt.refused(now, began, str(failure))
+            decision = self.learnt.refused(now, sent, latest, str(failure))
             if decision is not None and decision.before is None and self.learnt.has_taken:
                 # What was sent without a rate fills the registry's second: nothing more would be taken in it.
                 self.pacer.hold(now, LIMIT_SECONDS)

@@ -14,7 +14,7 @@ from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
 from bulkload.core.polls.schedule import FEW_LEFT, conversion_kind
 from bulkload.engine.calls import TriedEnough
 from bulkload.engine.context import Run
-from bulkload.engine.limits.turns import Stopped
+from bulkload.engine.limits import Stopped
 from bulkload.engine.poll.version_look import VersionLook
 from bulkload.ledger.interface import InState
 from bulkload.ledger.records import LedgerEntry
@@ -65,7 +65,7 @@ class Poller:
                 if entry.version_id is not None:
                     converting = converts(None)
                     if converting:
-                        self._run.conversions.hold()
+                        self._run.limits.converting()
                     # Waited for since this run began, also where this is not its first look at it.
                     since = self._run.started
                     self._watch(entry, entry.version_id, since=since, converting=converting, fresh=False)
@@ -184,8 +184,6 @@ class Poller:
 
     async def _poll(self, watch: Watch) -> None:
         try:
-            if watch.polls:
-                await self._run.limits.further_polls.wait()
             if await self._look.is_done(watch):
                 self._free_place(watch)
                 # What was learnt from it may make others due earlier.
@@ -215,7 +213,7 @@ class Poller:
 
     def _free_place(self, watch: Watch) -> None:
         if watch.converting:
-            self._run.conversions.release()
+            self._run.limits.converted()
 
     def _again_later(self, watch: Watch) -> bool:
         """Ask again in a while; False when the version was waited for long enough."""

@@ -2,6 +2,7 @@
 
 from bulkload.core.contract.file_names import sent_file_name
 from bulkload.core.identity.arrival import Arrival
+from bulkload.core.limits.permits import Call
 from bulkload.core.model.events import ErrorNotExplained
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.states import REGISTRY_TERMINAL, State
@@ -102,7 +103,7 @@ class VersionLook:
             try:
                 version = await read(
                     self._run,
-                    self._run.limits.polls,
+                    Call.FIRST_POLL,
                     lambda: self._run.registry.version(version.version_id),
                     few_tries=may_mean_no_such_version,
                 )
@@ -111,7 +112,7 @@ class VersionLook:
         try:
             lines = await read(
                 self._run,
-                self._run.limits.polls,
+                Call.FIRST_POLL,
                 lambda: self._run.registry.upload_logs(version.version_id, LOG_LINES_KEPT),
                 # Older registries do not have them.
                 few_tries=another_call_may_do,
@@ -134,7 +135,7 @@ class VersionLook:
         try:
             return await read(
                 self._run,
-                self._run.limits.polls,
+                Call.FURTHER_POLL if watch.polls else Call.FIRST_POLL,
                 lambda: self._run.registry.version(watch.version_id),
                 few_tries=may_mean_no_such_version,
             )
@@ -157,7 +158,7 @@ class VersionLook:
             if version.version_id == watch.version_id:
                 return version
         # What the poll said was an answer after all, and no outage.
-        self._run.limits.polls.settle(self._run.clock.now())
+        self._run.limits.excuse(Call.FIRST_POLL)
         # Before that, listings may not show it yet.
         watch.gone = self._run.clock.now() >= watch.since + self._run.settings.settle
         return None

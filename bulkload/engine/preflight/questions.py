@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bulkload.core.limits.adapting import Departed
 from bulkload.core.limits.outage import Outage, Prospect
 from bulkload.core.model.errors import ForeignAnswer, NotAuthorised, RegistryUnavailable
 from bulkload.core.model.events import OutageEnded
@@ -44,6 +45,8 @@ class Questions:
         self._events = events
         self._backoff = backoff
         self._outage = Outage()
+        # So many, one after the other.
+        self._asked = 0
         self._published_to = published_to
         self._answered = False
 
@@ -98,15 +101,16 @@ class Questions:
         """Raises ``NotAuthorised`` and ``RegistryUnavailable``."""
 
         async def observed() -> T:
-            began = self._backoff.clock.now()
+            self._asked += 1
+            sent = Departed(self._backoff.clock.now(), self._asked)
             try:
                 result = await operation()
             except CallFailed as failed:
                 if read_verdict(failed.failure) is Verdict.NOT_ACCEPTED:
-                    self._outage.failed(self._backoff.clock.now(), began)
+                    self._outage.failed(self._backoff.clock.now(), sent, self._asked)
                 raise
             was_out = self._outage.is_on
-            self._outage.succeeded(began)
+            self._outage.succeeded(sent)
             if was_out and not self._outage.is_on:
                 self._events(OutageEnded(KIND))
             return result

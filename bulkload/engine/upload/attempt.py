@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from bulkload.core.identity.reconcile import ExistingDecision
+from bulkload.core.limits.permits import Permit
 from bulkload.core.model.attempts import (
     Attempt,
     Away,
@@ -29,7 +30,7 @@ from bulkload.core.model.settings import OnExisting
 from bulkload.core.verdicts import CallFailed, Failure, Verdict, local_failure, upload_verdict
 from bulkload.engine.calls import missing_token
 from bulkload.engine.context import Run
-from bulkload.engine.limits.turns import Stopped
+from bulkload.engine.limits import Stopped
 from bulkload.engine.listing import digest_to_compare, find_equal, have_listed, versions_now
 from bulkload.ledger.interface import Intend, Seal
 from bulkload.ledger.records import LedgerEntry
@@ -47,16 +48,15 @@ NOTHING_SENT = "stopped before anything of it was sent"
 class UploadAttempt:
     """``came = await UploadAttempt(run, entry, call).make()``. What it leaves behind says how far it came."""
 
-    def __init__(self, run: Run, entry: LedgerEntry, call: str, *, as_planned: bool) -> None:
+    def __init__(self, run: Run, entry: LedgerEntry, call: str, permit: Permit, *, as_planned: bool) -> None:
         """``call``: that it is sent by; ``as_planned``: the file is expected to be as it was when it was planned."""
         self._run = run
         self._entry = entry
         self._call = call
+        self._permit = permit
         self._look = entry.look if as_planned else None
         # The intent is on disk: bytes may have left.
         self.intended = False
-        # When the first byte was about to leave.
-        self.began = 0.0
         # The seal is on disk: the last byte may leave.
         self._sealed = False
         # When the last byte of a body that is not sent in pieces was about to leave.
@@ -118,14 +118,14 @@ class UploadAttempt:
         file = await run.sources.read_small(entry.entry.source)
         if (wrong := self._wrong(file.sha256)) is not None:
             return wrong
-        await self._wait_for_permit(large=False)
+        await self._have_token(large=False)
         if (equal := await self._intend(file.look, fence, file.sha256)) is not None:
             return equal
         self._sealed = True
         if run.settings.bandwidth is not None:
-            await run.limits.bytes.wait(len(file.data))
+            await run.limits.bytes(self._permit, len(file.data))
         await self._depart(large=False)
-        self._sent_at = self.began
+        self._sent_at = self._permit.began
         self._tell_sent(len(file.data))
         self._tell_whole()
         sent = run.registry.send_small(self._call, form, file.data, on_first_byte=self._note_departure)
@@ -136,7 +136,7 @@ class UploadAttempt:
     async def _send_large(self, form: Form, fence: frozenset[int] | None) -> Attempt:
         run, source = self._run, self._entry.entry.source
         async with run.sources.open(source, at_a_time=run.settings.concurrency) as file:
-            await self._wait_for_permit(large=True)
+            await self._have_token(large=True)
             if (equal := await self._intend(file.look, fence, None)) is not None:
                 return equal
             await self._depart(large=True)
@@ -144,7 +144,7 @@ class UploadAttempt:
                 # The bandwidth is for pieces: none of its time is spent on a connection.
                 await self._upload.begin()
                 async for piece in file.pieces():
-                    run.limits.slots.moving()
+                    run.limits.moving(self._permit)
                     # The last piece leaves only when digest, file and seal are in order.
                     if file.sha256 is not None and (ending := await self._seal(file.sha256)) is not None:
                         return ending
@@ -155,7 +155,7 @@ class UploadAttempt:
     async def _push(self, upload: Upload, piece: bytes) -> None:
         for part in in_parts(piece, self._slice_size):
             if self._run.settings.bandwidth is not None:
-                await self._run.limits.bytes.wait(len(part))
+                await self._run.limits.bytes(self._permit, len(part))
             await upload.write(part)
             self._tell_sent(len(part))
 
@@ -188,9 +188,8 @@ class UploadAttempt:
 
     # What both have in common.
 
-    async def _wait_for_permit(self, *, large: bool) -> None:
-        """Wait for this upload's turn, and have a token for it. Raises ``Stopped`` when the run stops meanwhile."""
-        await self._run.limits.uploads.reserve()
+    async def _have_token(self, *, large: bool) -> None:
+        """Have a token before the intent. Raises ``Stopped`` when the run stops meanwhile."""
         # What fails here is no attempt.
         if (get_token := missing_token(self._run, large=large)) is not None:
             await get_token()
@@ -204,15 +203,13 @@ class UploadAttempt:
             Intend(entry=self._entry, look=look, fence=fence, sha256=sha256, registry_time=run.registry.answered_at)
         )
         if isinstance(answer, ExistingDecision):
-            run.limits.uploads.give_back()
             return Equal(answer, sha256 or "")
         self.intended = True
         run.moved(self._entry, answer)
         return None
 
     async def _depart(self, *, large: bool) -> None:
-        await self._run.limits.uploads.depart(lambda: missing_token(self._run, large=large))
-        self.began = self._run.clock.now()
+        await self._run.limits.depart(self._permit, lambda: missing_token(self._run, large=large))
 
     def _note_departure(self) -> None:
         self._has_departed = True
@@ -239,12 +236,8 @@ class UploadAttempt:
         return self._sealed and self.departed
 
     def _sent(self, version_id: int) -> Sent:
-        run, size = self._run, self._size
-        run.budget.earn()
         self._learn()
-        seconds = run.clock.now() - self.began
-        run.window.uploaded(size, seconds)
-        return Sent(version_id, round(seconds, 3))
+        return Sent(version_id, round(self._run.clock.now() - self._permit.began, 3))
 
     def _judged(self, failure: Failure) -> Attempt:
         """What the registry's answer, or its silence, means for the entry."""
@@ -271,11 +264,9 @@ class UploadAttempt:
 
     def _learn(self, failure: Failure | None = None) -> None:
         """Let the limits learn from how it went."""
-        limits, now = self._run.limits, self._run.clock.now()
-        limits.uploads.settle(self.began, failure)
         # A large body's last bytes still lie in buffers when it has been handed over.
-        seconds = None if self._sent_at is None else now - self._sent_at
-        limits.slots.settle(self.began, seconds, failure, waiting=limits.uploads.crowded)
+        seconds = None if self._sent_at is None else self._run.clock.now() - self._sent_at
+        self._run.limits.settle(self._permit, failure, seconds)
 
     @property
     def _size(self) -> int:

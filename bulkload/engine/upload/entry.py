@@ -3,14 +3,14 @@
 import anyio
 
 from bulkload.core.contract.routes import NATIVE_CALL, converts, upload_call
-from bulkload.core.limits.outage import Prospect
-from bulkload.core.limits.retry import may_retry
+from bulkload.core.limits.permits import Call, Permit
+from bulkload.core.limits.retry import Retry, may_retry, pause_seconds
 from bulkload.core.model.attempts import Attempt, Away, Doubtful, Equal, NotAccepted, NoToken, Refused, Sent
 from bulkload.core.model.errors import NotAuthorised, RegistryUnavailable
 from bulkload.core.model.states import State
 from bulkload.core.transitions import Then, Transition, after_attempt
 from bulkload.core.verdicts import Failure
-from bulkload.engine.calls import not_authorised_message, note_retry, pause_seconds, unavailable_message
+from bulkload.engine.calls import not_authorised_message, note_retry, unavailable_message
 from bulkload.engine.context import Run
 from bulkload.engine.upload.attempt import NOTHING_SENT, UploadAttempt
 from bulkload.engine.upload.native_route import NativeRoute
@@ -62,35 +62,30 @@ class EntryUpload:
             self._spend_retry(self._failure)
 
     async def _send(self) -> None:
-        """Try once. The slot is given on when it is written down what came of it, and not kept while backing off."""
+        """Try once. No permit is kept while backing off."""
         run, pause = self._run, 0.0
         self.call = self._call_now
-        self.holds_place = converts(self.call) and await run.conversions.take(run.stop)
+        permit = await run.limits.reserve(Call.CONVERTED_UPLOAD if converts(self.call) else Call.UPLOAD, self._size)
+        if permit is None:
+            self.left = True
+            run.postponed += 1
+            return
         try:
-            async with run.limits.slots:
-                if self._may_begin():
-                    pause = await self._attempt()
+            # Nothing new, or by the other route: that one takes a place first.
+            if not run.stop.asked and self.call == self._call_now:
+                pause = await self._attempt(permit)
         finally:
+            run.limits.give_back(permit)
             if self.holds_place and self.state is not State.UPLOADED:
-                run.conversions.release()
+                run.limits.converted()
                 self.holds_place = False
         if pause:
             with run.clock.within(pause):
                 await run.stop.wait()
 
-    def _may_begin(self) -> bool:
-        run = self._run
-        if run.stop.asked or self.call != self._call_now:
-            return False  # nothing new, or by the other route: that one takes a place first
-        if not run.window.admits(run.clock.now(), self._size):
-            self.left = True
-            run.postponed += 1
-            return False
-        return True
-
-    async def _attempt(self) -> float:
+    async def _attempt(self, permit: Permit) -> float:
         """One attempt and what follows from it. Returns the seconds to wait before the next one."""
-        attempt = UploadAttempt(self._run, self._entry, self.call or "", as_planned=self._attempts == 0)
+        attempt = UploadAttempt(self._run, self._entry, self.call or "", permit, as_planned=self._attempts == 0)
         self._attempts += 1
         try:
             came = await attempt.make()
@@ -103,11 +98,12 @@ class EntryUpload:
         if attempt.intended:
             self.state = State.UPLOADING
         if isinstance(came, Sent):
-            await self._arrive(came)
+            self.holds_place = permit.call is Call.CONVERTED_UPLOAD
+            await self._arrive(came, permit)
             return 0.0
-        return await self._follow(came, attempt.began)
+        return await self._follow(came, permit)
 
-    async def _arrive(self, sent: Sent) -> None:
+    async def _arrive(self, sent: Sent, permit: Permit) -> None:
         """The answer's id is written down before anything else happens to this model."""
         run, entry = self._run, self._entry
         answer = await run.ledger.execute(
@@ -117,12 +113,13 @@ class EntryUpload:
         )
         if isinstance(answer, VersionTaken):
             # The registry answers with the newest version of the model, which may be another upload's.
-            await self._follow(Doubtful(f"the answer named version {sent.version_id}, which is another entry's"), 0.0)
+            doubt = Doubtful(f"the answer named version {sent.version_id}, which is another entry's")
+            await self._follow(doubt, permit)
             return
         run.moved(entry, answer, Outcome(version_id=sent.version_id, upload_seconds=sent.seconds))
         self.state, self.version_id, self.answered = answer.after, sent.version_id, True
 
-    async def _follow(self, came: Attempt, began: float) -> float:
+    async def _follow(self, came: Attempt, permit: Permit) -> float:
         """Write down what an attempt means, and do what follows; the seconds to wait before the next one."""
         failure = came.failure if isinstance(came, Away | NoToken | NotAccepted | Refused | Doubtful) else None
         answered = isinstance(came, NotAccepted | Refused | Doubtful)
@@ -133,16 +130,17 @@ class EntryUpload:
         if isinstance(came, Equal):
             await self._move(transition.after, equal_outcome(came, transition, self._run.clock.utc_now()))
             self.version_id, self.call = came.decision.version.version_id, None
+            self.holds_place = self.state is State.UPLOADED and self._run.limits.limiter.keep_place(permit)
             return 0.0
         await self._write(transition)
         if transition.then is Then.SETTLE:
             self._lost_at = self._run.clock.now()
-        return 0.0 if failure is None else self._after_failure(transition.then, failure, began)
+        return 0.0 if failure is None else self._after_failure(transition.then, failure, permit)
 
-    def _after_failure(self, then: Then, failure: Failure, began: float) -> float:
+    def _after_failure(self, then: Then, failure: Failure, permit: Permit) -> float:
         """What is done beside the move; the seconds to wait before the next attempt."""
         if then is Then.RETRY_READING:
-            return self._read_later(failure, began)
+            return self._read_later(failure, permit)
         self._failure = failure
         if then is Then.RENEW:
             self._renew(failure)
@@ -173,14 +171,13 @@ class EntryUpload:
     def _spend_retry(self, failure: Failure, pause: float = 0.0) -> bool:
         """Whether the same may be sent again in this run, after ``pause`` seconds."""
         run = self._run
-        prospect = run.limits.uploads.prospect(run.settings.patience)
-        if prospect is Prospect.GIVE_UP:
+        retry = run.limits.retry(Call.UPLOAD, self._attempts)
+        if retry is Retry.GIVE_UP:
             run.stop.ask(RegistryUnavailable(unavailable_message(failure)))
             return False
-        if may_retry(self._attempts, run.budget) or prospect is Prospect.GO_ON:
+        if retry is Retry.AGAIN:
             note_retry(run.events, failure)
-            if outage := run.limits.uploads.outage_event(failure, pause, run.settings.patience):
-                run.events(outage)
+            run.limits.tell_outage(Call.UPLOAD, failure, pause)
             return True
         self.left = True
         run.lay_aside(failure)
@@ -192,11 +189,12 @@ class EntryUpload:
             self._run.stop.ask(NotAuthorised(not_authorised_message(failure)))
         self._renewed = True
 
-    def _read_later(self, failure: Failure, began: float) -> float:
+    def _read_later(self, failure: Failure, permit: Permit) -> float:
         """This machine cannot read the file for now, which says nothing about the file."""
         run = self._run
-        run.limits.slots.lacking(began or run.clock.now(), str(failure))
-        if may_retry(self._attempts, run.budget):
+        # It has not enough for so many uploads at a time.
+        run.limits.settle(permit, failure)
+        if may_retry(self._attempts, run.backoff.budget):
             note_retry(run.events, failure)
             return run.backoff.seconds(self._attempts)
         self.left = True

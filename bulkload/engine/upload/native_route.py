@@ -3,11 +3,12 @@
 import anyio
 
 from bulkload.core.contract.routes import NATIVE_CALL
+from bulkload.core.limits.permits import Call
 from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.settings import Route
 from bulkload.core.verdicts import Failure, FailureKind, may_lack_call
 from bulkload.engine.context import Run
-from bulkload.engine.limits.turns import Stopped
+from bulkload.engine.limits import Stopped
 
 # An empty answer counts when it was given so often, over so many seconds (or the settle time, where that is shorter).
 LOOKS = 3
@@ -54,10 +55,10 @@ class NativeRoute:
         return True
 
     async def _is_the_same_again(self, failure: Failure) -> bool:
-        registry, limiter = self._run.registry, self._run.limits.uploads
+        registry = self._run.registry
         try:
             await registry.workspaces()
-            await limiter.reserve()
+            await self._run.limits.reserve(Call.PROBE)
             look = await registry.look_for(NATIVE_CALL)
         except (BulkloadError, Stopped):
             return False

@@ -15,7 +15,7 @@ from bulkload.core.contract.routes import converts
 from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.states import State
 from bulkload.engine.context import Run
-from bulkload.engine.limits.turns import Stopped
+from bulkload.engine.limits import Stopped
 from bulkload.engine.poll.poller import Poller
 from bulkload.engine.upload.entry import EntryUpload
 from bulkload.engine.upload.native_route import NativeRoute
@@ -120,6 +120,6 @@ class Scheduler:
         if upload.state is State.UPLOADED and upload.version_id is not None and self._run.settings.wait:
             converting = converts(upload.call)
             if converting and not upload.holds_place:
-                self._run.conversions.hold()
+                self._run.limits.converting()
             self._poller.add(entry, upload.version_id, converting=converting, fresh=upload.answered)
         return not upload.left

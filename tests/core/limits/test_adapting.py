@@ -17,6 +17,7 @@ from bulkload.core.limits.adapting import (
     RETURN_SECONDS,
     Concurrency,
     Decision,
+    Departed,
     LearntRate,
 )
 from bulkload.core.limits.pacing import Pacer
@@ -25,11 +26,21 @@ from tests.variants import each_once, every
 QUICK = QUICK_SECONDS / 2
 
 
+def sent(began: float) -> Departed:
+    """A call that left then: a thousand calls may in a second."""
+    return Departed(began, round(began * 1000) + 1)
+
+
+def latest(now: float) -> int:
+    """The number of the last call that left before."""
+    return sent(now).number - 1
+
+
 def a_round(
     concurrency: Concurrency, now: float, seconds: float | None = QUICK, *, busy: bool = True
 ) -> list[Decision]:
     """As many answers as there are uploads at a time, each after ``seconds``."""
-    answers = [concurrency.accepted(now, now, seconds, busy=busy) for _ in range(concurrency.limit)]
+    answers = [concurrency.accepted(sent(now), latest(now), seconds, busy=busy) for _ in range(concurrency.limit)]
     return [decision for decision in answers if decision is not None]
 
 
@@ -51,7 +62,7 @@ def test_large_bodies_need_not_end_for_more_to_begin() -> None:
         concurrency.moving(tenth / 10, busy=True)
         limits.append(concurrency.limit)
     assert (limits[0], limits[9], limits[10], limits[20], limits[60]) == (4, 4, 8, 16, 64)
-    concurrency.failed(7.0, 6.5, "503")
+    concurrency.failed(sent(6.5), latest(7.0), "503")
     concurrency.moving(60.0, busy=True)
     assert concurrency.limit == 32
     idle = Concurrency(64)
@@ -70,7 +81,7 @@ def test_it_is_never_above_the_most_and_never_below_one(most: int) -> None:
     assert concurrency.limit == min(most, FIRST_CONCURRENCY)
     assert after_rounds(concurrency, 10) == most
     for second in range(20):
-        concurrency.failed(100.0 + second, 100.0 + second, "503")
+        concurrency.failed(sent(100.0 + second), latest(100.0 + second), "503")
         assert 1 <= concurrency.limit <= most
     assert concurrency.limit == 1
     for second in range(200, 200 + most):
@@ -80,13 +91,13 @@ def test_it_is_never_above_the_most_and_never_below_one(most: int) -> None:
 
 def test_a_failure_halves_it_at_once_and_says_why() -> None:
     concurrency = Concurrency(64, limit=32)
-    assert concurrency.failed(10.0, 9.0, "models/upload: 503") == Decision(32, 16, "models/upload: 503")
+    assert concurrency.failed(sent(9.0), latest(10.0), "models/upload: 503") == Decision(32, 16, "models/upload: 503")
 
 
 def test_after_a_failure_it_grows_by_one_a_round() -> None:
     """The limit is near: there is nothing to search for."""
     concurrency = Concurrency(64, limit=32)
-    concurrency.failed(0.0, 0.0, "503")
+    concurrency.failed(sent(0.0), latest(0.0), "503")
     assert [after_rounds(concurrency, 1) for _ in range(3)] == [17, 18, 19]
 
 
@@ -110,9 +121,9 @@ def test_one_slow_answer_of_many_cuts_nothing() -> None:
     """It is the mean of a round that counts."""
     concurrency = Concurrency(64, limit=16)
     a_round(concurrency, 1.0, 0.2)
-    concurrency.accepted(2.0, 2.0, 3.0, busy=True)
+    concurrency.accepted(sent(2.0), latest(2.0), 3.0, busy=True)
     for _ in range(31):
-        concurrency.accepted(2.0, 2.0, 0.2, busy=True)
+        concurrency.accepted(sent(2.0), latest(2.0), 0.2, busy=True)
     assert concurrency.limit == 64
 
 
@@ -121,16 +132,16 @@ def test_what_began_before_the_last_cut_says_nothing_about_it(reason: str) -> No
     """Thirty uploads that one moment refuses are one refusal, and what else was under way neither cuts nor grows it."""
     concurrency = Concurrency(64, limit=32)
     if reason == "a refusal":
-        concurrency.failed(10.0, 9.0, "503")
+        concurrency.failed(sent(9.0), latest(10.0), "503")
     else:
         a_round(concurrency, 5.0, 0.2)
         a_round(concurrency, 10.0, 1.0)
     limit = concurrency.limit
     for _ in range(100):
-        assert concurrency.failed(11.0, 9.5, "503") is None
-        assert concurrency.accepted(11.0, 9.5, 5.0, busy=True) is None
+        assert concurrency.failed(sent(9.5), latest(11.0), "503") is None
+        assert concurrency.accepted(sent(9.5), latest(11.0), 5.0, busy=True) is None
     assert concurrency.limit == limit
-    assert concurrency.failed(12.0, 11.0, "503") is not None
+    assert concurrency.failed(sent(11.0), latest(12.0), "503") is not None
 
 
 def test_it_is_not_grown_while_it_is_not_used() -> None:
@@ -182,9 +193,9 @@ def attempts_of(
         number += 1
         if began is not None:
             if taken:
-                learnt.accepted(now, began)
+                learnt.accepted(now, sent(began))
             else:
-                learnt.refused(now, began, "429")
+                learnt.refused(now, sent(began), latest(now), "429")
         pacer.rate = learnt.rate(now)
         wait = pacer.take(now)
         if wait > 0.0:
@@ -215,7 +226,7 @@ def test_there_is_no_limit_before_a_refusal() -> None:
     learnt = LearntRate()
     assert learnt.rate(0.0) is None
     for number in range(1000):
-        learnt.accepted(number / 100, number / 100)
+        learnt.accepted(number / 100, sent(number / 100))
     assert learnt.rate(10.0) is None
 
 
@@ -223,8 +234,8 @@ def test_a_burst_that_is_refused_teaches_the_rate() -> None:
     """Twenty of a first burst are taken within a second: that is the limit, and the rate is cut to just below it."""
     learnt = LearntRate()
     for _ in range(20):
-        learnt.accepted(0.05, 0.0)
-    decision = learnt.refused(0.05, 0.0, "429")
+        learnt.accepted(0.05, sent(0.0))
+    decision = learnt.refused(0.05, sent(0.0), latest(0.05), "429")
     assert decision is not None
     assert decision.before is None
     assert decision.reason == "429"
@@ -238,10 +249,10 @@ def test_it_returns_near_the_limit_and_then_looks_beyond() -> None:
     """Quickly at first, ever slower as it comes near, then ever faster; it never falls on its own."""
     learnt = LearntRate()
     for _ in range(100):
-        learnt.accepted(0.5, 0.0)
-    decision = learnt.refused(1.0, 0.5, "429")
+        learnt.accepted(0.5, sent(0.0))
+    decision = learnt.refused(1.0, sent(0.5), latest(1.0), "429")
     assert decision is not None
-    learnt.accepted(2.0, 2.0)
+    learnt.accepted(2.0, sent(2.0))
     rates = [learnt.rate(2.0 + tenths / 10) or float("inf") for tenths in range(700)]
     assert rates[-1] == float("inf")
     assert rates == sorted(rates)
@@ -257,12 +268,12 @@ def test_what_began_before_a_cut_is_ignored() -> None:
     """The rest of the burst is refused, too, and says nothing new; nor does what of it is taken late."""
     learnt = LearntRate()
     for _ in range(20):
-        learnt.accepted(0.05, 0.0)
-    learnt.refused(0.05, 0.0, "429")
+        learnt.accepted(0.05, sent(0.0))
+    learnt.refused(0.05, sent(0.0), latest(0.05), "429")
     rate = learnt.rate(0.1)
     for _ in range(50):
-        assert learnt.refused(0.06, 0.04, "429") is None
-        learnt.accepted(0.06, 0.04)
+        assert learnt.refused(0.06, sent(0.04), latest(0.06), "429") is None
+        learnt.accepted(0.06, sent(0.04))
     assert learnt.rate(0.1) == learnt.rate(100.0) == rate
 
 
@@ -307,14 +318,14 @@ def test_a_second_refusal_right_after_the_first_does_not_teach_a_lower_limit() -
     """What was sent before the cut still fills the registry's second: the rate gives way, what is aimed at hardly."""
     learnt = LearntRate()
     for _ in range(100):
-        learnt.accepted(0.5, 0.0)
-    learnt.refused(1.0, 0.5, "429")
-    learnt.accepted(1.2, 1.1)
-    decision = learnt.refused(1.3, 1.2, "429")
+        learnt.accepted(0.5, sent(0.0))
+    learnt.refused(1.0, sent(0.5), latest(1.0), "429")
+    learnt.accepted(1.2, sent(1.1))
+    decision = learnt.refused(1.3, sent(1.2), latest(1.3), "429")
     assert decision is not None
     assert decision.before is not None
     assert decision.after == pytest.approx(0.8 * decision.before)
-    learnt.accepted(2.0, 1.9)
+    learnt.accepted(2.0, sent(1.9))
     assert learnt.rate(2.0 + RETURN_SECONDS) == pytest.approx(0.9 * 98.0)
 
 
@@ -322,11 +333,11 @@ def test_what_of_the_first_burst_passed_late_is_part_of_the_limit() -> None:
     """Refusals are answered sooner than what is accepted."""
     learnt = LearntRate()
     for _ in range(12):
-        learnt.accepted(0.05, 0.0)
-    learnt.refused(0.06, 0.05, "429")
+        learnt.accepted(0.05, sent(0.0))
+    learnt.refused(0.06, sent(0.05), latest(0.06), "429")
     for _ in range(8):
-        learnt.accepted(0.1, 0.05)
-    learnt.accepted(2.0, 1.9)
+        learnt.accepted(0.1, sent(0.05))
+    learnt.accepted(2.0, sent(1.9))
     assert learnt.rate(2.0 + RETURN_SECONDS) == pytest.approx(0.98 * 20)
 
 
@@ -341,11 +352,11 @@ def test_after_an_outage_the_rate_is_near_the_limit_at_once() -> None:
     """That nothing passed meanwhile does not lower it, that nothing was refused does not raise it."""
     learnt = LearntRate()
     for number in range(200):
-        learnt.accepted(number / 20, number / 20)
-    learnt.refused(10.0, 10.0, "429")
-    learnt.accepted(12.0, 12.0)
-    learnt.resumed(300.0)
-    learnt.accepted(300.0, 300.0)
+        learnt.accepted(number / 20, sent(number / 20))
+    learnt.refused(10.0, sent(10.0), latest(10.0), "429")
+    learnt.accepted(12.0, sent(12.0))
+    learnt.resumed(300.0, latest(300.0))
+    learnt.accepted(300.0, sent(300.0))
     assert learnt.rate(300.0) == pytest.approx(0.95 * 0.98 * 20, rel=0.05)
 
 
@@ -353,11 +364,11 @@ def test_what_was_taken_before_the_refusal_counts_also_when_it_is_answered_later
     """A refusal comes back at once; what was taken takes its time."""
     learnt = LearntRate()
     for _ in range(8):
-        learnt.accepted(0.1, 0.0)
-    learnt.refused(0.21, 0.2, "429")
+        learnt.accepted(0.1, sent(0.0))
+    learnt.refused(0.21, sent(0.2), latest(0.21), "429")
     for _ in range(12):
-        learnt.accepted(0.3, 0.1)
-    learnt.accepted(1.0, 0.9)
+        learnt.accepted(0.3, sent(0.1))
+    learnt.accepted(1.0, sent(0.9))
     assert learnt.rate(1.0 + RETURN_SECONDS) == pytest.approx(0.98 * 20)
 
 
@@ -365,5 +376,5 @@ def test_the_lowest_rate_is_one_a_second() -> None:
     """Below that a registry does not limit, it is down; that is an outage's affair."""
     learnt = LearntRate()
     for second in range(100):
-        learnt.refused(float(second), float(second), "429")
+        learnt.refused(float(second), sent(second), latest(second), "429")
     assert learnt.rate(1e6) == LOWEST_RATE

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkload.core.limits.adapting import Departed
 from bulkload.core.limits.outage import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, OWN_ROUNDS, Outage, Prospect
 from bulkload.core.limits.pacing import Throttle
 from bulkload.core.verdicts import Failure, FailureKind
@@ -10,11 +11,21 @@ from bulkload.core.verdicts import Failure, FailureKind
 DOWN = Failure(call="models/upload", kind=FailureKind.STATUS, status=503, message="down")
 
 
+def sent(began: float) -> Departed:
+    """A call that left then: a thousand calls may in a second."""
+    return Departed(began, round(began * 1000) + 1)
+
+
+def latest(now: float) -> int:
+    """The number of the last call that left before."""
+    return sent(now).number - 1
+
+
 def after_rounds(count: int, outage: Outage | None = None) -> Outage:
     """An outage in which each second a call began and failed."""
     outage = outage or Outage()
     for second in range(count):
-        outage.failed(second + 0.5, float(second))
+        outage.failed(second + 0.5, sent(second), latest(second + 0.5))
     return outage
 
 
@@ -38,13 +49,13 @@ def test_then_everybody_pauses_twice_as_long_each_time_up_to_a_limit() -> None:
 def test_a_hundred_failures_of_one_moment_are_one_round() -> None:
     outage = Outage()
     for number in range(100):
-        outage.failed(10.0 + number / 1000, 9.0 + number / 1000)
+        outage.failed(10.0 + number / 1000, sent(9.0 + number / 1000), latest(10.0 + number / 1000))
     assert outage.pause == 0.0
 
 
 def test_one_success_ends_it() -> None:
     outage = after_rounds(10)
-    outage.succeeded(10.5)
+    outage.succeeded(sent(10.5))
     assert (outage.pause, outage.since) == (0.0, None)
     assert after_rounds(OWN_ROUNDS, outage).pause == 0.0
 
@@ -71,21 +82,21 @@ def test_one_call_asks_now_and_then_whether_it_is_over() -> None:
             now += wait
             continue
         calls += 1
-        throttle.failed(now + 0.1, now, DOWN)
+        throttle.failed(now + 0.1, sent(now), latest(now + 0.1), DOWN)
         now += 0.1
     assert 600 / LONGEST_PAUSE_SECONDS <= calls <= 600 / LONGEST_PAUSE_SECONDS + 20
     assert throttle.take(now) <= LONGEST_PAUSE_SECONDS
-    throttle.accepted(now, now)
+    throttle.accepted(now, sent(now), latest(now))
     assert throttle.take(now) == 0.0
 
 
 def test_what_began_before_it_does_not_end_it() -> None:
     """An answer that was under way when the registry went down."""
     outage = Outage()
-    outage.failed(10.0, 9.9)
-    outage.succeeded(9.8)
+    outage.failed(10.0, sent(9.9), latest(10.0))
+    outage.succeeded(sent(9.8))
     assert outage.since == 10.0
-    outage.succeeded(10.1)
+    outage.succeeded(sent(10.1))
     assert outage.since is None
 
 
@@ -95,9 +106,9 @@ def test_whatever_happens_a_pause_is_bounded_and_needs_a_failure(steps: list[tup
     for success, passed, took in steps:
         now += passed
         if success:
-            outage.succeeded(now)
+            outage.succeeded(sent(now))
         else:
-            outage.failed(now, now - took)
+            outage.failed(now, sent(now - took), latest(now))
         assert (outage.since is None) == success
         assert 0.0 <= outage.pause <= (0.0 if success else LONGEST_PAUSE_SECONDS)
 

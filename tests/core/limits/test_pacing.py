@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkload.core.limits.adapting import Decision, Departed
 from bulkload.core.limits.pacing import Pacer, Throttle, byte_pacer, timer_seconds
 from bulkload.core.verdicts import Failure, FailureKind
 
@@ -18,6 +19,14 @@ def wait_for_turn(pacer: Pacer, now: float, units: float = 1.0) -> float:
 def starts_of(pacer: Pacer, now: float, count: int) -> list[float]:
     """When those may start who come together at ``now``."""
     return [now := wait_for_turn(pacer, now) for _ in range(count)]
+
+
+def accept(throttle: Throttle, now: float, began: float) -> None:
+    throttle.accepted(now, Departed(began, 1 + round(1000 * began)), round(1000 * now))
+
+
+def fail(throttle: Throttle, now: float, began: float, failure: Failure) -> Decision | None:
+    return throttle.failed(now, Departed(began, 1 + round(1000 * began)), round(1000 * now), failure)
 
 
 def refused(status: int, retry_after: float | None = None) -> Failure:
@@ -121,37 +130,37 @@ def test_the_lowest_rate_counts() -> None:
     throttle = Throttle(asked=50.0)
     assert throttle.rate(0.0) == 50.0
     for number in range(20):
-        throttle.accepted(number / 40, number / 40)
-    decision = throttle.failed(0.5, 0.5, refused(429))
+        accept(throttle, number / 40, number / 40)
+    decision = fail(throttle, 0.5, 0.5, refused(429))
     assert decision is not None
     assert throttle.rate(0.5) == decision.after
     assert decision.after is not None
     assert decision.after < 20.0
     for second in range(1, 10):
-        throttle.failed(float(second), float(second), refused(503))
+        fail(throttle, float(second), float(second), refused(503))
     assert throttle.rate(10.0) == pytest.approx(1 / 8)
 
 
 def test_an_asked_rate_is_never_passed_by_a_learnt_one() -> None:
     throttle = Throttle(asked=10.0)
-    throttle.accepted(0.0, 0.0)
-    throttle.failed(1.0, 1.0, refused(429))
-    throttle.accepted(2.0, 2.0)
+    accept(throttle, 0.0, 0.0)
+    fail(throttle, 1.0, 1.0, refused(429))
+    accept(throttle, 2.0, 2.0)
     assert all((throttle.rate(2.0 + seconds) or 99.0) <= 10.0 for seconds in range(1000))
 
 
 def test_only_who_says_so_limits_a_rate() -> None:
     """429, and whatever comes with a Retry-After; a crash is no limit."""
-    assert Throttle(None).failed(0.0, 0.0, refused(503)) is None
-    assert Throttle(None).failed(0.0, 0.0, refused(503, retry_after=2.0)) is not None
+    assert fail(Throttle(None), 0.0, 0.0, refused(503)) is None
+    assert fail(Throttle(None), 0.0, 0.0, refused(503, retry_after=2.0)) is not None
 
 
 def test_after_a_burst_that_was_refused_nothing_leaves_for_a_second() -> None:
     """It fills the registry's second: whatever is sent in it is refused, too."""
     throttle = Throttle(None)
     for _ in range(20):
-        throttle.accepted(0.05, 0.0)
-    throttle.failed(0.05, 0.0, refused(429))
+        accept(throttle, 0.05, 0.0)
+    fail(throttle, 0.05, 0.0, refused(429))
     assert throttle.take(0.05) == pytest.approx(1.0)
     assert throttle.take(1.05) == 0.0
 
@@ -159,7 +168,7 @@ def test_after_a_burst_that_was_refused_nothing_leaves_for_a_second() -> None:
 def test_a_lone_call_that_is_refused_holds_nobody() -> None:
     """It says nothing about the second before it."""
     throttle = Throttle(None)
-    throttle.failed(0.05, 0.0, refused(429))
+    fail(throttle, 0.05, 0.0, refused(429))
     assert throttle.take(0.05) == 0.0
 
 
