@@ -18,20 +18,13 @@ RANGES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "custom": ((0.5, 20, 73), (0.45, 73, 210), (0.05, 210, 505)),
     "hugging-face": ((0.5, 30, 125), (0.5, 125, 270)),
     "vllm": ((1.0, 295, 310),),
-    "qaic": ((1.0, 1140, 1225),),
 }
 
 # What a registry that is moved may hold. An assumption: nobody publishes such shares.
 MIXED: dict[str, float] = {
-    "xgboost": 0.25,
-    "sklearn": 0.25,
-    "pytorch": 0.15,
-    "keras": 0.10,
-    "custom": 0.10,
-    "hugging-face": 0.09,
-    "python": 0.05,
-    "vllm": 0.01,
-}
+    "xgboost": 0.25, "sklearn": 0.25, "pytorch": 0.15, "keras": 0.10, "custom": 0.10, "hugging-face": 0.09,
+    "python": 0.05, "vllm": 0.01,
+}  # fmt: skip
 
 
 class Durations:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from benchmarks.simulation.durations import NATIVE, Durations
 from benchmarks.simulation.registry import Registry
 from bulkload.core.model.states import State
-from bulkload.core.verdicts import Failure
 
 
 @dataclass(slots=True, eq=False)
@@ -15,11 +14,6 @@ class Entry:
 
     kind: str
     state: State = State.PLANNED
-    attempts: int = 0
-    began: float = 0.0
-    failure: Failure | None = None
-    lost_at: float = 0.0
-    holds_place: bool = False
     # By this run and earlier ones.
     times_sent: int = 0
 
@@ -32,23 +26,20 @@ class Ledger:
         # Version id -> kind, of those that are not known to be ready.
         self.uploaded: dict[int, str] = {}
         self.ready = 0
-        # When the last of them was known to be ready.
-        self.ended_at = 0.0
         # Entries that were sent for the first time in each second.
         self.first_tries: Counter[int] = Counter()
         # Entries that were sent more than once, and not looked at since.
         self.to_audit = 0
         # Of the versions that were converted: how much later than they were done it was known, as a share of the time
         # from upload to done.
-        self.converted = 0
-        self.delays = 0.0
+        self.converted, self.delays = 0, 0.0
         # Durations as earlier runs have learnt them.
         self.learnt: dict[str, list[float]] = {}
         self._durations = durations
         self._registry = registry
         self._made = 0
-        self._open: deque[Entry] = deque()
         self._left: list[Entry] = []
+        self._open: deque[Entry] = deque()
 
     def begin_run(self) -> None:
         """What earlier runs left comes first, above all what is in doubt."""
@@ -56,12 +47,10 @@ class Ledger:
         self._left.clear()
         self._open = deque(sorted(self._open, key=lambda entry: entry.state is not State.IN_DOUBT))
 
-    def next_entry(self, now: float) -> Entry | None:
+    def next_entry(self) -> Entry | None:
         """The next one to send or to reconcile."""
         if self._open:
-            entry = self._open.popleft()
-            entry.attempts, entry.failure, entry.lost_at = 0, None, now
-            return entry
+            return self._open.popleft()
         if self._made == self.entries:
             return None
         self._made += 1
@@ -70,24 +59,16 @@ class Ledger:
     def sent(self, entry: Entry, now: float) -> None:
         """An entry leaves."""
         entry.times_sent += 1
-        if entry.times_sent == 1:
-            self.first_tries[int(now)] += 1
-        elif entry.times_sent == 2:
-            self.to_audit += 1
+        self.first_tries[int(now)] += entry.times_sent == 1
+        self.to_audit += entry.times_sent == 2
 
     def leave(self, entry: Entry) -> None:
         """An entry waits for the next run."""
         self._left.append(entry)
 
-    @property
-    def has_open(self) -> bool:
-        """Whether another run has something to do."""
-        return self.ready < self.entries
-
     def now_ready(self, version_id: int, now: float) -> None:
         """A version is known to be ready."""
         self.ready += 1
-        self.ended_at = now
         if self.uploaded.pop(version_id) != NATIVE:
             came, done = self._registry.came[version_id], self._registry.done[version_id]
             self.converted += 1

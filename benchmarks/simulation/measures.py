@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from benchmarks.simulation.clock import Clock
+from benchmarks.simulation.clock import Clock, until
 from benchmarks.simulation.durations import Durations
 from benchmarks.simulation.ledger import Ledger
 from benchmarks.simulation.registry import Registry, Trouble, rate_of
@@ -101,15 +101,17 @@ def play(scenario: Scenario, seed: int) -> Played:
     registry = Registry(scenario.allowed, durations, chance)
     played = Played(scenario, registry, Ledger(scenario.entries, durations, registry))
 
-    def begin(_: object = None) -> None:
-        Run(clock, registry, played.ledger, scenario.settings, chance, ended).start()
+    async def runs() -> None:
+        while True:
+            run = Run(clock, registry, played.ledger, scenario.settings, chance)
+            await run.work()
+            played.runs.append((run.began, clock.now, run.exit_code))
+            has_open = played.ledger.ready < scenario.entries
+            if scenario.every is None or not has_open or len(played.runs) == MOST_RUNS:
+                return
+            await until((clock.now // scenario.every + 1) * scenario.every)
 
-    def ended(run: Run) -> None:
-        played.runs.append((run.began, clock.now, run.exit_code))
-        if scenario.every is not None and played.ledger.has_open and len(played.runs) < MOST_RUNS:
-            clock.at((clock.now // scenario.every + 1) * scenario.every, begin)
-
-    clock.at(0.0, begin)
+    clock.start(runs())
     clock.work()
     played.cpu_seconds = time.process_time() - began
     return played

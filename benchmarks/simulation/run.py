@@ -1,271 +1,315 @@
-"""One run on virtual time: the scheduler and the entries of ``bulkload.engine.upload``, by ``bulkload.core``."""
+"""One run on virtual time: limiter, polls and transitions are the program's own (``bulkload.core``)."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Coroutine
+from typing import Any
 
-from benchmarks.simulation.calls import Read
-from benchmarks.simulation.clock import Clock
+from benchmarks.simulation.clock import Clock, Nap, until
 from benchmarks.simulation.durations import NATIVE
-from benchmarks.simulation.gates import Gates
 from benchmarks.simulation.ledger import Entry, Ledger
-from benchmarks.simulation.polls import Polls
 from benchmarks.simulation.registry import Registry
-from bulkload.core.limits.outage import Prospect
+from bulkload.core.identity.reconcile import ReconcileDecision, Reconciliation
+from bulkload.core.limits.limiter import Limiter
 from bulkload.core.limits.pauses import Pauses
-from bulkload.core.limits.retry import RetryBudget, may_retry
+from bulkload.core.limits.permits import Call, Permit, Stop, Wait
+from bulkload.core.limits.retry import Retry, RetryBudget, may_retry, pause_seconds
+from bulkload.core.model.attempts import Attempt, Doubtful, NotAccepted, Sent
 from bulkload.core.model.errors import ExitCode, RegistryUnavailable
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
-from bulkload.core.polls.schedule import PollSchedule
+from bulkload.core.polls.queue import NEVER, FirstPolls, FurtherPolls, Watch
+from bulkload.core.polls.schedule import FEW_LEFT, PollSchedule
+from bulkload.core.transitions import Then, after_attempt, after_reconciliation
 from bulkload.core.verdicts import Failure, Verdict, upload_verdict
-from bulkload.engine.calls import pause_seconds
+from bulkload.engine.poll.poller import POLLS_IN_FLIGHT
 from bulkload.engine.upload.scheduler import WAITING_WORKERS
 
-# A commit of the ledger to disk, on the mean.
+# A commit of the ledger to disk, on the mean; and how late timers are at the most.
 COMMIT_SECONDS = 0.004
+LATE_SECONDS = 0.001
+# Nothing that fails here stores anything.
+ABSENT = after_reconciliation(ReconcileDecision(outcome=Reconciliation.ABSENT), is_unproved=False, resend=False)
+
+
+class Stopped(Exception):
+    """The run takes nothing new."""
+
+
+class TriedEnough(Exception):
+    """A call failed again and again, while others did not."""
 
 
 class Run:
-    """From the first look at the registry until nothing is left to do, or the run gives up."""
+    """``clock.start(run.work())``: from the first look at the registry until nothing is left to do, or it gives up."""
 
     def __init__(
-        self,
-        clock: Clock,
-        registry: Registry,
-        ledger: Ledger,
-        settings: Settings,
-        chance: random.Random,
-        ended: Callable[["Run"], None],
+        self, clock: Clock, registry: Registry, ledger: Ledger, settings: Settings, chance: random.Random
     ) -> None:
-        self.clock = clock
-        self.registry = registry
-        self.ledger = ledger
-        self.settings = settings
-        self.random = chance.random
-        self.began = clock.now
-        self.stopped = False
         self.exit_code = ExitCode.OK
-        self.budget = RetryBudget()
-        self.schedule = PollSchedule(settings.poll_interval)
-        self.gates = Gates(clock, chance, settings)
-        self.polls = Polls(self)
-        self._ended = ended
-        self._places = settings.concurrency + WAITING_WORKERS
-        # A set that keeps its order.
-        self._lanes: dict[Entry, None] = {}
+        self.began = clock.now
+        self._clock = clock
+        self._registry = registry
+        self._ledger = ledger
+        self._settings = settings
+        self._random = chance.random
+        self._limiter = Limiter(settings)
+        self._schedule = PollSchedule(settings.poll_interval)
+        self._stopped = False
         self._laid_aside = 0
-        self._auditing = False
-        self._over = False
+        # Uploaders at work, polls under way, and what a stop wakes.
+        self._uploaders = self._in_flight = 0
+        self._naps: dict[Nap, None] = {}
+        self._first, self._further = FirstPolls(self._schedule), FurtherPolls(self._schedule)
+        # Of each queue: how many more of its polls may be under way, since when only last polls were taken.
+        firsts = max(POLLS_IN_FLIGHT, settings.concurrency)
+        self._free: dict[FirstPolls | FurtherPolls, int] = {self._first: firsts, self._further: POLLS_IN_FLIGHT}
+        self._late_since: dict[FirstPolls | FurtherPolls, float | None] = dict.fromkeys(self._free)
+        self._poller = Nap(NEVER)
 
-    def start(self) -> None:
-        """Config and workspaces, the listing, then the uploads."""
-        checks = [("other", None), ("other", None), ("list", self.gates.lists)]
-
-        def check(_: object = None) -> None:
-            if checks:
-                call, gate = checks.pop(0)
-                Read(self, call, check, gate=gate).start()
-            else:
-                self._publish()
-
-        check()
-
-    def stop(self, _: str) -> None:
-        """The registry is not available: take nothing new, see what is under way to its end."""
-        if not self.stopped:
-            self.stopped, self.exit_code = True, ExitCode.UNAVAILABLE
-            for entry in [entry for entry in self._lanes if entry.state is not State.UPLOADING]:
-                self._leave(entry)
-            self.finish()
-
-    def finish(self) -> None:
-        """End the run, if nothing is left to do."""
-        if self._over or self._lanes or not (self.stopped or self.polls.done):
-            return
-        if not self.stopped and self.ledger.to_audit:
-            self._audit()
-            return
-        self._over = True
+    async def work(self) -> None:
+        """Config and workspaces, the listing, then uploads and polls beside each other, then the audit."""
+        ledger = self._ledger
+        try:
+            await self._ask_first()
+            await self._read(Call.LIST)
+            self._schedule.learn(ledger.learnt)
+            for version_id, kind in ledger.uploaded.items():
+                self._limiter.converting() if kind != NATIVE else None
+                self._watch(version_id, kind, fresh=False)
+            ledger.begin_run()
+            self._uploaders = self._settings.concurrency + WAITING_WORKERS
+            for _ in range(self._uploaders):
+                self._clock.start(self._upload_all())
+            await self._poll_all()
+            while ledger.to_audit and not self._stopped:
+                ledger.to_audit -= 1
+                await self._read(Call.LIST)
+        except (Stopped, TriedEnough):
+            self._stop()
         if self.exit_code is ExitCode.OK and self._laid_aside:
             self.exit_code = ExitCode.UNAVAILABLE
-        elif self.exit_code is ExitCode.OK and self.ledger.uploaded:
+        elif self.exit_code is ExitCode.OK and ledger.uploaded:
             self.exit_code = ExitCode.STILL_OPEN
-        self.stopped = True
-        self.ledger.learnt = self.schedule.learnt
-        self._ended(self)
+        ledger.learnt = self._schedule.learnt
 
-    def commit_seconds(self) -> float:
-        """How long the ledger takes to have something on disk."""
-        return COMMIT_SECONDS * (0.5 + self.random())
+    def _stop(self) -> None:
+        """The registry is not available: take nothing new, see what is under way to its end."""
+        self._stopped, self.exit_code = True, ExitCode.UNAVAILABLE
+        self._limiter.close()
+        self._tell()
+        for nap in (*self._naps, self._poller):
+            self._clock.wake(nap)
 
-    def _audit(self) -> None:
-        """Entries that were sent again are looked at once more, one after the other."""
-        if not self._auditing:
-            self._auditing = True
+    # The shell of the limiter.
 
-            def look(_: object = None) -> None:
-                if self.ledger.to_audit:
-                    self.ledger.to_audit -= 1
-                    Read(self, "list", look, gate=self.gates.lists).start()
-                else:
-                    self.finish()
+    async def _granted(self, answer: Permit | Wait | Stop) -> Permit:
+        while isinstance(answer, Wait):
+            nap = answer.permit.waiter = Nap(answer.until + LATE_SECONDS * self._random())
+            await until(nap)
+            answer = self._limiter.resume(self._clock.now, answer.permit)
+            self._tell()
+        if isinstance(answer, Stop):
+            raise Stopped
+        return answer
 
-            look()
+    def _tell(self) -> None:
+        for change in self._limiter.take_changes():
+            if isinstance(change, Permit) and isinstance(change.waiter, Nap):
+                self._clock.wake(change.waiter)
 
-    def _publish(self) -> None:
-        self.schedule.learn(self.ledger.learnt)
-        for version_id, kind in self.ledger.uploaded.items():
-            if kind != NATIVE:
-                self.gates.places.hold()
-            self.polls.add(version_id, kind, fresh=False)
-        self.ledger.begin_run()
-        self._fill()
+    def _settle(self, permit: Permit, failure: Failure | None, seconds: float | None = None) -> None:
+        self._limiter.changes = [*self._limiter.settle(self._clock.now, permit, failure, seconds)]
+        self._tell()
 
-    def _fill(self) -> None:
-        """Start lanes as long as there are places and entries."""
-        while len(self._lanes) < self._places and not self.stopped:
-            entry = self.ledger.next_entry(self.clock.now)
-            if entry is None:
-                if not self._lanes:
-                    self.polls.close()
-                return
-            self._lanes[entry] = None
-            if entry.state is State.IN_DOUBT:
-                entry.lost_at = self.began
-                self._settle(entry)
-            else:
-                self._attempt(entry)
+    async def _sleep(self, seconds: float) -> None:
+        """Raises ``Stopped`` as soon as the run stops."""
+        nap = Nap(self._clock.now + seconds)
+        self._naps[nap] = None
+        await until(nap)
+        del self._naps[nap]
+        if self._stopped:
+            raise Stopped
 
-    def _end_lane(self, entry: Entry) -> None:
-        self._lanes.pop(entry, None)
-        if self.stopped:
-            self.finish()
-        else:
-            self._fill()
+    def _commit(self) -> Coroutine[Any, Any, None]:
+        return until(self._clock.now + COMMIT_SECONDS * (0.5 + self._random()))
 
-    def _leave(self, entry: Entry) -> None:
-        """An entry waits for the next run."""
-        self._release_place(entry)
-        self.ledger.leave(entry)
-        self._end_lane(entry)
+    # Calls that change nothing.
 
-    # One attempt.
+    async def _ask_first(self) -> None:
+        """What is asked before there is a run waits for no end of an outage."""
+        budget, attempts, questions = RetryBudget(), 0, 2
+        while questions:
+            answered, failure, _ = self._registry.ask(self._clock.now, "other", -1)
+            await until(answered)
+            if failure is None:
+                questions, attempts = questions - 1, 0
+                continue
+            attempts += 1
+            if not may_retry(attempts, budget):
+                raise TriedEnough
+            await self._sleep(self._pause(failure, attempts))
 
-    def _attempt(self, entry: Entry) -> None:
-        if self.stopped:
-            return
-        if entry.kind == NATIVE:
-            self._take_slot(entry)
-        else:
-            self.gates.places.take(self._placed, entry)
+    async def _read(self, call: Call, version_id: int = -1) -> bool:
+        """One call, and again while its failure passes; whether the version is done."""
+        limiter, attempts = self._limiter, 0
+        while True:
+            permit = await self._granted(limiter.reserve(self._clock.now, call))
+            kind = "list" if call is Call.LIST else "poll"
+            answered, failure, done = self._registry.ask(self._clock.now, kind, version_id)
+            await until(answered)
+            self._settle(permit, failure)
+            if failure is None:
+                return done
+            attempts += 1
+            seconds = self._pause(failure, attempts)
+            retry = limiter.retry(self._clock.now, call, attempts)
+            if retry is not Retry.AGAIN:
+                raise Stopped if retry is Retry.GIVE_UP else TriedEnough
+            await self._sleep(seconds)
 
-    def _placed(self, entry: Entry) -> None:
-        entry.holds_place = True
-        self._take_slot(entry)
-
-    def _take_slot(self, entry: Entry) -> None:
-        self.gates.slots.acquire(self._enter, entry)
-
-    def _enter(self, entry: Entry) -> None:
-        if not self.stopped:
-            self.gates.uploads.enter(self._intend, entry)
-
-    def _intend(self, entry: Entry) -> None:
-        if self.stopped:
-            return
-        entry.state = State.UPLOADING
-        self.clock.at(self.clock.now + self.commit_seconds(), self._depart, entry)
-
-    def _depart(self, entry: Entry) -> None:
-        self.gates.uploads.depart(self._send, entry)
-
-    def _send(self, entry: Entry) -> None:
-        now = entry.began = self.clock.now
-        entry.attempts += 1
-        self.ledger.sent(entry, now)
-        answered, entry.failure, version_id = self.registry.upload(now, entry.kind)
-        self.clock.at(answered, self._answered, (entry, version_id))
-
-    def _answered(self, sent: tuple[Entry, int]) -> None:
-        entry, version_id = sent
-        gates, failure = self.gates, entry.failure
-        if failure is None:
-            self.budget.earn()
-        gates.uploads.answered(entry.began, failure)
-        gates.slots.answered(entry.began, self.clock.now - entry.began, failure, waiting=gates.uploads.crowded)
-        # The slot is given on when it is written down what came of it.
-        written = self.clock.now + self.commit_seconds()
-        if failure is None:
-            self.clock.at(written, self._uploaded, (entry, version_id))
-        else:
-            self.clock.at(written, self._judge, (entry, failure))
-
-    def _uploaded(self, sent: tuple[Entry, int]) -> None:
-        entry, version_id = sent
-        entry.state = State.UPLOADED
-        self.gates.slots.release()
-        self.ledger.uploaded[version_id] = entry.kind
-        if not self.stopped:
-            self.polls.add(version_id, entry.kind, fresh=True)
-        self._end_lane(entry)
-
-    # What a failure means.
-
-    def _judge(self, failed: tuple[Entry, Failure]) -> None:
-        entry, failure = failed
-        self._weigh(entry, failure)
-        self.gates.slots.release()
-
-    def _weigh(self, entry: Entry, failure: Failure) -> None:
-        in_doubt = upload_verdict(failure, sealed=True) is Verdict.IN_DOUBT
-        entry.state = State.IN_DOUBT if in_doubt else State.PLANNED
-        if self.stopped:
-            self._leave(entry)
-            return
+    def _pause(self, failure: Failure, attempts: int) -> float:
         try:
-            seconds = pause_seconds(failure, entry.attempts, self.random(), Pauses())
+            seconds = pause_seconds(failure, attempts, self._random(), Pauses())
         except RegistryUnavailable:
-            self.stop("upload")
-            return
+            raise Stopped from None
         if failure.retry_after:
-            self.gates.hold(failure.retry_after)
-        if in_doubt:
-            self._release_place(entry)
-            entry.lost_at = self.clock.now
-            self._settle(entry)
-        elif self._may_send_again(entry):
-            self.clock.at(self.clock.now + seconds, self._again, entry)
+            self._limiter.hold(self._clock.now, failure.retry_after)
+        return seconds
 
-    def _again(self, entry: Entry) -> None:
-        # A run that was stopped has left it to the next one already.
-        if not self.stopped:
-            self._release_place(entry)
-            self._attempt(entry)
+    # Uploads.
 
-    def _settle(self, entry: Entry) -> None:
-        """Wait until a lost upload has landed or never will, then ask."""
-        until = max(self.clock.now, entry.lost_at + self.settings.settle)
-        self.clock.at(until, Read(self, "list", self._reconciled, entry, gate=self.gates.lists).start)
+    async def _upload_all(self) -> None:
+        while not self._stopped and (entry := self._ledger.next_entry()) is not None:
+            try:
+                await self._publish(entry)
+            except (Stopped, TriedEnough):
+                self._ledger.leave(entry)
+                if not self._stopped:
+                    self._stop()
+        self._uploaders -= 1
+        self._clock.wake(self._poller)
 
-    def _reconciled(self, read: Read) -> None:
-        """It never landed: what fails here stores nothing."""
-        entry: Entry = read.subject
-        entry.state = State.PLANNED
-        if entry.failure is None or self._may_send_again(entry):
-            self._attempt(entry)
+    async def _publish(self, entry: Entry) -> None:
+        """Send, settle and send again, until the registry has it or it is left for the next run."""
+        settings, attempts, lost_at, failure = self._settings, 0, self.began, None
+        while entry.state is not State.UPLOADED:
+            if entry.state is State.IN_DOUBT:
+                await self._sleep(max(0.0, lost_at + settings.settle - self._clock.now))
+                await self._read(Call.LIST)
+                entry.state = ABSENT.after
+                if failure is not None and not self._may_send_again(attempts):
+                    return self._ledger.leave(entry)
+            attempts += 1
+            attempt = await self._attempt(entry)
+            if isinstance(attempt, Sent):
+                return self._watch(attempt.version_id, entry.kind, fresh=True)
+            failure, then = attempt.failure, after_attempt(attempt, attempts=attempts, source="").then
+            if self._stopped or failure is None:
+                raise Stopped
+            seconds, lost_at = self._pause(failure, attempts), self._clock.now
+            if then is Then.RETRY and not self._may_send_again(attempts):
+                return self._ledger.leave(entry)
+            if then is Then.RETRY:
+                await self._sleep(seconds)
+        return None
 
-    def _may_send_again(self, entry: Entry) -> bool:
-        prospect = self.gates.uploads.prospect(self.settings.patience)
-        if prospect is Prospect.GIVE_UP:
-            self.stop("upload")
-            return False
-        if may_retry(entry.attempts, self.budget) or prospect is Prospect.GO_ON:
-            return True
-        self._laid_aside += 1
-        self._leave(entry)
-        return False
+    async def _attempt(self, entry: Entry) -> Sent | NotAccepted | Doubtful:
+        clock, limiter = self._clock, self._limiter
+        call = Call.UPLOAD if entry.kind == NATIVE else Call.CONVERTED_UPLOAD
+        permit = await self._granted(limiter.reserve(clock.now, call))
+        try:
+            await self._commit()
+            await self._granted(limiter.depart(clock.now, permit))
+            self._ledger.sent(entry, clock.now)
+            answered, failure, version_id = self._registry.upload(clock.now, entry.kind)
+            await until(answered)
+            self._settle(permit, failure, clock.now - permit.began)
+            attempt: Attempt = Sent(version_id, 0.0)
+            if failure is not None:
+                in_doubt = upload_verdict(failure, sealed=True) is Verdict.IN_DOUBT
+                attempt = Doubtful("", failure) if in_doubt else NotAccepted(failure)
+            await self._commit()
+            entry.state = after_attempt(attempt, attempts=1, source="").after
+        finally:
+            limiter.give_back(clock.now, permit)
+            self._tell()
+        if isinstance(attempt, Sent):
+            self._ledger.uploaded[version_id] = entry.kind
+        return attempt  # type: ignore[return-value]
 
-    def _release_place(self, entry: Entry) -> None:
-        if entry.holds_place:
-            entry.holds_place = False
-            self.gates.places.release()
+    def _may_send_again(self, attempts: int) -> bool:
+        retry = self._limiter.retry(self._clock.now, Call.UPLOAD, attempts)
+        if retry is Retry.GIVE_UP:
+            raise Stopped
+        self._laid_aside += retry is Retry.ENOUGH
+        return retry is Retry.AGAIN
+
+    # Polls.
+
+    def _watch(self, version_id: int, kind: str, *, fresh: bool) -> None:
+        """The simulated entry is found by its version."""
+        watch = Watch(version_id, version_id, kind, self._clock.now, kind != NATIVE, fresh)
+        self._first.add(watch, at_once=not (watch.converting and fresh))
+        self._look_at_clock(self._first)
+
+    def _look_at_clock(self, queue: FirstPolls | FurtherPolls) -> None:
+        if self._free[queue] and queue.due < self._poller.until:
+            self._clock.wake(self._poller)
+
+    async def _poll_all(self) -> None:
+        """Hand out what is due, until all are done."""
+        while self._uploaders or self._in_flight or ((self._first or self._further) and not self._stopped):
+            for queue in self._free:
+                while self._free[queue] and not self._stopped and (watch := self._next_due(queue)) is not None:
+                    self._in_flight += 1
+                    self._free[queue] -= 1
+                    self._clock.start(self._poll(watch, queue))
+            dues = [queue.due for queue, free in self._free.items() if free and not self._stopped]
+            self._poller = Nap(min(dues, default=NEVER))
+            await until(self._poller)
+
+    def _next_due(self, queue: FirstPolls | FurtherPolls) -> Watch | None:
+        settings, now = self._settings, self._clock.now
+        while queue.due <= now:
+            watch = queue.pop()
+            late = watch.polls > 0 and now - watch.since >= settings.wait_timeout
+            since = self._late_since[queue] = (self._late_since[queue] or now) if late else None
+            if since is None or now - since <= settings.poll_interval.longest:
+                return watch
+            self._end_wait(watch)
+        self._late_since[queue] = None
+        return None
+
+    async def _poll(self, watch: Watch, queue: FirstPolls | FurtherPolls) -> None:
+        try:
+            done = await self._read(Call.FURTHER_POLL if watch.polls else Call.FIRST_POLL, watch.version_id)
+        except TriedEnough:
+            done = False
+        except Stopped:
+            if not self._stopped:
+                self._stop()
+        else:
+            # What it found is written down before another poll takes its place.
+            await self._commit()
+        if not self._stopped:
+            self._judge(watch, done=done)
+        self._in_flight -= 1
+        self._free[queue] += 1
+        self._clock.wake(self._poller)
+
+    def _judge(self, watch: Watch, *, done: bool) -> None:
+        now, latest = self._clock.now, watch.since + self._settings.wait_timeout
+        if done:
+            if watch.fresh and watch.converting:
+                self._schedule.note(watch.kind, watch.asked, round(now - watch.since, 3))
+            self._ledger.now_ready(watch.version_id, now)
+        if done or now >= latest:
+            return self._end_wait(watch)
+        few_left = not self._uploaders and len(self._first) + len(self._further) + self._in_flight <= FEW_LEFT
+        self._further.add(watch, now, latest, self._random(), few_left=few_left)
+        return None
+
+    def _end_wait(self, watch: Watch) -> None:
+        if watch.converting:
+            self._limiter.converted(self._clock.now)
+            self._tell()

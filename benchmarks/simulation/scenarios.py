@@ -10,18 +10,16 @@ from bulkload.core.model.settings import Settings
 from bulkload.sandbox.limits import parse_limit
 
 MINUTE, HOUR = 60.0, 3600.0
+DOWN_AT = 600.0
+MINUTE_DOWN = (DOWN_AT, DOWN_AT + MINUTE)
+HOUR_DOWN = (0.5 * HOUR, 1.5 * HOUR)
+CONVERT_AT_ONCE = "uploads/s, all convert at once"
 
 
 def settings(*, concurrency: int = 16, max_converting: int | None = None, poll_rate: float | None = None) -> Settings:
     """What ``bulkload run`` is told; all else as it is when nobody says anything."""
-    return Settings(
-        manifest="",
-        endpoint="",
-        ledger=Path(),
-        concurrency=concurrency,
-        max_converting=max_converting,
-        poll_rate=poll_rate,
-    )
+    limits = {"concurrency": concurrency, "max_converting": max_converting, "poll_rate": poll_rate}
+    return Settings(manifest="", endpoint="", ledger=Path(), **limits)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,144 +44,66 @@ def uploads(rate: str, *troubles: Trouble, others: Others | None = None) -> Allo
     return Allowed(limits=(parse_limit(f"upload={rate}"),), troubles=troubles, others=others)
 
 
-DOWN_AT = 600.0
-MINUTE_DOWN = (DOWN_AT, DOWN_AT + MINUTE)
-HALF_HOUR = 0.5 * HOUR
+def native(entries: int, allows: str, allowed: Allowed, concurrency: int = 16) -> Scenario:
+    """Models that are ready at once."""
+    name = "native" if concurrency == 16 else f"native, --concurrency {concurrency}"
+    chosen = settings(concurrency=concurrency)
+    return Scenario(name=name, entries=entries, allows=allows, allowed=allowed, settings=chosen)
+
+
+def converting(entries: int, allows: str, allowed: Allowed, flags: str = "", **changes: int | float) -> Scenario:
+    """Models that the registry converts."""
+    chosen, every = settings(**changes), HOUR if entries == 1_000_000 else None  # type: ignore[arg-type]
+    name = f"converting{flags}"
+    return Scenario(
+        name=name, entries=entries, allows=allows, allowed=allowed, settings=chosen, kinds=MIXED, every=every
+    )
+
+
+def troubled(name: str, rate: int, trouble: Trouble, *, hourly: bool = False, drawn: bool = False) -> Scenario:
+    """Native models, and a time in which something is wrong."""
+    entries = 200_000 if rate == 200 or trouble.end - trouble.begin == HOUR else 30_000
+    allowed, every = uploads(f"{rate}/s", trouble), HOUR if hourly else None
+    return Scenario(name=name, entries=entries, allows=f"{rate} uploads/s", allowed=allowed, every=every, drawn=drawn)
+
+
+def refusing(status: int, share: float, call: str | None, rate: int = 20) -> Scenario:
+    """A minute in which a share of the requests is refused at random."""
+    name = f"{status} to {share:.0%} of {call + 's' if call else 'all'} for a minute"
+    return troubled(name, rate, Trouble(*MINUTE_DOWN, status, share, call), hourly=True)
+
 
 MILLION = (
-    Scenario(name="native", entries=1_000_000, allows="20 uploads/s", allowed=uploads("20/s")),
-    Scenario(name="native", entries=1_000_000, allows="200 uploads/s", allowed=uploads("200/s")),
-    Scenario(name="native", entries=1_000_000, allows="no limit, 50 ms an answer", allowed=Allowed()),
-    Scenario(
-        name="native, --concurrency 256",
-        entries=200_000,
-        allows="no limit, 50 ms an answer",
-        allowed=Allowed(),
-        settings=settings(concurrency=256),
-    ),
-    Scenario(
-        name="native, --concurrency 256",
-        entries=200_000,
-        allows="64 requests at a time, 50 ms each",
-        allowed=Allowed(workers=64),
-        settings=settings(concurrency=256),
-    ),
-    Scenario(
-        name="native, --concurrency 256",
-        entries=200_000,
-        allows="32 uploads at a time (503)",
-        allowed=Allowed(uploads_at_a_time=32),
-        settings=settings(concurrency=256),
-    ),
+    native(1_000_000, "20 uploads/s", uploads("20/s")),
+    native(1_000_000, "200 uploads/s", uploads("200/s")),
+    native(1_000_000, "no limit, 50 ms an answer", Allowed()),
+    native(200_000, "no limit, 50 ms an answer", Allowed(), 256),
+    native(200_000, "64 requests at a time, 50 ms each", Allowed(workers=64), 256),
+    native(200_000, "32 uploads at a time (503)", Allowed(uploads_at_a_time=32), 256),
 )
-
 CONVERTING = (
-    Scenario(
-        name="converting, --max-converting 8",
-        entries=100_000,
-        allows="4 conversions at a time",
-        allowed=Allowed(converters=4),
-        settings=settings(max_converting=8),
-        kinds=MIXED,
+    converting(100_000, "4 conversions at a time", Allowed(converters=4), ", --max-converting 8", max_converting=8),
+    converting(
+        100_000, "256 conversions at a time", Allowed(converters=256), ", --max-converting 512", max_converting=512
     ),
-    Scenario(
-        name="converting, --max-converting 512",
-        entries=100_000,
-        allows="256 conversions at a time",
-        allowed=Allowed(converters=256),
-        settings=settings(max_converting=512),
-        kinds=MIXED,
-    ),
-    Scenario(
-        name="converting",
-        entries=100_000,
-        allows="5 uploads/s, all convert at once",
-        allowed=uploads("5/s"),
-        kinds=MIXED,
-    ),
-    Scenario(
-        name="converting",
-        entries=100_000,
-        allows="20 uploads/s, all convert at once",
-        allowed=uploads("20/s"),
-        kinds=MIXED,
-    ),
-    Scenario(
-        name="converting",
-        entries=1_000_000,
-        allows="200 uploads/s, all convert at once",
-        allowed=uploads("200/s"),
-        kinds=MIXED,
-        every=HOUR,
-    ),
-    Scenario(
-        name="converting, --poll-rate 1000/s",
-        entries=200_000,
-        allows="200 uploads/s, all convert at once",
-        allowed=uploads("200/s"),
-        settings=settings(poll_rate=1000.0),
-        kinds=MIXED,
-    ),
+    converting(100_000, f"5 {CONVERT_AT_ONCE}", uploads("5/s")),
+    converting(100_000, f"20 {CONVERT_AT_ONCE}", uploads("20/s")),
+    converting(1_000_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s")),
+    converting(200_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s"), ", --poll-rate 1000/s", poll_rate=1000.0),
 )
-
 TROUBLED = (
-    Scenario(
-        name="down for a minute (503)",
-        entries=30_000,
-        allows="20 uploads/s",
-        allowed=uploads("20/s", Trouble(*MINUTE_DOWN, 503)),
-        drawn=True,
-    ),
-    Scenario(
-        name="down for a minute (503)",
-        entries=200_000,
-        allows="200 uploads/s",
-        allowed=uploads("200/s", Trouble(*MINUTE_DOWN, 503)),
-    ),
-    Scenario(
-        name="down for a minute (no connection)",
-        entries=30_000,
-        allows="20 uploads/s",
-        allowed=uploads("20/s", Trouble(*MINUTE_DOWN, None)),
-    ),
-    Scenario(
-        name="down for a minute (no connection)",
-        entries=200_000,
-        allows="200 uploads/s",
-        allowed=uploads("200/s", Trouble(*MINUTE_DOWN, None)),
-    ),
-    Scenario(
-        name="down for an hour (503), hourly",
-        entries=200_000,
-        allows="20 uploads/s",
-        allowed=uploads("20/s", Trouble(HALF_HOUR, HALF_HOUR + HOUR, 503)),
-        every=HOUR,
-    ),
-    Scenario(
-        name="down for an hour (no connection), hourly",
-        entries=200_000,
-        allows="20 uploads/s",
-        allowed=uploads("20/s", Trouble(HALF_HOUR, HALF_HOUR + HOUR, None)),
-        every=HOUR,
-    ),
-    *(
-        Scenario(
-            name=f"{status} to {share:.0%} of {'all' if call is None else call + 's'} for a minute",
-            entries=30_000 if rate == "20/s" else 200_000,
-            allows=f"{rate.removesuffix('/s')} uploads/s",
-            allowed=uploads(rate, Trouble(*MINUTE_DOWN, status, share, call)),
-            every=HOUR,
-        )
-        for status, share, call, rate in (
-            (429, 0.5, "upload", "20/s"),
-            (429, 0.5, "upload", "200/s"),
-            (429, 0.1, "upload", "20/s"),
-            (429, 0.5, None, "20/s"),
-            (429, 0.1, None, "20/s"),
-            (503, 0.5, "upload", "20/s"),
-            (503, 0.1, "upload", "20/s"),
-        )
-    ),
+    troubled("down for a minute (503)", 20, Trouble(*MINUTE_DOWN, 503), drawn=True),
+    troubled("down for a minute (503)", 200, Trouble(*MINUTE_DOWN, 503)),
+    troubled("down for a minute (no connection)", 20, Trouble(*MINUTE_DOWN, None)),
+    troubled("down for a minute (no connection)", 200, Trouble(*MINUTE_DOWN, None)),
+    troubled("down for an hour (503), hourly", 20, Trouble(*HOUR_DOWN, 503), hourly=True),
+    troubled("down for an hour (no connection), hourly", 20, Trouble(*HOUR_DOWN, None), hourly=True),
+    *(refusing(429, 0.5, "upload", rate) for rate in (20, 200)),
+    refusing(429, 0.1, "upload"),
+    refusing(429, 0.5, None),
+    refusing(429, 0.1, None),
+    refusing(503, 0.5, "upload"),
+    refusing(503, 0.1, "upload"),
     Scenario(
         name="others take half for ten minutes",
         entries=60_000,
@@ -191,5 +111,4 @@ TROUBLED = (
         allowed=uploads("20/s", others=Others(DOWN_AT, 2 * DOWN_AT, 10.0)),
     ),
 )
-
 SCENARIOS = MILLION + CONVERTING + TROUBLED
