@@ -5,28 +5,18 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import BenchmarkFailed, Ended, Process
+from benchmarks.processes import BenchmarkFailed, Ended, Process, environment_of
 from benchmarks.server import DiscardingServer
 from benchmarks.work import Models
 
 BULKLOAD = str(Path(sysconfig.get_path("scripts")) / "bulkload")
 
 
-def environment_of(folder: Path) -> dict[str, str]:
-    """For every client: none of the user's own settings or proxies; temporary files on the same disk as the ledger."""
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LANG": "C.UTF-8",
-        "BULKLOAD_TOKEN": "a-token",
-    }
-
-
 def start_run(manifest: Path, server: DiscardingServer, *flags: str) -> Process:
     """``bulkload run``, started. Its ledger lies beside the manifest."""
-    folder = manifest.parent
-    words = ["run", manifest.name, "--endpoint", server.endpoint, "--workspace", "1", "--json", *flags]
+    folder, certificate = manifest.parent, server.certificate
+    trusted = () if certificate is None else ("--ca-file", str(certificate.certificate))
+    words = ["run", manifest.name, "--endpoint", server.endpoint, "--workspace", "1", "--json", *trusted, *flags]
     return Process([BULKLOAD, *words], folder, environment_of(folder))
 
 

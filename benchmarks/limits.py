@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import count as count_from
 from pathlib import Path
 
-from benchmarks.bulkload_runs import BULKLOAD, environment_of, expect_ready, forget_ledger, ledger_of, start_run
+from benchmarks.bulkload_runs import BULKLOAD, expect_ready, forget_ledger, ledger_of, start_run
 from benchmarks.measuring import Bench
-from benchmarks.processes import BenchmarkFailed, Ended, Process
+from benchmarks.processes import BenchmarkFailed, Ended, Process, environment_of
 from benchmarks.progress import dot, pause, step
 from benchmarks.results import Result, Row
 from benchmarks.server import DiscardingServer

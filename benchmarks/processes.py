@@ -34,6 +34,17 @@ class Ended:
     errors: str
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """For every client: none of the user's own settings or proxies; temporary files on the same disk as the ledger."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "BULKLOAD_TOKEN": "a-token",
+    }
+
+
 class Process:
     """`with Process([...], folder, environment) as process: ended = process.wait()`; it never outlives its block."""
 

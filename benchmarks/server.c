@@ -1,12 +1,15 @@
 /* A registry that discards what it is sent, as the other side of every measurement: it answers like the real one,
  * without a digest, and costs so little that no client ever waits for it.
  *
- * One thread, epoll, HTTP/1.1 with keep-alive and pipelining. The bytes of a file never reach this process: the kernel
- * drops them where they lie (MSG_TRUNC). Version ids are 1, 2, 3 ... in the order in which uploads were answered.
+ * One thread, epoll, HTTP/1.1 with keep-alive and pipelining, with TLS where --tls names certificate and key. The bytes
+ * of a file that comes without TLS never reach this process (see wire.h). Version ids are 1, 2, 3 ... in the order in
+ * which uploads were answered.
  *
  * On 127.0.0.1 and a free port, which is the first line printed. SIGUSR1 prints what was done so far, as a line of
  * JSON; so does the end, which SIGTERM or the end of standard input brings: it never outlives who started it. */
 #define _GNU_SOURCE
+#include "wire.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -29,7 +32,6 @@ enum {
     BUFFER_BYTES = 64 * 1024, /* holds a request's head, and of its body what is looked at */
     ANSWER_BYTES = 128 * 1024,
     EVENTS = 256,
-    DISCARDED_AT_ONCE = 16 * 1024 * 1024,
 };
 
 enum answer { CONFIG, WORKSPACES, LISTING, NO_VERSIONS, UPLOAD, CONVERT, POLL, LOGS, GRAPHQL, UNKNOWN };
@@ -60,7 +62,7 @@ struct version {
 enum phase { HEAD, BODY, DISCARDING, WAITING };
 
 struct connection {
-    int socket;
+    struct wire wire;
     enum phase phase;
     struct route *route;
     struct version version; /* of an upload under way */
@@ -69,6 +71,8 @@ struct connection {
     size_t begin, end; /* of what is unread in the buffer */
     uint64_t due; /* when it is answered, in nanoseconds */
     struct connection *next;
+    struct connection *next_unread; /* in the list of those that hold more than their sockets show */
+    bool is_unread;
     char buffer[BUFFER_BYTES];
 };
 
@@ -81,6 +85,8 @@ static long version_count, version_places;
 static uint64_t uploads_begun, upload_bytes;
 /* Answers that wait for their time: the delay is the same for all, so the first in is the first out. */
 static struct connection *first_waiting, *last_waiting;
+/* What TLS has read ahead no socket shows: these are received from before anything is waited for. */
+static struct connection *first_unread;
 
 static void fail(const char *what) {
     perror(what);
@@ -111,7 +117,7 @@ static void tell(void) {
 }
 
 static void close_connection(struct connection *connection) {
-    close(connection->socket);
+    wire_close(&connection->wire);
     free(connection->version.name);
     free(connection->version.file_name);
     free(connection);
@@ -193,10 +199,8 @@ static void send_answer(struct connection *connection, int status, const char *b
         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %zu\r\n\r\n", status,
         status == 202 ? "Accepted" : status == 404 ? "Not Found" : "OK", date, bytes);
     memcpy(text + head, body, bytes);
-    /* It fits into the socket's empty buffer. A client that is gone is noticed when it is read from. */
-    size_t all = (size_t)head + bytes;
-    ssize_t sent = send(connection->socket, text, all, MSG_NOSIGNAL);
-    if (sent == -1 ? errno == EAGAIN : (size_t)sent < all)
+    /* It fits into the socket's empty buffer. */
+    if (!wire_send(&connection->wire, text, (size_t)head + bytes))
         fail("a client that does not read its answers");
 }
 
@@ -233,7 +237,7 @@ static void answer(struct connection *connection) {
 
 static void watch(struct connection *connection) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->socket, &event) == -1)
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->wire.socket, &event) == -1)
         fail("epoll_ctl");
 }
 
@@ -250,7 +254,7 @@ static void finish(struct connection *connection) {
     connection->next = NULL;
     *(first_waiting ? &last_waiting->next : &first_waiting) = connection;
     last_waiting = connection;
-    epoll_ctl(poller, EPOLL_CTL_DEL, connection->socket, NULL);
+    epoll_ctl(poller, EPOLL_CTL_DEL, connection->wire.socket, NULL);
 }
 
 /* Reads a request's head, if all of it is there; false where there is nothing to do until more comes. */
@@ -267,7 +271,7 @@ static bool take_head(struct connection *connection) {
     const char *length = strcasestr(head, "\r\nContent-Length:");
     connection->body_bytes = connection->bytes_left = length ? strtoull(length + 17, NULL, 10) : 0;
     if (strcasestr(head, "\r\nExpect: 100-continue"))
-        send(connection->socket, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
+        wire_send(&connection->wire, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     connection->phase = BODY;
     return true;
 }
@@ -321,16 +325,23 @@ static void proceed(struct connection *connection) {
     }
 }
 
+static void keep_unread(struct connection *connection) {
+    if (connection->is_unread || !wire_holds_more(&connection->wire))
+        return;
+    connection->is_unread = true;
+    connection->next_unread = first_unread;
+    first_unread = connection;
+}
+
 static void receive(struct connection *connection) {
     bool discarding = connection->phase == DISCARDING;
     size_t room = BUFFER_BYTES - 1 - connection->end; /* numbers are read as strings, which end */
-    size_t most = connection->bytes_left < DISCARDED_AT_ONCE ? (size_t)connection->bytes_left : DISCARDED_AT_ONCE;
-    ssize_t bytes = discarding ? recv(connection->socket, connection->buffer, most, MSG_TRUNC)
-                               : recv(connection->socket, connection->buffer + connection->end, room, 0);
-    if (bytes == -1 && errno == EAGAIN)
+    ssize_t bytes = discarding ? wire_discard(&connection->wire, connection->bytes_left)
+                               : wire_receive(&connection->wire, connection->buffer + connection->end, room);
+    if (bytes == WIRE_EMPTY)
         return;
     /* Gone; or room is 0: nothing that is sent here is so long. */
-    if (bytes <= 0) {
+    if (bytes == WIRE_GONE) {
         close_connection(connection);
         return;
     }
@@ -341,6 +352,19 @@ static void receive(struct connection *connection) {
         connection->buffer[connection->end] = '\0';
     }
     proceed(connection);
+    if (connection->phase != WAITING)
+        keep_unread(connection);
+}
+
+static void receive_unread(void) {
+    struct connection *connection = first_unread;
+    first_unread = NULL;
+    while (connection) {
+        struct connection *next = connection->next_unread;
+        connection->is_unread = false;
+        receive(connection);
+        connection = next;
+    }
 }
 
 static void answer_what_is_due(void) {
@@ -351,6 +375,8 @@ static void answer_what_is_due(void) {
         answer(connection);
         watch(connection);
         proceed(connection);
+        if (connection->phase != WAITING)
+            keep_unread(connection);
     }
 }
 
@@ -362,7 +388,7 @@ static void accept_all(int listener) {
         struct connection *connection = calloc(1, sizeof *connection);
         if (connection == NULL)
             fail("calloc");
-        connection->socket = socket;
+        connection->wire = wire_of(socket);
         watch(connection);
     }
 }
@@ -387,6 +413,7 @@ static int receive_signals(void) {
     sigaddset(&wanted, SIGUSR1);
     sigaddset(&wanted, SIGTERM);
     sigprocmask(SIG_BLOCK, &wanted, NULL);
+    signal(SIGPIPE, SIG_IGN); /* TLS writes to a socket as to any file */
     signal(SIGINT, SIG_IGN); /* the terminal's Ctrl-C is for who started it */
     return signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -411,6 +438,9 @@ static void read_options(int count, char **words) {
         } else if (strcmp(words[i], "--delay-ms") == 0) {
             delay = strtoull(value, NULL, 10) * 1000000u;
             i++;
+        } else if (strcmp(words[i], "--tls") == 0 && i + 2 < count) {
+            wire_use_tls(value, words[i + 2]);
+            i += 2;
         } else if (strcmp(words[i], "--introspection") == 0) {
             FILE *file = fopen(value, "r");
             if (file == NULL)
@@ -419,7 +449,7 @@ static void read_options(int count, char **words) {
             fclose(file);
             i++;
         } else {
-            fprintf(stderr, "usage: %s [--delay-ms N] [--converting] [--introspection FILE]\n", words[0]);
+            fprintf(stderr, "usage: %s [--tls CERTIFICATE KEY] [--delay-ms N] [--converting] [--introspection FILE]\n", words[0]);
             exit(2);
         }
     }
@@ -443,7 +473,9 @@ int main(int count, char **words) {
     watch_source(STDIN_FILENO, &the_end);
     for (bool end = false; !end;) {
         int milliseconds = -1;
-        if (first_waiting) {
+        if (first_unread) {
+            milliseconds = 0;
+        } else if (first_waiting) {
             uint64_t time = now();
             milliseconds = first_waiting->due > time ? (int)((first_waiting->due - time + 999999) / 1000000) : 0;
         }
@@ -456,9 +488,10 @@ int main(int count, char **words) {
                 accept_all(listener);
             else if (mark == &the_end)
                 end = true;
-            else
+            else if (!((struct connection *)mark)->is_unread)
                 receive(mark);
         }
+        receive_unread();
         answer_what_is_due();
     }
     tell();

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from graphql import build_schema, introspection_from_schema
 
+from benchmarks.certificate import Certificate
 from benchmarks.processes import BenchmarkFailed
 from bulkload.sandbox.api.graphql import SCHEMA
 
@@ -20,10 +21,13 @@ POLL = "/v1/api/models/get_version_by_id"
 class DiscardingServer:
     """`with DiscardingServer() as server`: listens at ``server.endpoint``; its version ids are 1, 2, 3 ..."""
 
-    def __init__(self, *options: str) -> None:
-        """``options`` are those of server.c."""
-        self._process = subprocess.Popen([PROGRAM, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.endpoint = f"http://127.0.0.1:{self._line().strip()}"
+    def __init__(self, *options: str, certificate: Certificate | None = None) -> None:
+        """``options`` are those of server.c. ``certificate``: it speaks https."""
+        self.certificate = certificate
+        tls = () if certificate is None else ("--tls", str(certificate.certificate), str(certificate.key))
+        command = [PROGRAM, *options, *tls]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.endpoint = f"{'http' if certificate is None else 'https'}://127.0.0.1:{self._line().strip()}"
 
     def __enter__(self) -> Self:
         """Listens already."""

@@ -1,9 +1,9 @@
 """How long it takes, against peers that do the same work."""
 
-from benchmarks.bulkload_runs import environment_of, publish
+from benchmarks.bulkload_runs import publish
 from benchmarks.measuring import Bench, Client, figures, in_turn, ratios, server_note
 from benchmarks.peers import running
-from benchmarks.processes import Ended, Process
+from benchmarks.processes import Ended, Process, environment_of
 from benchmarks.progress import step
 from benchmarks.results import Result, Row
 from benchmarks.server import DiscardingServer, write_introspection

@@ -1,11 +1,12 @@
 """Starts the peers, and sees to it that they do all of their work."""
 
 import json
+from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bulkload_runs import environment_of
-from benchmarks.processes import Ended, Process
+from benchmarks.processes import Ended, Process, environment_of
 from benchmarks.server import DiscardingServer
 from benchmarks.work import Models
 
@@ -27,16 +28,19 @@ def curl(models: Models, server: DiscardingServer, at_a_time: int) -> Ended:
     return ended
 
 
-def curl_and_openssl(models: Models, server: DiscardingServer, at_a_time: int) -> tuple[Ended, Ended]:
-    """``curl`` uploads while ``openssl`` digests the same files beside it, as many at a time."""
+def curl_and_digests(models: Models, server: DiscardingServer, at_a_time: int, *digest: str) -> Ended:
+    """``curl`` uploads and polls while the digests of the same files are made beside it, as many at a time.
+
+    ``digest``: the command that makes them, of one file. What counts is the end of the slower of both.
+    """
     names = "\n".join(file.name for file in models.files)
-    digest = ("xargs", "-P", str(at_a_time), "-n", "1", "openssl", "dgst", "-sha256")
     with ExitStack() as stack:
         uploading = stack.enter_context(_start_curl(models, server, at_a_time))
-        digesting = stack.enter_context(_start(models, *digest, words=names))
+        digesting = stack.enter_context(_start(models, "xargs", "-P", str(at_a_time), "-n", "1", *digest, words=names))
         both = uploading.succeed(), digesting.succeed()
     server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
-    return both
+    slower = max(both, key=lambda ended: ended.seconds)
+    return replace(slower, cpu_seconds=sum(ended.cpu_seconds for ended in both))
 
 
 def with_requests(models: Models, server: DiscardingServer) -> Ended:
@@ -50,8 +54,9 @@ def with_sdk(models: Models, server: DiscardingServer) -> Ended:
 
 
 def _run_script(name: str, models: Models, server: DiscardingServer) -> Ended:
-    folder = str(models.manifest.parent)
-    with _start(models, str(PYTHON), str(HERE / name), server.endpoint, folder) as process:
+    folder, certificate = str(models.manifest.parent), server.certificate
+    trusted = () if certificate is None else (str(certificate.certificate),)
+    with _start(models, str(PYTHON), str(HERE / name), server.endpoint, folder, *trusted) as process:
         ended = process.succeed()
     server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
     return ended
@@ -64,9 +69,11 @@ def _start_curl(models: Models, server: DiscardingServer, at_a_time: int) -> Pro
     server's ids are 1, 2, 3 ...
     """
     api = f"{server.endpoint}/v1/api/models"
+    trusted = () if server.certificate is None else (f'cacert = "{server.certificate.certificate}"',)
+    polls = range(1, models.count + 1)
     transfers = {
-        "uploads.curl": [_upload_transfer(file, f"{api}/upload") for file in models.files],
-        "polls.curl": [_poll_transfer(number, f"{api}/get_version_by_id") for number in range(1, models.count + 1)],
+        "uploads.curl": [_upload_transfer(file, f"{api}/upload", trusted) for file in models.files],
+        "polls.curl": [_poll_transfer(number, f"{api}/get_version_by_id", trusted) for number in polls],
     }
     for name, listed in transfers.items():
         (models.manifest.parent / name).write_text("next\n".join(listed))
@@ -74,16 +81,18 @@ def _start_curl(models: Models, server: DiscardingServer, at_a_time: int) -> Pro
     return _start(models, "sh", "-c", " && ".join(f"{curl} {name}" for name in transfers))
 
 
-def _upload_transfer(file: Path, url: str) -> str:
+def _upload_transfer(file: Path, url: str, trusted: Iterable[str]) -> str:
     conversion = {"framework": "onnx", "python_version": "3.8", "requirements": []}
     metadata = {"name": file.stem, "visibility": "private", "workspace_id": 1, "conversion": conversion}
     part = f"metadata={json.dumps(metadata)};type=application/json"
-    return _transfer(url, f"form = {json.dumps(part)}", f'form = "file=@{file.name};type=application/octet-stream"')
+    return _transfer(
+        url, f"form = {json.dumps(part)}", f'form = "file=@{file.name};type=application/octet-stream"', *trusted
+    )
 
 
-def _poll_transfer(version_id: int, url: str) -> str:
+def _poll_transfer(version_id: int, url: str, trusted: Iterable[str]) -> str:
     asked = json.dumps({"model_version_id": version_id})
-    return _transfer(url, f"data = {json.dumps(asked)}", 'header = "Content-Type: application/json"')
+    return _transfer(url, f"data = {json.dumps(asked)}", 'header = "Content-Type: application/json"', *trusted)
 
 
 def _transfer(url: str, *lines: str) -> str:
