@@ -58,9 +58,10 @@ bench: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## bulkload agai
 bench-quick: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## The same with smaller sizes and fewer rounds, in about a minute
 	$(BIN)/python -m benchmarks --quick $(ROWS)
 
-$(DISCARDING_SERVER): benchmarks/server.c
+$(DISCARDING_SERVER): benchmarks/server.c benchmarks/wire.c benchmarks/wire.h
 	mkdir -p $(@D)
-	cc -O2 -Wall -Wextra -Werror -o $@ $<
+	@pkg-config --exists openssl || { echo "OpenSSL's headers are missing (Debian: apt-get install libssl-dev pkg-config)"; exit 1; }
+	cc -O2 -Wall -Wextra -Werror -o $@ $(filter %.c,$^) $$(pkg-config --cflags --libs openssl)
 
 check: lint types test long  ## Everything a change must pass
 

@@ -154,7 +154,7 @@ class Upload(Protocol):
         """Connect, and send the beginning of the form; at the latest with the first piece."""
         ...
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: bytes | memoryview) -> None:
         """Send the next piece of the file, and wait until there is room for another one."""
         ...
 

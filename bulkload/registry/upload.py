@@ -53,7 +53,7 @@ class Upload:
             self._is_begun = True
             await self._body.push(self._form.head)
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: bytes | memoryview) -> None:
         """Send the next piece, and wait until there is room for another one.
 
         Raises as ``begin`` does, and ``ValueError`` for more bytes than were announced.

@@ -39,7 +39,7 @@ class OpenFile(Protocol):
         """Of the whole file; known from the moment the last piece is given out."""
         ...
 
-    def pieces(self) -> AsyncGenerator[bytes]:
+    def pieces(self) -> AsyncGenerator[bytes | memoryview]:
         """Its bytes, in pieces, once. Raises ``OSError`` and ``SourceChanged``.
 
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to

@@ -15,13 +15,16 @@ import aiofiles.os
 import anyio
 
 from bulkload.core.model.records import Look
+from bulkload.source.buffers import Buffers, is_viewed
 from bulkload.source.interface import SmallFile, SourceChanged
 from bulkload.source.small_files import SmallFiles, as_exception
 from bulkload.system.file_names import local_path
 from bulkload.system.opening import open_regular
 
 # Large enough that handing one over costs nothing beside sending it.
-PIECE_SIZE_BYTES = 2 << 20
+PIECE_SIZE_BYTES = 1 << 20
+# Read and hashed in one go: so little that it is still in the processor's cache when it is hashed.
+STRIDE_BYTES = 1 << 18
 # Read and hashed while others are sent: the slower of both need never wait for the other.
 PIECES_AHEAD = 3
 # Beside them one is read, and one is sent. All uploads together hold no more than this; pieces get smaller for it.
@@ -65,6 +68,7 @@ class LocalSource:
         self._piece_size_bytes = piece_size_bytes
         self._memory_bytes = memory_bytes
         self._wall_clock = wall_clock
+        self._buffers = Buffers()
         # Of the loop that asks.
         self._small_files: WeakKeyDictionary[asyncio.AbstractEventLoop, SmallFiles[SmallFile]] = WeakKeyDictionary()
 
@@ -87,7 +91,7 @@ class LocalSource:
         """A file of any size; entering it raises ``OSError``."""
         share = self._memory_bytes // (PIECES_IN_MEMORY * at_a_time)
         piece_size = min(self._piece_size_bytes, max(SMALLEST_PIECE_BYTES, share))
-        return LocalFile(place, piece_size=piece_size, open_file=self._open)
+        return LocalFile(place, piece_size=piece_size, open_file=self._open, buffers=self._buffers)
 
     async def digest(self, place: str) -> tuple[Look, str]:
         """Look and SHA-256 of a file of any size. Raises ``OSError`` and ``SourceChanged``."""
@@ -158,9 +162,19 @@ class LocalFile:
 
     look: Look
 
-    def __init__(self, path: str, *, piece_size: int, open_file: Callable[[str], tuple[int, os.stat_result]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        piece_size: int,
+        open_file: Callable[[str], tuple[int, os.stat_result]],
+        buffers: Buffers,
+    ) -> None:
         """``open_file`` gives a descriptor and what the system says of the file; it is called in a thread."""
         self._path = path
+        self._buffers = buffers
+        # What pieces are read into, each one again as soon as nobody holds its last piece any more.
+        self._in_use: list[bytearray] = []
         self._open_file = open_file
         self._piece_size = piece_size
         self._loop = asyncio.get_running_loop()
@@ -168,12 +182,13 @@ class LocalFile:
         self._found: os.stat_result
         self._digest = hashlib.sha256()
         # Pieces that were read and hashed and not given out yet, and bytes that were not read yet.
-        self._ready: deque[bytes] = deque()
+        self._ready: deque[memoryview] = deque()
         self._unread = 0
         self._is_read = False
         self._failure: Exception | None = None
         # Something became ready, or the thread has come to an end.
         self._news = asyncio.Event()
+        self._is_awaited = False
         # The hop to a thread that is under way: the file must not be closed beneath it.
         self._hop: asyncio.Future[None] | None = None
         # Known from the moment the last piece is given out.
@@ -193,11 +208,12 @@ class LocalFile:
         """Wait for the read under way and close."""
         await self._close()
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        """The file's bytes, two mebibytes at a time or less; a thread reads and hashes a few pieces ahead.
+    async def pieces(self) -> AsyncGenerator[memoryview]:
+        """The file's bytes, a mebibyte at a time or less; a thread reads and hashes a few pieces ahead.
 
         When the last piece comes, ``sha256`` is the digest of all bytes, this piece included, and the file is known to
-        be as it was when it was opened. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
+        be as it was when it was opened. A piece stays what it is for as long as it, or a part of it, is held: its
+        memory is used again afterwards. An empty file is one empty piece. Raises ``OSError`` and ``SourceChanged``.
         """
         left = self.look.size
         while self.sha256 is None:
@@ -208,13 +224,15 @@ class LocalFile:
                 self.sha256 = self._digest.hexdigest()
             yield piece
 
-    async def _next_piece(self) -> bytes:
+    async def _next_piece(self) -> memoryview:
         while not self._ready:
             self._raise_failure()
             self._go_on_reading()
             self._news.clear()
+            self._is_awaited = True
             if not self._ready:
                 await self._news.wait()
+            self._is_awaited = False
         piece = self._ready.popleft()
         self._go_on_reading()
         return piece
@@ -263,6 +281,9 @@ class LocalFile:
                 descriptor, self._descriptor = self._descriptor, None
                 # Never slow for a file that was only read.
                 os.close(descriptor)
+            self._ready.clear()
+            self._buffers.give_back(self._in_use)
+            self._in_use = []
 
     # In a thread.
 
@@ -284,16 +305,34 @@ class LocalFile:
         while not self._is_read and self._failure is None and len(self._ready) < PIECES_AHEAD:
             if self._descriptor is None:
                 return
-            piece = os.read(self._descriptor, min(self._piece_size, self._unread))
-            if not piece and self._unread:
-                raise SourceChanged(self._path)
-            self._digest.update(piece)
+            piece = self._read_piece(self._descriptor)
             self._unread -= len(piece)
             self._is_read = not self._unread
             self._ready.append(piece)
-            # The loop may be gone when a run was torn down.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._news.set)
+            if self._is_awaited:
+                # The loop may be gone when a run was torn down.
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._news.set)
+
+    def _read_piece(self, descriptor: int) -> memoryview:
+        wanted = min(self._piece_size, self._unread)
+        piece = memoryview(self._unused_buffer())[:wanted]
+        read = 0
+        while read < wanted:
+            count = os.readv(descriptor, [piece[read : read + STRIDE_BYTES]])
+            if not count:
+                raise SourceChanged(self._path)
+            self._digest.update(piece[read : read + count])
+            read += count
+        return piece.toreadonly()
+
+    def _unused_buffer(self) -> bytearray:
+        for buffer in self._in_use:
+            if not is_viewed(buffer):
+                return buffer
+        buffer = self._buffers.take(self._piece_size)
+        self._in_use.append(buffer)
+        return buffer
 
     def _see_unchanged(self) -> None:
         _refuse_changed(self._path, self._found, self._is_read_again)

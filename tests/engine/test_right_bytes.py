@@ -202,7 +202,7 @@ class _WatchedFile:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def pieces(self) -> AsyncGenerator[memoryview]:
         count = 0
         async with aclosing(self._file.pieces()) as pieces:
             while True:

@@ -396,7 +396,7 @@ class PushedUpload:
         self.departed = True
         self._data += self._form.head
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: bytes | memoryview) -> None:
         assert self._fate is not None
         self._data += piece
         await self._client.take_piece(self._call, self._fate)

@@ -127,24 +127,24 @@ async def test_the_next_piece_is_read_while_this_one_is_used(
     write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sending and reading take turns on the same file otherwise."""
-    read, second_read = os.read, threading.Event()
+    read, second_read = os.readv, threading.Event()
     count = 0
 
-    def counting(descriptor: int, size: int) -> bytes:
+    def counting(descriptor: int, into: list[memoryview]) -> int:
         nonlocal count
-        data = read(descriptor, size)
+        size = read(descriptor, into)
         count += 1
         if count == 2:
             second_read.set()
-        return data
+        return size
 
     async with source.open(str(write(3 * PIECE))) as file:
-        monkeypatch.setattr(os, "read", counting)
+        monkeypatch.setattr(os, "readv", counting)
         pieces = file.pieces()
         await anext(pieces)
         # The first piece is still in use here, and nobody has asked for the second.
         assert await anyio.to_thread.run_sync(second_read.wait, BOUND_SECONDS)
-        monkeypatch.setattr(os, "read", read)
+        monkeypatch.setattr(os, "readv", read)
         assert b"".join([piece async for piece in pieces]) == content_of(3 * PIECE)[PIECE:]
 
 
@@ -189,7 +189,7 @@ async def test_a_file_that_changes_is_noticed_before_its_last_piece(
 ) -> None:
     """G3: the last piece is what makes a version, so none comes of a file that is neither the old nor the new one."""
     path = write(4 * PIECE)
-    given: list[bytes] = []
+    given: list[memoryview] = []
     async with source.open(str(path)) as file:
         pieces = file.pieces()
         given.extend([await anext(pieces) for _ in range(pieces_before)])
@@ -200,7 +200,7 @@ async def test_a_file_that_changes_is_noticed_before_its_last_piece(
         assert file.sha256 is None
 
 
-async def _all_pieces(pieces: AsyncIterator[bytes], given: list[bytes]) -> None:
+async def _all_pieces(pieces: AsyncIterator[memoryview], given: list[memoryview]) -> None:
     async for piece in pieces:
         given.append(piece)  # noqa: PERF401 - those before the error count
 
@@ -261,19 +261,19 @@ def test_a_stat_tells_one_state_of_a_file_from_another(write: Callable[[int], Pa
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("read", [source.read_small, source.digest])
+@pytest.mark.parametrize(("read", "call"), [(source.read_small, "read"), (source.digest, "readv")])
 async def test_a_file_just_written_is_read_when_every_change_to_it_shows(
-    read: Callable[[str], Awaitable[object]], write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+    read: Callable[[str], Awaitable[object]], call: str, write: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within one tick of the file system's clock, a change after the first read would leave the times as they are."""
     path = write(PIECE)
-    changed_at, really_read, first_reads = path.stat().st_ctime, os.read, []
+    changed_at, really_read, first_reads = path.stat().st_ctime, getattr(os, call), []
 
-    def watched(descriptor: int, size: int) -> bytes:
+    def watched(descriptor: int, what: object) -> object:
         first_reads.append(time.time())
-        return really_read(descriptor, size)
+        return really_read(descriptor, what)
 
-    monkeypatch.setattr(os, "read", watched)
+    monkeypatch.setattr(os, call, watched)
     await read(str(path))
     assert first_reads[0] - changed_at >= local.CLOCK_TICK_SECONDS - 1e-6
 
@@ -357,11 +357,11 @@ async def test_closing_waits_for_the_read_under_way(
 ) -> None:
     """Or the thread would read from whatever file has the descriptor next."""
     path = str(write(4 * PIECE))
-    held = Held(os.read)
+    held = Held(os.readv)
 
     async def leave_in_a_read() -> None:
         async with source.open(path) as file:
-            monkeypatch.setattr(os, "read", held)
+            monkeypatch.setattr(os, "readv", held)
             reading = asyncio.ensure_future(_first_piece(file))
             await anyio.to_thread.run_sync(held.reached.wait, BOUND_SECONDS)
             reading.cancel()
@@ -378,12 +378,12 @@ async def test_closing_waits_for_the_read_under_way(
     assert descriptors() == set()
 
 
-async def _first_piece(file: OpenFile) -> bytes:
+async def _first_piece(file: OpenFile) -> bytes | memoryview:
     return await anext(file.pieces())
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("call", ["open", "read", "stat"])
+@pytest.mark.parametrize("call", ["open", "readv", "stat"])
 @pytest.mark.parametrize("natively", [False, True])
 async def test_a_cancelled_reader_leaves_nothing_open(
     call: str,

@@ -152,7 +152,7 @@ class UploadAttempt:
                 self._tell_whole()
                 return self._sent(await self._upload.finish())
 
-    async def _push(self, upload: Upload, piece: bytes) -> None:
+    async def _push(self, upload: Upload, piece: bytes | memoryview) -> None:
         for part in in_parts(piece, self._slice_size):
             if self._run.settings.bandwidth is not None:
                 await self._run.limits.bytes(self._permit, len(part))
@@ -273,7 +273,7 @@ class UploadAttempt:
         return self._entry.look.size if self._entry.look is not None else 0
 
 
-def in_parts(piece: bytes, size: int) -> Iterator[bytes]:
+def in_parts(piece: bytes | memoryview, size: int) -> Iterator[bytes | memoryview]:
     """A piece in parts of ``size`` bytes at the most; an empty one is one part."""
     if len(piece) <= size:
         yield piece

@@ -85,7 +85,7 @@ class PushedBody:
             await self._refuse_answer()
         self._is_talking = False
 
-    async def push(self, piece: bytes) -> None:
+    async def push(self, piece: bytes | memoryview) -> None:
         """Hand over the next piece, and wait until there is room for another one."""
         if len(piece) > self.unsent:
             raise other_length(len(piece) - self.unsent)
@@ -97,10 +97,8 @@ class PushedBody:
             await self._refuse_answer()
             self.has_departed = True
             self.unsent -= len(piece)
-            request.write(piece)
-            if request.is_blocked:
-                await request.room()
-            if self.unsent:
+            is_whole = await request.write_all(piece)
+            if self.unsent or not is_whole:
                 await self._refuse_answer()
             else:
                 request.is_whole = True
