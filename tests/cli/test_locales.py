@@ -33,7 +33,8 @@ def bulkload(tmp_path):
     return run
 
 
-@pytest.fixture(params=["ascii", "latin-1", "utf-8"])
+# All other tests run under UTF-8.
+@pytest.fixture(params=["ascii", "latin-1", pytest.param("utf-8", marks=pytest.mark.long)])
 def locale(request, tmp_path_factory):
     """Variables of a locale; Latin-1 is made for the test, where the system can."""
     if request.param == "ascii":

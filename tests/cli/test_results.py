@@ -17,6 +17,7 @@ import pytest
 from bulkload.cli import run_command_line
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.sqlite.writes import Store
+from tests.variants import each_once
 
 Results = Callable[..., tuple[int, str, str]]
 FORMULAS = ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", " =1", "-1", "plain"]
@@ -126,9 +127,8 @@ def test_a_full_disk_is_exit_1_with_the_name_of_the_file(results):
     assert said.startswith("bulkload: /dev/full cannot be written (No space left on device)")
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "jsonl", "json", "parquet"])
-@pytest.mark.parametrize(("code", "words"), [(141, ""), (1, "bulkload: standard output cannot be written")])
-def test_a_reader_that_goes_away_in_the_middle_leaves_no_word(form, code, words, manifest, tmp_path):
+@pytest.mark.parametrize(("form", "code"), each_once(["table", "csv", "jsonl", "json", "parquet"], [141, 1]))
+def test_a_reader_that_goes_away_in_the_middle_leaves_no_word(form, code, manifest, tmp_path):
     """More rows than a pipe holds: nothing is said by what was under way, either."""
     with closing(sqlite3.connect(f"{manifest}.ledger.db", isolation_level=None)) as ledger:
         names = [row[1] for row in ledger.execute("PRAGMA table_info(entries)")][1:]
@@ -149,7 +149,7 @@ def test_a_reader_that_goes_away_in_the_middle_leaves_no_word(form, code, words,
     ):
         assert run_command_line(["results", str(manifest), "--format", form]) == code
         gc.collect()
-    assert said.getvalue().startswith(words)
+    assert said.getvalue().startswith("" if code == 141 else "bulkload: standard output cannot be written")
     assert said.getvalue().count("\n") == (0 if code == 141 else 1)
 
 

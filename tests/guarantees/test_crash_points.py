@@ -29,6 +29,7 @@ from tests.guarantees.scenarios import (
     violations,
 )
 from tests.guarantees.world import LedgerKind
+from tests.variants import every
 
 # Bodies in pieces and small ones; an answer that is lost, late, too late, another's; an equal version.
 QUICK = {
@@ -37,8 +38,7 @@ QUICK = {
     "an answer is lost twice",
     "an upload lands late, the next one too",
 }
-# A stop costs a history an effect.
-QUICK_TO_STOP = {"one small entry", "an equal version was there before"}
+QUICK_IN_A_FILE = {"one small entry", "an equal version was there before"}
 # Several versions of a model, ids that are another's, labels: for which a ledger has statements and indexes.
 IN_A_FILE = QUICK | {
     "three versions of one model",
@@ -64,10 +64,10 @@ def of_both_ledgers(
 
 def test_the_quick_situations_are_among_all() -> None:
     """A name that is misspelt would leave one out."""
-    assert {scenario.name for scenario in SCENARIOS} >= IN_A_FILE | QUICK_TO_STOP
+    assert {scenario.name for scenario in SCENARIOS} >= IN_A_FILE | QUICK_IN_A_FILE
 
 
-@of_both_ledgers(QUICK - QUICK_TO_STOP, QUICK_TO_STOP, otherwise=pytest.mark.long)
+@of_both_ledgers(QUICK - QUICK_IN_A_FILE, QUICK_IN_A_FILE, otherwise=pytest.mark.long)
 def test_a_crash_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, folders: Iterator[Path], found: Found
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_crash_at_any_point_loses_and_doubles_nothing(
 either_stop = pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut"])
 
 
-@of_both_ledgers(QUICK_TO_STOP, {"an answer is lost twice"}, otherwise=pytest.mark.long)
+@of_both_ledgers({"one small entry"}, {"an answer is lost twice"}, otherwise=pytest.mark.long)
 @either_stop
 def test_a_stop_at_any_point_loses_and_doubles_nothing(
     scenario: Scenario, cut: bool, folders: Iterator[Path], found: Found
@@ -125,7 +125,7 @@ def test_what_cannot_be_decided_is_left_to_a_person(kind: LedgerKind, folders: I
     assert len(world.registry.began) == 2
 
 
-@both_ledgers
+@pytest.mark.parametrize("kind", every(2, [*LedgerKind], first=[*LedgerKind].index(LedgerKind.MEMORY)))
 def test_an_answers_word_takes_no_version_away_from_who_sent_its_bytes(
     kind: LedgerKind, folders: Iterator[Path]
 ) -> None:

@@ -362,7 +362,7 @@ def with_their_proofs() -> Iterator[Bug]:
             yield replace(bug, proof=in_memory(bug.proof))
 
 
-@pytest.mark.parametrize("bug", every(3, [*with_their_proofs()]), ids=str)
+@pytest.mark.parametrize("bug", every(4, [*with_their_proofs()]), ids=str)
 def test_the_proof_finds_the_bug(bug: Bug, root: Path) -> None:
     """With the bug in place, something is wrong, and it is what such a bug does."""
     found = found_in(mutated_copy(root, bug.mutations), bug.proof, root)
@@ -373,7 +373,7 @@ def test_the_proof_finds_the_bug(bug: Bug, root: Path) -> None:
 PROOFS = {bug.proof for bug in BUGS if bug.proof.name != "crashes_in"}
 
 
-@pytest.mark.parametrize("proof", every(3, sorted(PROOFS | {in_memory(proof) for proof in PROOFS}, key=str)), ids=str)
+@pytest.mark.parametrize("proof", every(4, sorted(PROOFS | {in_memory(proof) for proof in PROOFS}, key=str)), ids=str)
 def test_without_the_bug_nothing_is_wrong(proof: Proof, root: Path) -> None:
     """The proofs that are made for this suite; the crash points without any bug have a suite of their own."""
     assert found_in(mutated_copy(root, ()), proof, root) == []

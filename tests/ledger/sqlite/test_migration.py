@@ -18,6 +18,7 @@ from bulkload.ledger.records import SentFile
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.ledger.sqlite.make_schema_1 import KINDS, MODELS, write
+from tests.variants import each_once
 
 SPEC = '{"line":1,"name":"m","path":"m","source":"/m","conversion":{"framework":"onnx"}}'
 # Inode, mtime, ctime as schema 1 held them, and the mark that they are now.
@@ -133,14 +134,14 @@ from pathlib import Path
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.ledger.sqlite.make_schema_1 import KINDS, MODELS, write
+from tests.variants import each_once
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 Store(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("log_bytes", [1, 4096, 20_000])
+@pytest.mark.parametrize(("kind", "log_bytes"), each_once([*KINDS], [1, 4096, 20_000]))
 def test_a_migration_that_is_killed_leaves_schema_1(kind: str, log_bytes: int, path: Path) -> None:
     """The kernel ends the process with so much of its commit written."""
     with closing(loaded(kind, path)) as connection:
