@@ -84,8 +84,8 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.BODY: (
         ("bulkload.registry.client:Registry.uploading", "after"),
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.seal_all", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.seal_all", "after"),
+        ("bulkload.ledger.sqlite.moves:Moves.seal", "before"),
+        ("bulkload.ledger.sqlite.moves:Moves.seal", "after"),
     ),
     Phase.SEALED: (
         ("bulkload.engine.upload.attempt:UploadAttempt._seal", "after"),
@@ -95,13 +95,13 @@ POINTS: dict[Phase, tuple[tuple[str, str], ...]] = {
     Phase.ANSWERED: (
         ("bulkload.engine.upload.attempt:UploadAttempt._sent", "before"),
         ("bulkload.engine.upload.entry:EntryUpload._arrive", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.later_published", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.later_published", "after"),
+        ("bulkload.ledger.sqlite.moves:Moves.arrive", "before"),
+        ("bulkload.ledger.sqlite.moves:Moves.arrive", "after"),
     ),
     Phase.POLLING: (
         ("bulkload.engine.poll.version_look:VersionLook.is_done", "before"),
         ("bulkload.engine.poll.version_look:VersionLook._note_status", "before"),
-        ("bulkload.ledger.sqlite.writes:Store.note_statuses", "after"),
+        ("bulkload.ledger.sqlite.moves:Moves.note_status", "after"),
         ("bulkload.engine.poll.version_look:VersionLook._judge", "before"),
         ("bulkload.engine.poll.version_look:VersionLook._judge", "after"),
     ),

@@ -32,6 +32,7 @@ from bulkload.ledger.sqlite.planning import Planning
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.sandbox import Sandbox, SandboxSettings
 from tests.busy import times_slower
+from tests.ledger.bench import intend
 
 # The smallest ONNX model.
 MODEL = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28\x01"
@@ -271,7 +272,7 @@ def uploaded_settings(folder: Path, endpoint: str, count: int, **changes: Any) -
             for planned in entries:
                 planning.add(planned)
         for number in range(1, count + 1):
-            store.intend(number, Look(1, "1:1:1"), (), "ab" * 32)
+            intend(store, number, Look(1, "1:1:1"), (), "ab" * 32)
             store.move(number, State.UPLOADED, Outcome(version_id=number, owned=True))
         store.commit()
     finally:

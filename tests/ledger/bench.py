@@ -30,7 +30,8 @@ from bulkload.ledger.memory import MemoryStore
 from bulkload.ledger.memory.execution import Execution as MemoryExecution
 from bulkload.ledger.memory.store import Row
 from bulkload.ledger.records import LedgerEntry, Outcome, PlannedEntry
-from bulkload.ledger.sqlite.batches import BatchExecution
+from bulkload.ledger.sqlite.execution import Execution
+from bulkload.ledger.sqlite.moves import Moves
 from bulkload.ledger.sqlite.planning import Planning
 from bulkload.ledger.sqlite.writes import Store
 
@@ -63,6 +64,16 @@ def plan_into(store: Store, entries: Iterable[PlannedEntry]) -> None:
         for planned in entries:
             assert planning.add(planned) is None
         planning.drop_absent()
+
+
+def intend(store: Store, id_: int, look: Look, fence: Iterable[int], sha256: str | None) -> None:
+    """Let the first byte of an entry leave; a transaction may be around it."""
+    moves = Moves(store)
+    moves.intend(store.entry(id_), look, frozenset(fence), sha256)
+    if store.in_transaction:
+        moves.write()
+    else:
+        moves.commit()
 
 
 class Bench(ABC):
@@ -210,7 +221,7 @@ class SqliteBench(Bench):
         self._store = Store(self._path)
         # No test cuts the power, and a commit would cost a flush each.
         self._store.connection.execute("PRAGMA synchronous = OFF")
-        return BatchExecution(self._store)
+        return Execution(self._store)
 
     def close(self) -> None:
         self._undo.close()

@@ -16,6 +16,7 @@ from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.writes import Store
+from tests.ledger.bench import intend
 
 LOOK = Look(10, "1:2:3")
 
@@ -74,7 +75,7 @@ def test_a_row_says_all_about_its_last_publication(
 ) -> None:
     planned = make_planned(1, version="v1", path="m.onnx", labels={"team": "fraud"})
     plan_entries(planned)
-    store.intend(1, LOOK, {1}, "digest")
+    intend(store, 1, LOOK, {1}, "digest")
     store.move(1, State.UPLOADED, Outcome(version_id=5, owned=True, uploaded_at="t1", upload_seconds=0.5))
     store.move(
         1,

@@ -211,17 +211,18 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    schema = _statements("schema.sql")
+    schema = sql("schema.sql")
     connection.executescript(f"BEGIN; {schema} INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}'); COMMIT;")
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """All steps or none: a script that fails leaves its transaction to be rolled back when the connection closes."""
-    steps = "".join(_statements(f"migration_{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
+    steps = "".join(sql(f"migration_{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
     connection.executescript(
         f"BEGIN IMMEDIATE; {steps} UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'; COMMIT;"
     )
 
 
-def _statements(name: str) -> str:
+def sql(name: str) -> str:
+    """The statements of a file beside this one."""
     return (files("bulkload.ledger.sqlite") / name).read_text(encoding="utf-8")

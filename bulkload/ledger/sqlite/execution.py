@@ -12,13 +12,29 @@ from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import IllegalMove, State, check_move
 from bulkload.ledger import interface as messages
-from bulkload.ledger.deciding import OUT_OF_ORDER, arrival_of, becomes_ready, equal_version, has_news
-from bulkload.ledger.interface import Claims, Comparison, Judged, Message, Moved, VersionTaken
-from bulkload.ledger.records import Outcome
+from bulkload.ledger.deciding import arrival_of, becomes_ready, equal_version, has_news
+from bulkload.ledger.interface import (
+    Arrived,
+    Claims,
+    Comparison,
+    Intend,
+    Judge,
+    Judged,
+    Message,
+    Moved,
+    Seal,
+    VersionTaken,
+)
+from bulkload.ledger.records import LedgerEntry, Outcome
 from bulkload.ledger.sqlite import writes
 from bulkload.ledger.sqlite.connection import ledger_error
+from bulkload.ledger.sqlite.moves import Moves
 from bulkload.ledger.sqlite.planning import Planning, suspects
 from bulkload.ledger.sqlite.writes import Store
+
+_SENT = Moved(State.PLANNED, State.UPLOADING)
+_SEALED = Moved(State.UPLOADING, State.UPLOADING)
+_TAKEN = Moved(State.UPLOADING, State.UPLOADED)
 
 
 def _by_store(method: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -31,6 +47,7 @@ class Execution:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.moves = Moves(store)
         # The run that works on the ledger, and its plan while it is being made.
         self._run: messages.BeginRun | None = None
         self._planning: Planning | None = None
@@ -53,12 +70,11 @@ class Execution:
         return self.store.in_transaction
 
     def begin(self) -> None:
-        """Begin a transaction."""
-        self.store.begin()
+        """Nothing yet: a group of moves is one statement, which is a transaction by itself; else one begins with it."""
 
     def commit(self) -> None:
-        """Commit it, durably."""
-        self.store.commit()
+        """Write what is collected, and commit, durably."""
+        self.moves.commit()
 
     def roll_back(self) -> None:
         """Take back all since ``begin``, a run's beginning included."""
@@ -67,6 +83,7 @@ class Execution:
             self._planning.close()
             self._planning = self._run = None
             self.store.run_id = ""
+        self.moves.forget()
         self.store.roll_back()
 
     def close(self) -> None:
@@ -74,17 +91,51 @@ class Execution:
         self.roll_back()
         self.store.close()
 
-    def carry_out(self, message: Message[Any]) -> Any:
-        """The message's answer."""
-        return self._BY_TYPE[type(message)](self, message)
-
     def execute(self, messages: Sequence[Message[Any]]) -> list[Any]:
-        """The answers of a group, one after the other."""
-        return [self.carry_out(message) for message in messages]
+        """The answers of a group, one after the other; its moves are written with the commit, or before it."""
+        if len(messages) == 1:
+            return [self.carry_out(messages[0])]
+        self.moves.look_up([each.entry_id for each in messages if isinstance(each, Judge)])
+        return [self._answer(message) for message in messages]
+
+    def carry_out(self, message: Message[Any]) -> Any:
+        """The message's answer; what it changes is written."""
+        answer = self._answer(message)
+        try:
+            self.moves.write()
+        except sqlite3.IntegrityError:
+            return self._refusal(message)
+        return answer
 
     def attempt(self, message: Message[Any]) -> Any:
         """The message's answer; one that raises has changed nothing."""
-        return self.store.attempt(lambda _: self.carry_out(message))
+        self.moves.write()
+        try:
+            return self.store.attempt(lambda _: self.carry_out(message))
+        except BaseException:
+            self.moves.forget()
+            raise
+
+    def _answer(self, message: Message[Any]) -> Any:
+        kind = type(message)
+        if kind not in self._COLLECTED:
+            self.moves.write()
+            if kind not in self._QUESTIONS:
+                self.moves.forget()
+        return self._BY_TYPE[kind](self, message)
+
+    def _refusal(self, message: Message[Any]) -> Any:
+        """Why a move was refused: ``VersionTaken``. Raises ``IllegalMove``, or ``KeyError`` where there is no entry."""
+        self.moves.forget()
+        if not isinstance(message, Intend | Seal | Arrived):
+            # Somebody else has changed the entry: what is known of it now is what the file holds.
+            answer = self._answer(message)
+            self.moves.write()
+            return answer
+        before = self.store.state(message.entry.id)
+        if isinstance(message, Arrived) and before is State.UPLOADING:
+            return VersionTaken(message.version_id)
+        raise IllegalMove(before, State.UPLOADED if isinstance(message, Arrived) else State.UPLOADING)
 
     def named(self, error: Exception) -> Exception:
         """SQLite's own words (a full disk, a damaged file) as a ledger error; anything else as it is."""
@@ -123,6 +174,7 @@ class Execution:
             self._plan.drop_absent()
         self._plan.close()
         self._planning = None
+        self.store.keep_few_pages()
         return self.store.conversion_seconds()
 
     @property
@@ -138,14 +190,13 @@ class Execution:
     # Moves.
 
     def _intend(self, message: messages.Intend) -> Moved | ExistingDecision:
-        item, store = message.entry, self.store
-        found = self.equal(message, message.sha256)
+        found = self._equal(message, message.sha256)
         if found is not None:
             return found
-        store.intend(item.id, message.look, self.fence_of(message), message.sha256)
-        return Moved(State.PLANNED, State.UPLOADING)
+        self.moves.intend(message.entry, message.look, self._fence(message), message.sha256)
+        return _SENT
 
-    def fence_of(self, message: messages.Intend) -> frozenset[int]:
+    def _fence(self, message: messages.Intend) -> frozenset[int]:
         """The versions that were there before the first byte leaves."""
         if message.fence is not None:
             return message.fence
@@ -165,13 +216,13 @@ class Execution:
         self.store.add_to_listing(message.versions)
 
     def _seal(self, message: messages.Seal) -> Moved | ExistingDecision:
-        found = self.equal(message, message.sha256)
+        found = self._equal(message, message.sha256)
         if found is not None:
             return found
-        self.store.seal(message.entry.id, message.sha256)
-        return Moved(State.UPLOADING, State.UPLOADING)
+        self.moves.seal(message.entry, message.sha256)
+        return _SEALED
 
-    def equal(self, message: messages.Intend | messages.Seal, sha256: str | None) -> ExistingDecision | None:
+    def _equal(self, message: messages.Intend | messages.Seal, sha256: str | None) -> ExistingDecision | None:
         """What spares the upload, where the run skips what is there."""
         if sha256 is None or self.run.on_existing is not OnExisting.SKIP:
             return None
@@ -187,6 +238,7 @@ class Execution:
         listed = self._listed(item.model)
         if item.only_version and not listed:
             return None
+        self.moves.write_about(item.model)
         siblings = [
             Sibling(each.entry, each.version_id, each.state is State.READY)
             for each in store.siblings(item, sha256)
@@ -195,31 +247,24 @@ class Execution:
         return equal_version(message, sha256, Present(listed, siblings, store.claimed(item)), self.run)
 
     def _arrived(self, message: messages.Arrived) -> Moved | VersionTaken:
-        item, store = message.entry, self.store
-        outcome = Outcome(
-            version_id=message.version_id,
-            owned=True,
-            uploaded_at=message.uploaded_at,
-            upload_seconds=message.upload_seconds,
-            message=None if item.only_version or not store.later_published(item) else OUT_OF_ORDER,
-        )
-        before = store.state(item.id)
-        if before is not State.UPLOADING:
-            raise IllegalMove(before, State.UPLOADED)
-        try:
-            store.move(item.id, State.UPLOADED, outcome)
-        except writes.VersionTaken:
-            return VersionTaken(message.version_id)
-        return Moved(before, State.UPLOADED)
+        self.moves.arrive(message)
+        return _TAKEN
 
     def _move(self, message: messages.Move) -> Moved:
-        id_, after, outcome = message.entry_id, message.after, message.outcome
-        before = self.store.state(id_)
+        return self._moved(self.moves.entry(message.entry_id), message.after, message.outcome)
+
+    def _moved(self, item: LedgerEntry, after: State, outcome: Outcome) -> Moved:
+        before = item.state
         check_move(before, after)
-        if outcome.owned is None and outcome.version_id is not None and self.store.entry(id_).owned:
+        if _names_no_version(outcome):
+            self.moves.conclude(item, after, outcome)
+            return Moved(before, after)
+        self.moves.write()
+        self.moves.forget()
+        if outcome.owned is None and outcome.version_id is not None and item.owned:
             outcome = msgspec.structs.replace(outcome, owned=True)
         try:
-            self.store.move(id_, after, outcome)
+            self.store.move(item.id, after, outcome)
         except writes.VersionTaken as taken:
             raise IllegalMove(before, after, f"version {taken} is another entry's") from None
         return Moved(before, after)
@@ -230,13 +275,13 @@ class Execution:
         return Moved(before, State.IN_DOUBT)
 
     def _judge(self, message: messages.Judge) -> Judged:
-        item = self.store.entry(message.entry_id)
-        arrival = arrival_of(item, message.version)
+        item = self.moves.entry(message.entry_id)
+        arrival, moved = arrival_of(item, message.version), None
         if becomes_ready(message, arrival):
-            return Judged(item, arrival, self._move(messages.Move(item.id, State.READY, message.ready)))
-        if has_news(message, arrival):
-            self.store.note_status(item.id, message.version.status)
-        return Judged(item, arrival, None)
+            moved = self._moved(item, State.READY, message.ready)
+        elif has_news(message, arrival):
+            self.moves.note_status(item, message.version.status)
+        return Judged(item, arrival, moved)
 
     # Questions that need more than one of the store's.
 
@@ -249,6 +294,15 @@ class Execution:
         possible = any(version.size in (None, look.size) for version in self.store.listed(item.model))
         return Comparison(possible, self.store.digest(item.entry.source, look))
 
+    # What is written together, and what changes nothing.
+    _COLLECTED: ClassVar = frozenset({Intend, Seal, Arrived, messages.Move, Judge})
+    _QUESTIONS: ClassVar = frozenset(
+        {
+            messages.Suspects, messages.Take, messages.NextOfModel, messages.GetEntry, messages.InState,
+            messages.InManifest, messages.ToAudit, messages.GetClaims, messages.WorkspacesToList, messages.Compare,
+            messages.FindEqual, messages.Counts, messages.CountOpen, messages.Failures,
+        }
+    )  # fmt: skip
     _BY_TYPE: ClassVar[dict[type[Message[Any]], Callable[[Any, Any], Any]]] = {
         messages.BeginRun: _begin_run,
         messages.PlanEntries: _plan_entries,
@@ -284,3 +338,15 @@ class Execution:
         messages.CountOpen: _by_store(Store.count_open),
         messages.Failures: _by_store(Store.failures),
     }
+
+
+def _names_no_version(outcome: Outcome) -> bool:
+    """Whether a move changes nothing about which version the entry has, nor how it came to it."""
+    return (
+        outcome.version_id is None
+        and outcome.owned is None
+        and outcome.sha256 is None
+        and outcome.adopted is None
+        and outcome.uploaded_at is None
+        and outcome.upload_seconds is None
+    )

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 
 from bulkload.core.model.errors import ManifestError, UsageError
 from bulkload.ledger.interface import Message
-from bulkload.ledger.sqlite.batches import BatchExecution
+from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.lock import LedgerLock, refuse_network_file_system
 from bulkload.ledger.sqlite.writes import Store
 from bulkload.ledger.writer import OpenStorage, ThreadWriter, Writer
@@ -38,7 +38,7 @@ class Ledger:
             raise UsageError(f"{self.path}: the folder does not exist; make it, or name another place with --ledger")
         refuse_network_file_system(self.path)
         self._lock.__enter__()
-        writer = self._make_writer(lambda: BatchExecution(Store(self.path)))
+        writer = self._make_writer(lambda: Execution(Store(self.path)))
         try:
             self._is_new = not self.path.exists()
             await writer.start()

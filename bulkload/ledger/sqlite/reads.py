@@ -98,45 +98,10 @@ class Queries:
             raise KeyError(id_)
         return _state(row[0])
 
-    def states(self, ids: Sequence[int]) -> dict[int, State]:
-        """Where these entries stand."""
-        rows = self.connection.execute(f"SELECT id, state FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),))
-        return {id_: _state(state) for id_, state in rows}
-
     def entries(self, ids: Sequence[int]) -> dict[int, LedgerEntry]:
         """These entries as they are now."""
         found = self._entries(f"SELECT {COLUMNS} FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),))
         return {item.id: item for item in found}
-
-    def models(self, ids: Sequence[int]) -> dict[int, tuple[int, str]]:
-        """The models of these entries."""
-        if not ids:
-            return {}
-        rows = self.connection.execute(
-            f"SELECT id, workspace_id, name FROM entries WHERE id IN ({_GIVEN})", (_numbers(ids),)
-        )
-        return {id_: (workspace_id, name) for id_, workspace_id, name in rows}
-
-    def owners(self, version_ids: Sequence[int]) -> dict[int, set[int | None]]:
-        """Which entries own these versions; None: one did in an earlier publication."""
-        rows = self.connection.execute(
-            f"SELECT version_id, id FROM entries WHERE owned = 1 AND version_id IN ({_GIVEN})"
-            " UNION ALL SELECT version_id, NULL FROM past_publications"
-            f" WHERE owned = 1 AND version_id IN ({_GIVEN})",
-            (_numbers(version_ids), _numbers(version_ids)),
-        )
-        found: dict[int, set[int | None]] = {}
-        for version_id, id_ in rows:
-            found.setdefault(version_id, set()).add(id_)
-        return found
-
-    def later_published(self, entry: LedgerEntry) -> bool:
-        """Whether this ledger made a version of a later entry of the same model already."""
-        row = self._one(
-            "SELECT 1 FROM entries WHERE workspace_id = ? AND name = ? AND line > ? AND owned = 1 LIMIT 1",
-            (*entry.model, entry.entry.line),
-        )
-        return row is not None
 
     # What belongs to whom.
 

@@ -23,8 +23,9 @@ from bulkload.core.model.states import State
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import Outcome
 from bulkload.ledger.sqlite import connection
+from bulkload.ledger.sqlite.moves import Moves
 from bulkload.ledger.sqlite.writes import Store
-from tests.ledger.bench import plan_into
+from tests.ledger.bench import intend, plan_into
 from tests.variants import every
 
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
@@ -77,9 +78,11 @@ def some_move(store: Store, chance: random.Random, number: int) -> None:
     digest = chance.randbytes(32).hex()
     if state == State.PLANNED:
         look = Look(number, f"{id_}:{number}:{number}")
-        store.intend(id_, look, chance.sample(range(1000, 2000), chance.randrange(40)), None)
+        intend(store, id_, look, chance.sample(range(1000, 2000), chance.randrange(40)), None)
     elif state == State.UPLOADING and not sealed:
-        store.seal(id_, digest)
+        moves = Moves(store)
+        moves.seal(store.entry(id_), digest)
+        moves.write()
     elif state == State.UPLOADING:
         after = chance.choice([State.UPLOADED, State.IN_DOUBT])
         owned = after is State.UPLOADED
@@ -210,7 +213,7 @@ def walk(store: Store) -> None:
     assert store.counts().keys() == {state.value for state in State}
     for item in store.in_manifest(0, ENTRIES):
         store.claimed(item)
-        store.later_published(item)
+        store.unproved(item)
 
 
 def assert_one_clear_line(error: LedgerError, path: Path) -> None:

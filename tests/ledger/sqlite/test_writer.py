@@ -3,10 +3,10 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -18,8 +18,8 @@ from bulkload.ledger.interface import Message
 from bulkload.ledger.records import Outcome, PlannedEntry
 from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.writes import Store
-from bulkload.ledger.writer import LARGEST_GROUP, ThreadWriter, Writer
-from tests.ledger.bench import plan_into
+from bulkload.ledger.writer import LARGEST_GROUP, LoopWriter, ThreadWriter, Writer
+from tests.ledger.bench import intend, plan_into
 
 LOOK = Look(10, "1:2:3")
 # Far longer than anything here takes: a bound for what hangs, never waited for.
@@ -52,8 +52,7 @@ class Do(Message[Any], frozen=True):
 class Doing(Execution):
     """A storage that carries out ``Do``."""
 
-    def carry_out(self, message: Message[Any]) -> Any:
-        return message.function(self.store) if isinstance(message, Do) else super().carry_out(message)
+    _BY_TYPE: ClassVar = {**Execution._BY_TYPE, Do: lambda self, message: message.function(self.store)}
 
 
 async def call(writer: Writer, function: Callable[[Store], Any]) -> Any:
@@ -382,7 +381,7 @@ async def test_every_move_of_many_callers_is_kept(path: Path, make_planned: Call
 
         async def work() -> None:
             for id_ in ids:
-                await call(writer, lambda store, id_=id_: store.intend(id_, LOOK, (), "digest"))  # type: ignore[misc]
+                await call(writer, lambda store, id_=id_: intend(store, id_, LOOK, (), "digest"))  # type: ignore[misc]
                 outcome = Outcome(version_id=id_, owned=True)
                 await call(writer, lambda store, id_=id_: store.move(id_, State.UPLOADED, outcome))  # type: ignore[misc]  # noqa: B023
 
@@ -409,3 +408,47 @@ async def test_an_error_of_others_is_no_damage(tmp_path: Path, error: Exception)
         assert raised.value is error
         assert await call(writer, remember(1)) == 1
     assert remembered(tmp_path / "ledger.db") == {1}
+
+
+@pytest.mark.anyio
+async def test_whoever_is_cancelled_as_the_answer_comes_hears_it(path: Path) -> None:
+    """Its wait is over by its cancellation, and the answer is given before it goes on."""
+    scope, heard = anyio.CancelScope(), []
+
+    async def caller(writer: LoopWriter) -> None:
+        with scope:
+            heard.append(await call(writer, remember(1)))
+
+    writer = LoopWriter(lambda: Doing(Store(path)))
+    await writer.start()
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(caller, writer)
+        await anyio.lowlevel.checkpoint()
+        scope.cancel()
+        await writer.stop()
+    assert heard == [1]
+
+
+@pytest.mark.anyio
+async def test_what_a_group_lets_go_on_is_the_next_group(path: Path) -> None:
+    """However many wait for it: they go on together, and are committed together again."""
+    groups: list[int] = []
+
+    class Counting(Doing):
+        def execute(self, messages: Sequence[Message[Any]]) -> list[Any]:
+            groups.append(len(messages))
+            return super().execute(messages)
+
+    writer = ThreadWriter(lambda: Counting(Store(path)))
+    await writer.start()
+
+    async def work(first: int) -> None:
+        for number in range(first, first + 3):
+            await call(writer, remember(number))
+
+    async with anyio.create_task_group() as callers:
+        for first in range(0, 60, 3):
+            callers.start_soon(work, first)
+    await writer.stop()
+    assert groups == [20] * 3
+    assert remembered(path) == set(range(60))
