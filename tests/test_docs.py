@@ -17,7 +17,7 @@ from bulkload.core.model.attempts import Attempt, Equal
 from bulkload.core.model.errors import ExitCode
 from bulkload.core.model.events import Event
 from bulkload.core.model.states import MOVES, State
-from bulkload.core.model.summary import RequestCounts, RunSummary
+from bulkload.core.model.summary import RequestCounts, RunError, RunSummary
 from bulkload.core.transitions import FOLLOWS, Then
 from bulkload.ledger.reader import RESULT_COLUMNS
 
@@ -219,7 +219,10 @@ def test_the_summary_keys_are_the_designs(design):
     start = design.index("Summary object: ")
     keys = re.findall(r'"(\w+)"', design[start : design.index("`states` has all eight keys", start)])
     inner = {*RequestCounts.__struct_fields__, "cause", "count", "example"}
-    assert [key for key in keys if key not in inner or key == "requests"] == list(RunSummary.__struct_fields__)
+    designed = [key for key in keys if key not in inner or key == "requests"]
+    # The second page adds why it ended so, last.
+    assert [*designed, "error"] == list(RunSummary.__struct_fields__)
+    assert RunError.__struct_fields__ == ("exit_code", "message", "problems")
     assert msgspec.json.encode(RequestCounts())
 
 

@@ -10,7 +10,7 @@ from bulkload import __version__
 from bulkload.cli.signals import interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
 from bulkload.cli.telling import Telling
-from bulkload.core.model.errors import BulkloadError, ExitCode, OutputLost, ReaderGone
+from bulkload.core.model.errors import BulkloadError, ExitCode, OutputLost, ReaderGone, UsageError
 from bulkload.report.sink import standard_output, tell
 from bulkload.system.process_limits import raise_descriptor_limit
 from bulkload.system.signals import Signals
@@ -88,6 +88,9 @@ def cli(ctx: click.Context, config: str | None) -> None:
     """
     from bulkload.cli.settings_files import take_settings
 
+    telling = ctx.find_object(Telling)
+    if telling is not None:
+        telling.root = ctx
     take_settings(ctx, config, {name: module for name, (module, _) in COMMANDS.items()})
 
 
@@ -110,19 +113,30 @@ def run_command_line(words: Sequence[str], signals: Signals | None = None) -> in
 
 def _run(words: Sequence[str], signals: Signals) -> int:
     code: object = None
-    telling = Telling(signals)
+    telling = Telling(signals, quiet=not {"-q", "--quiet"}.isdisjoint(words))
     try:
         code = cli.main(args=list(words), prog_name="bulkload", standalone_mode=False, obj=telling)
     except click.ClickException as error:
         error.show()
+        _give_reason(words, telling, UsageError(error.format_message()))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return show_error(interrupted_by(signals))
-    except BulkloadError as error:
-        return show_error(error, telling)
+        interrupted = interrupted_by(signals)
+        _give_reason(words, telling, interrupted)
+        return show_error(interrupted)
     except Exception as error:  # noqa: BLE001 - never a traceback
-        return show_error(error, telling)
+        code = show_error(error, telling)
+        _give_reason(words, telling, error)
+        return code
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _give_reason(words: Sequence[str], telling: Telling, error: Exception) -> None:
+    """For programs: also a command that did not begin says why, where its summary is asked for."""
+    if telling.root is not None and not isinstance(error, OutputLost):
+        from bulkload.cli.summaries import give_early
+
+        give_early(words, telling, error)
 
 
 def show_error(error: Exception, telling: Telling | None = None) -> int:

@@ -42,9 +42,7 @@ def command(folder: Path, verbose: bool) -> int:
             credentials=Credentials(token=sandbox.token),
             default_workspace=True,
         )
-        code = run_job(
-            publish, settings, as_json=False, quiet=False, verbose=verbose, command=f"{program()} demo {folder}"
-        )
+        code = run_job(publish, settings, quiet=False, verbose=verbose, command=f"{program()} demo {folder}")
     if code not in (ExitCode.OK, ExitCode.SOME_FAILED):
         return code
     with LedgerReader(ledger) as reader:

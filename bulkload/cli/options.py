@@ -90,7 +90,13 @@ def output_options(command: F) -> F:
     """How much is said."""
     decorators = (
         option("--json", "as_json", is_flag=True, help="The summary as one JSON object on standard output."),
-        option("--quiet", "-q", is_flag=True, help="No progress and no summary for people."),
+        option(
+            "--summary-file",
+            type=_FILE,
+            metavar="PATH",
+            help="Write the summary object to this file, whole or not at all, also when the run fails early.",
+        ),
+        option("--quiet", "-q", is_flag=True, help="Print nothing when all is well, and what failed when not."),
         option("--verbose", "-v", is_flag=True, help="Log what happens, one event a line, to standard error."),
     )
     for decorator in reversed(decorators):

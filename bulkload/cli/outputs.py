@@ -1,5 +1,6 @@
 """Files that a command is told to write by -o."""
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,22 +21,19 @@ def named_file(output: Path | None) -> Path | None:
 
 
 @contextmanager
-def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Sink]:
+def written_file(path: Path, *, beside: Collection[Path] = (), flag: str = "-o") -> Iterator[Sink]:
     """A file to be written in the block; it is there whole when that ends well, else as it was before.
 
-    ``beside``: what is read meanwhile, and must not be replaced by what comes of it; nor is any database. Raises
-    ``UsageError`` where no file can lie, ``OutputLost`` where it cannot be written to its end.
+    ``beside``: what is read meanwhile, and must not be replaced by what comes of it; nor is any database. ``flag``
+    names the file. Raises ``UsageError`` where no file can lie, ``OutputLost`` where it cannot be written to its end.
     """
-    if any(_same(path, source) for source in beside):
-        raise UsageError(f"{path}: is what the rows are read from; name another file with -o")
-    if _is_database(path):
-        raise UsageError(f"{path}: is a database, such as a ledger, and is not written over; name another file with -o")
+    refuse_what_is_read(path, beside, flag)
     with ExitStack() as stack:
         try:
             draft = stack.enter_context(replaced(path))
             stream = stack.enter_context(draft.open("w", encoding="utf-8", newline="\n"))
         except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror}); name another file with -o") from None
+            raise UsageError(f"{path}: cannot be written ({error.strerror}); name another file with {flag}") from None
         sink = Sink(stream, name=str(path))
         yield sink
         sink.flush()
@@ -43,6 +41,29 @@ def written_file(path: Path, *, beside: Collection[Path] = ()) -> Iterator[Sink]
             stack.close()
         except OSError as error:
             raise OutputLost(f"{path}: cannot be written ({error.strerror}); what was there is there still") from None
+
+
+def refuse_what_is_read(path: Path, beside: Collection[Path], flag: str) -> None:
+    """Raise ``UsageError`` for what must not be written over."""
+    if any(_same(path, source) for source in beside):
+        raise UsageError(f"{path}: is what the rows are read from; name another file with {flag}")
+    if _is_database(path):
+        raise UsageError(
+            f"{path}: is a database, such as a ledger, and is not written over; name another file with {flag}"
+        )
+
+
+def refuse_no_folder(path: Path, flag: str) -> None:
+    """Raise ``UsageError`` where no file can be made: what is written in the end had better be known now."""
+    folder = path.parent
+    try:
+        reason = None if folder.is_dir() else "there is no such folder"
+    except OSError as error:
+        reason = error.strerror
+    if reason is None and not os.access(folder, os.W_OK | os.X_OK):
+        reason = "this user may not write there"
+    if reason is not None:
+        raise UsageError(f"{path}: cannot be written ({reason}); name another file with {flag}")
 
 
 def _is_database(path: Path) -> bool:

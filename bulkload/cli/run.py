@@ -23,7 +23,7 @@ from bulkload.cli.options import (
 )
 from bulkload.cli.telling import problems_option
 from bulkload.core.limits.run_limits import parse_failure_limit
-from bulkload.core.model.errors import BulkloadError, UsageError
+from bulkload.core.model.errors import UsageError
 from bulkload.core.model.settings import OnExisting, Route, Settings
 from bulkload.core.model.units import parse_bandwidth, parse_duration, parse_duration_range, parse_rate
 from bulkload.core.polls.schedule import PollInterval
@@ -181,21 +181,18 @@ def command(ctx: click.Context, /, **flags: Any) -> int:
 
     Run the same command again to resume: what is published stays published, once.
     """
-    from bulkload.cli.running import give_early_summary, run_job
+    from bulkload.cli.running import run_job
+    from bulkload.cli.summaries import summary_places
     from bulkload.engine.publish import publish
 
     with ExitStack() as stack:
-        try:
-            settings = settings_from(ctx, flags, stack)
-        except (BulkloadError, KeyboardInterrupt) as error:
-            if flags["as_json"]:
-                ledger = flags["ledger"] or default_ledger(flags["manifest"])
-                give_early_summary(flags["manifest"], flags["endpoint"] or "", ledger, error)
-            raise
+        settings = settings_from(ctx, flags, stack)
+        places = summary_places(flags, settings.ledger, settings.manifest)
+        places.refuse_unwritable()
         return run_job(
             publish,
             settings,
-            as_json=flags["as_json"],
+            places=places,
             quiet=flags["quiet"],
             verbose=flags["verbose"],
             command=resume_command(flags),

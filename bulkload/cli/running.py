@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +11,13 @@ import anyio
 
 from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
-from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, OutputLost, WindowEnded
+from bulkload.cli.streams import ended_with
+from bulkload.cli.summaries import NOWHERE, SummaryPlaces, early_summary, problems_of
+from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, WindowEnded
 from bulkload.core.model.events import Event, ManifestDoubted, Noticed, OnEvent
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
-from bulkload.core.model.summary import RequestCounts, RunSummary
+from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
 from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop, lone_errors
@@ -24,7 +25,7 @@ from bulkload.ledger import LedgerReader
 from bulkload.report.log import LogLines
 from bulkload.report.problems import problem_lines
 from bulkload.report.progress import Progress, ProgressView, clear_progress, show_progress
-from bulkload.report.sink import give_json, tell
+from bulkload.report.sink import tell
 from bulkload.report.summary import (
     MOST_TROUBLES,
     converting_lines,
@@ -33,7 +34,6 @@ from bulkload.report.summary import (
     summary_lines,
     trouble_lines,
 )
-from bulkload.system.file_names import recorded_path
 from bulkload.system.process_limits import can_start_threads
 
 Job = Callable[..., Awaitable[RunSummary]]
@@ -49,15 +49,16 @@ def run_job(
     job: Job,
     settings: Settings,
     *,
-    as_json: bool,
     quiet: bool,
     verbose: bool,
     command: str,
+    places: SummaryPlaces = NOWHERE,
     catch_up: str | None = None,
 ) -> int:
     """Run ``job(settings, on_event=..., stop=...)`` to its end and say how it ended; the exit code.
 
-    ``command`` is what resumes it, ``catch_up`` what helps where nothing is left but to wait for the registry.
+    ``command`` is what resumes it, ``catch_up`` what helps where nothing is left but to wait for the registry;
+    ``places``: where programs read the summary.
     """
     # The command began when the program did.
     settings = replace(settings, spent=time.monotonic() - current_signals().began)
@@ -74,15 +75,14 @@ def run_job(
         with lone_errors():
             summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
     except Exception as before_the_run:  # noqa: BLE001 - also a defect has its summary
-        summary, error = _early_summary(settings, before_the_run), before_the_run
-    _tell_ending(summary, error, settings, quiet=quiet, as_json=as_json)
+        summary = early_summary(settings.manifest, settings.endpoint, settings.ledger, before_the_run)
+        error = before_the_run
+    _tell_ending(summary, error, settings, quiet=quiet, as_json=places.as_json)
     if not quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
         nothing_to_send = not settings.wait and only_converting(summary)
         tell(f"go on with: {catch_up if nothing_to_send and catch_up is not None else command}")
-    if as_json:
-        with suppress(OutputLost):  # said at the end, and what it means for the exit code
-            give_json(summary)
-    return int(summary.exit_code)
+    lost = places.give(summary, problems_of(error))
+    return int(summary.exit_code) if lost is None else ended_with(int(summary.exit_code), lost)
 
 
 def _tell_ending(
@@ -93,7 +93,8 @@ def _tell_ending(
             tell(f"bulkload: {error} before anything was sent")
     elif error is not None:
         show_error(error)
-    if not quiet and not as_json and summary.run_id:
+    # Who wants to hear nothing when all is well hears of what is not.
+    if not (quiet and summary.exit_code == ExitCode.OK) and not as_json and summary.run_id:
         for line in (*summary_lines(summary), *_troubles(summary), *(_converting(summary) if settings.wait else ())):
             tell(line)
 
@@ -184,35 +185,3 @@ def attended_loop(work: Callable[[OnEvent, Stop], Awaitable[T]], *, quiet: bool 
         last_resort.cancel()
         watch_ending(signals)
     return result
-
-
-def give_early_summary(manifest: str, endpoint: str, ledger: Path, error: BaseException) -> None:
-    """The line of ``--json`` for a command that ends before it has settings to run with."""
-    reason = error if isinstance(error, Exception) else interrupted_by(current_signals())
-    with suppress(OutputLost):
-        give_json(_early_summary(Settings(manifest=manifest, endpoint=endpoint, ledger=ledger), reason))
-
-
-def _early_summary(settings: Settings, error: Exception) -> RunSummary:
-    """The summary of a run that ended before its ledger knew of it: what the ledger says, where there is one."""
-    states = {state.value: 0 for state in State}
-    try:
-        with LedgerReader(settings.ledger) as reader:
-            states = reader.counts()
-    except BulkloadError:
-        pass
-    return RunSummary(
-        run_id="",
-        endpoint=settings.endpoint,
-        manifest=recorded_path(settings.manifest),
-        ledger=recorded_path(str(settings.ledger)),
-        exit_code=error.exit_code if isinstance(error, BulkloadError) else ExitCode.INTERNAL,
-        entries=sum(states.values()),
-        states=states,
-        bytes_sent=0,
-        requests=RequestCounts(),
-        retries=0,
-        adopted=0,
-        duplicates=0,
-        elapsed_seconds=0.0,
-    )

@@ -13,6 +13,7 @@ import click
 
 from bulkload.cli.flags import Flag, flags_of, is_service_link
 from bulkload.cli.folders import config_folder
+from bulkload.cli.telling import Telling
 from bulkload.core.bounds import LARGEST_SETTINGS_BYTES
 from bulkload.core.model.errors import UsageError
 from bulkload.core.text.words import nearest, printable, toml_trouble
@@ -94,9 +95,11 @@ def take_settings(ctx: click.Context, named: str | None, names: Mapping[str, str
         hint = f"; did you mean {meant}?" if meant else ""
         tell(f"bulkload: warning: {name} is no variable of bulkload, and is ignored{hint}")
     ctx.default_map = default_map(files, commands)
+    telling = ctx.find_object(Telling)
+    quiet = telling is not None and telling.quiet
     for file in files:
         keys = used_by(file, commands[invoked]) if invoked in commands and named is None else []
-        if keys:
+        if keys and not quiet:
             tell(f"bulkload: settings from {file.path!s}: {', '.join(keys)}")
 
 

@@ -16,6 +16,10 @@ class Telling:
     signals: Signals
     # Each problem of a manifest, in place of a line a kind.
     all_problems: bool = False
+    # Words are for failures only.
+    quiet: bool = False
+    # The command line without its command, once it is understood so far.
+    root: click.Context | None = None
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:

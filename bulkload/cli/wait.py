@@ -21,6 +21,7 @@ from bulkload.core.model.settings import Settings
 def command(**flags: Any) -> int:
     """Poll the versions that LEDGER's runs uploaded until the registry has judged them. Sends no model."""
     from bulkload.cli.running import run_job
+    from bulkload.cli.summaries import summary_places
     from bulkload.engine.publish import wait
     from bulkload.ledger import LedgerReader
 
@@ -43,10 +44,12 @@ def command(**flags: Any) -> int:
             wait_timeout=flags["wait_timeout"],
             patience=flags["patience"],
         )
+        places = summary_places(flags, ledger, manifest)
+        places.refuse_unwritable()
         return run_job(
             wait,
             settings,
-            as_json=flags["as_json"],
+            places=places,
             quiet=flags["quiet"],
             verbose=flags["verbose"],
             command=resume_command({"manifest": manifest}),

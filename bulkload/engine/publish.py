@@ -16,7 +16,7 @@ from bulkload.core.model.events import Advanced, ChangeUnread, Noticed, OnEvent,
 from bulkload.core.model.records import Look
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
-from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of
+from bulkload.core.model.summary import CauseCount, RequestCounts, RunSummary, exit_code_of, run_error
 from bulkload.core.verdicts import Failure, FailureKind, local_failure
 from bulkload.engine.calls import FOREIGN_WORDS, note_retry
 from bulkload.engine.clock import Clock, LoopClock
@@ -344,12 +344,17 @@ async def _summarise(run: Run) -> RunSummary:
         duplicates=counts.duplicates,
         elapsed_seconds=round(run.clock.now() - run.started, 3),
         failures=failures,
+        error=run_error(states, counts.duplicates, run.stop.error),
     )
     try:
         await _end(run, summary)
     except LedgerError as error:
         run.stop.ask(error)
-        summary = msgspec.structs.replace(summary, exit_code=_exit_code(run, states))
+        summary = msgspec.structs.replace(
+            summary,
+            exit_code=_exit_code(run, states),
+            error=run_error(states, counts.duplicates, run.stop.error),
+        )
     run.events(RunEnded(run.run_id, int(summary.exit_code)))
     return summary
 

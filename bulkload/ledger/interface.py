@@ -378,4 +378,4 @@ class CountOpen(Message[int], frozen=True):
 
 
 class Failures(Message[tuple[CauseCount, ...]], frozen=True):
-    """Entries of the manifest that are ``failed`` or ``error``, by cause, most frequent first."""
+    """Entries of the manifest that are ``failed`` or ``error``, by cause and message, most frequent first."""

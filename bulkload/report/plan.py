@@ -3,6 +3,7 @@
 from typing import Any
 
 from bulkload.core.model.states import TERMINAL, State
+from bulkload.core.model.summary import run_error
 from bulkload.core.model.units import show_bytes
 from bulkload.engine.plan import Action, Plan, Step
 
@@ -97,4 +98,11 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "workspaces_to_create": list(plan.workspaces_to_create),
         "warnings": plan.warnings,
         "outside": plan.outside.count,
+        "error": None,
     }
+
+
+def failed_plan_object(manifest: str, error: Exception) -> dict[str, Any]:
+    """Of a plan that could not be made."""
+    states = {state.value: 0 for state in State}
+    return {"manifest": manifest, "error": run_error(states, 0, error)}

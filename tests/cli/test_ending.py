@@ -97,7 +97,8 @@ class Case:
         assert "Traceback" not in run.stderr
         assert "internal error" not in run.stderr
         summary = run.summary()
-        assert summary["exit_code"] == code
+        assert summary["exit_code"] == summary["error"]["exit_code"] == code
+        assert summary["error"]["message"]
         assert begun == bool(summary["run_id"])
         if begun:
             with closing(sqlite3.connect(self.ledger)) as ledger:

@@ -68,6 +68,7 @@ OF_A_FOLDER = {
     "workspace",
 }
 PERSONAL = {
+    "summary-file",
     "allow-host",
     "approve-device-after",
     "auth-url",

@@ -121,7 +121,7 @@ def test_a_reader_sees_what_is_committed_and_nothing_else(
         store.move(2, State.FAILED, Outcome(cause="c", message="m"))
         store.commit()
         assert reader.counts()["failed"] == 2
-        assert reader.failures() == (CauseCount(cause="c", count=2, example="model: m"),)
+        assert reader.failures() == (CauseCount(cause="c", count=2, example="model: m", message="m"),)
 
 
 def test_a_copy_is_a_ledger_of_its_own_in_mid_run(

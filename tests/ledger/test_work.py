@@ -233,16 +233,23 @@ def test_what_is_open_is_what_a_run_has_work_with(
     ledger.close()
 
 
-def test_failures_are_counted_by_cause_with_the_first_as_example(ledger: Bench, make_planned: MakePlanned) -> None:
+def test_failures_are_counted_by_cause_and_message_with_the_first_as_example(
+    ledger: Bench, make_planned: MakePlanned
+) -> None:
     ledger.begin(*(make_planned(line, f"model-{line}") for line in range(1, 7)))
-    for id_, cause in ((5, "refused_413"), (4, "wrong_digest"), (2, "wrong_digest"), (6, "wrong_digest")):
-        ledger.move(id_, State.FAILED, cause=cause, message=f"message {id_}")
+    for id_, cause, message in (
+        (5, "refused_413", "b"),
+        (4, "refused_413", "a"),
+        (2, "refused_413", "a"),
+        (6, "x", ""),
+    ):
+        ledger.move(id_, State.FAILED, cause=cause, message=message)
     ledger.move(3, State.ERROR)
     ledger.put(6, line=None)
     assert ledger(Failures()) == (
-        CauseCount(cause="wrong_digest", count=2, example="model-2: message 2"),
-        CauseCount(cause="error", count=1, example="model-3: "),
-        CauseCount(cause="refused_413", count=1, example="model-5: message 5"),
+        CauseCount(cause="refused_413", count=2, example="model-2: a", message="a"),
+        CauseCount(cause="error", count=1, example="model-3: ", message=""),
+        CauseCount(cause="refused_413", count=1, example="model-5: b", message="b"),
     )
 
 

@@ -11,7 +11,7 @@ from bulkload.core.identity.reconcile import ExistingDecision
 from bulkload.core.model.records import RegistryVersion
 from bulkload.core.model.settings import OnExisting
 from bulkload.core.model.states import OPEN, IllegalMove, State, check_move
-from bulkload.core.model.summary import CauseCount
+from bulkload.core.model.summary import CauseCount, cause_counts
 from bulkload.ledger import interface as messages
 from bulkload.ledger.deciding import (
     OUT_OF_ORDER,
@@ -291,12 +291,12 @@ class Execution(Rows):
         return len(is_open) + len(self._audits)
 
     def _failures(self, _: messages.Failures) -> tuple[CauseCount, ...]:
-        causes: dict[str, list[str]] = {}
+        names: dict[tuple[str, str], list[str]] = {}
         for row in self._in_manifest:
             if row.state in (State.FAILED, State.ERROR):
-                causes.setdefault(row.cause or row.state, []).append(f"{row.entry.name}: {row.message or ''}")
-        found = [CauseCount(cause=cause, count=len(all_), example=all_[0]) for cause, all_ in causes.items()]
-        return tuple(sorted(found, key=lambda each: (-each.count, each.cause)))
+                names.setdefault((row.cause or row.state, row.message or ""), []).append(row.entry.name)
+        found = [(cause, message, len(all_), all_[0]) for (cause, message), all_ in names.items()]
+        return cause_counts(sorted(found, key=lambda each: (-each[2], each[0], each[1])))
 
     _BY_TYPE: ClassVar[dict[type[Message[Any]], Callable[[Any, Any], Any]]] = {
         messages.BeginRun: Rows.begin_run,

@@ -9,7 +9,7 @@ import msgspec
 
 from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import OPEN, State
-from bulkload.core.model.summary import CauseCount
+from bulkload.core.model.summary import CauseCount, cause_counts
 from bulkload.ledger.records import LedgerEntry
 from bulkload.ledger.sqlite.rows import COLUMNS, DamagedRow, ledger_entry
 
@@ -197,13 +197,13 @@ class Queries:
         )
 
     def failures(self) -> tuple[CauseCount, ...]:
-        """Entries of the manifest that are ``failed`` or ``error``, by cause, most frequent first."""
+        """Entries of the manifest that are ``failed`` or ``error``, by cause and message, most frequent first."""
         # With one min(), SQLite takes the bare columns from the row that has it: the example is the first in line.
         rows = self.connection.execute(
-            "SELECT coalesce(cause, state), count(*), name || ': ' || coalesce(message, ''), min(line) FROM entries"
-            " WHERE state IN ('failed', 'error') AND line IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+            "SELECT coalesce(cause, state), coalesce(message, ''), count(*), name, min(line) FROM entries"
+            " WHERE state IN ('failed', 'error') AND line IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         )
-        return tuple(CauseCount(cause=cause, count=count, example=example) for cause, count, example, _ in rows)
+        return cause_counts((cause, message, count, name) for cause, message, count, name, _ in rows)
 
     def _entries(self, statement: str, arguments: Sequence[Any]) -> list[LedgerEntry]:
         return [ledger_entry(row) for row in self.connection.execute(statement, arguments)]

@@ -10,7 +10,7 @@ from bulkload.core.model import errors
 from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, ManifestError
 from bulkload.core.model.records import Problem
 from bulkload.core.model.states import State
-from bulkload.core.model.summary import RequestCounts, RunSummary, exit_code_of
+from bulkload.core.model.summary import MOST_MESSAGES, RequestCounts, RunSummary, cause_counts, exit_code_of, run_error
 
 
 def counts(present: Iterable[State]) -> dict[str, int]:
@@ -114,9 +114,37 @@ def test_the_summary_object_has_the_fields_of_the_design() -> None:
     shown = msgspec.json.decode(msgspec.json.encode(summary))
     assert list(shown) == [
         "run_id", "endpoint", "manifest", "ledger", "exit_code", "entries", "states", "bytes_sent", "requests",
-        "retries", "adopted", "duplicates", "elapsed_seconds", "failures",
+        "retries", "adopted", "duplicates", "elapsed_seconds", "failures", "error",
     ]  # fmt: skip
     assert set(shown["states"]) == {
         "planned", "uploading", "in_doubt", "uploaded", "ready", "error", "skipped", "failed",
     }  # fmt: skip
     assert list(shown["requests"]) == ["upload", "poll", "list", "auth", "other"]
+
+
+@pytest.mark.parametrize("duplicates", [0, 1])
+def test_the_reason_is_there_whenever_the_exit_code_is_not_0(duplicates: int) -> None:
+    for present in ALL_MIXTURES:
+        code = exit_code_of(counts(present), duplicates)
+        reason = run_error(counts(present), duplicates, None)
+        assert (reason is None) == (code is ExitCode.OK)
+        if reason is not None:
+            assert reason.exit_code == code
+            assert reason.message
+
+
+def test_what_stopped_a_run_is_its_reason() -> None:
+    reason = run_error(counts(()), 0, errors.WindowEnded("the 2h are over"))
+    assert reason is not None
+    assert (reason.exit_code, reason.message) == (10, "the 2h are over")
+
+
+def test_failures_are_by_message_and_rare_ones_without_end_by_cause() -> None:
+    """Each entry is counted once, however many messages there are."""
+    groups = [("c", f"message {n}", 2, f"m{n}") for n in range(MOST_MESSAGES + 50)]
+    found = cause_counts([("lost", "the same", 9, "first"), *groups])
+    assert found[0].message == "the same"
+    assert found[0].example == "first: the same"
+    assert len(found) == MOST_MESSAGES + 1
+    assert found[-1].message is None
+    assert sum(each.count for each in found) == 9 + 2 * len(groups)
