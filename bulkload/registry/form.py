@@ -1,7 +1,6 @@
 """The upload's ``multipart/form-data``: metadata first, then the file, with an exact length."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -51,11 +50,12 @@ BOUNDARY = f"bulkload-{secrets.token_hex(16)}"
 _BEGIN = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="metadata"\r\nContent-Type: application/json\r\n\r\n'
 ).encode()
+_BEFORE_NAME = f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="'.encode()
+_BEHIND_NAME = b'"\r\nContent-Type: application/octet-stream\r\n\r\n'
 _END = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """What stands before and behind the file's bytes."""
 
     boundary: str
@@ -74,10 +74,5 @@ class Form:
 
 def upload_form(metadata: bytes, file_name: str) -> Form:
     """The form around a file."""
-    head = _BEGIN + metadata
-    head += (
-        f"\r\n--{BOUNDARY}\r\n"
-        f'Content-Disposition: form-data; name="file"; filename="{sent_file_name(file_name)}"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    ).encode()
-    return Form(boundary=BOUNDARY, head=head, tail=_END)
+    name = sent_file_name(file_name).encode()
+    return Form(BOUNDARY, b"".join((_BEGIN, metadata, _BEFORE_NAME, name, _BEHIND_NAME)), _END)
