@@ -56,7 +56,10 @@ RESULT_COLUMNS = (
 
 
 class SentFile(NamedTuple):
-    """A file whose bytes were sent, or found equal, and how it looked then. A tuple: there may be a million."""
+    """A file whose bytes were sent, or found equal, and how it looked then.
+
+    A reader gives tuples without the names: there may be a million.
+    """
 
     line: int
     path: str

@@ -31,15 +31,22 @@ class KnownFiles:
 
     def __call__(self, line: int, path: str, framework: str, found: os.stat_result) -> bool:
         """Whether the entry of this line was sent from this file, which looks as it did then."""
-        look = look_in(found)
-        self._line, self._look = line, look
+        self._line = line
+        look = self._look = look_in(found)
+        sent = self._next
+        # A tuple's first place costs less than its name.
+        if sent is not None and sent[0] < line:
+            sent = self._next = self._first_from(line)
+        return sent == (line, path, framework, look.size, look.mark) and look.mark is not None
+
+    def _first_from(self, line: int) -> SentFile | None:
         try:
-            while self._next is not None and self._next.line < line:
-                self._next = next(self._sent, None)
+            for sent in self._sent:
+                if sent[0] >= line:
+                    return sent
         except BulkloadError:
-            # Whoever opens the ledger to write says what is wrong with it.
-            self._next = None
-        return self._next == (line, path, framework, look.size, look.mark) and look.mark is not None
+            pass  # whoever opens the ledger to write says what is wrong with it
+        return None
 
 
 @contextmanager

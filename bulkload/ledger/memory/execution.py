@@ -78,12 +78,16 @@ class Execution(Rows):
     # Entries to work on.
 
     def _take(self, message: messages.Take) -> list[LedgerEntry]:
-        found = []
+        found: list[LedgerEntry] = []
         for row in self._in_manifest:
+            if len(found) == message.most:
+                break
+            if row.state is not State.PLANNED or line_of(row) <= message.after_line:
+                continue
             model = self._of_model(row.model)
-            if line_of(row) > message.after_line and self._next(model) == row:
+            if self._next(model) is row:
                 found.append(row.item(only_version=len(model) == 1))
-        return found[: message.most]
+        return found
 
     def _next_of_model(self, message: messages.NextOfModel) -> LedgerEntry | None:
         row = self._next(self._of_model(message.model))
@@ -177,8 +181,10 @@ class Execution(Rows):
     def _is_taken(self, version_id: int | None, by_other_than: int) -> bool:
         if version_id is None:
             return False
-        others = [row for row in self._rows if row.id != by_other_than]
-        return any(row.owned and row.version_id == version_id for row in (*others, *self._content.past))
+        others = (row for row in self._content.entries.values() if row.version_id == version_id)
+        if any(row.owned and row.id != by_other_than for row in others):
+            return True
+        return any(row.owned and row.version_id == version_id for row in self._content.past)
 
     def _disown(self, message: messages.Disown) -> Moved:
         return self._moved(message.entry_id, State.IN_DOUBT, **_NO_VERSION, message=message.reason)
@@ -264,7 +270,7 @@ class Execution(Rows):
         self.changes += 1
 
     def _keep_listing(self, message: messages.KeepListing) -> None:
-        models = {row.model for row in self._rows}
+        models = self._content.models
         kept = {each.version_id: each for each in message.versions if (each.workspace_id, each.name) in models}
         self._content.listing |= kept
         self.changes += len(kept)

@@ -64,12 +64,14 @@ class Rows:
         return sorted((row for row in self._rows if row.line is not None), key=line_of)
 
     def _of_model(self, model: Model) -> list[Row]:
-        return [row for row in self._rows if row.model == model]
+        return [self._content.entries[id_] for id_ in self._content.models.get(model, ())]
 
     def _row(self, id_: int) -> Row:
         return self._content.entries[id_]
 
     def _put(self, row: Row, **values: Any) -> None:
+        if row.id not in self._content.entries:
+            self._content.models[row.model] = (*self._content.models.get(row.model, ()), row.id)
         self._content.entries[row.id] = msgspec.structs.replace(row, **values)
         self.changes += 1
 

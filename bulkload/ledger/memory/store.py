@@ -97,6 +97,8 @@ class Content:
     # Run id -> what is known of it, in the order in which they began.
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     entries: dict[int, Row] = field(default_factory=dict)
+    # The entries of each model, by id: an entry keeps its model.
+    models: dict[Model, tuple[int, ...]] = field(default_factory=dict)
     past: list[Row] = field(default_factory=list)
     # Path -> look and digest.
     digests: dict[str, tuple[Look, str]] = field(default_factory=dict)
