@@ -1,7 +1,7 @@
 """What the ledger is asked: entries to work on, what belongs to whom, counts. Nothing here changes it."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from bulkload.core.model.records import Look, RegistryVersion
 from bulkload.core.model.states import OPEN, State
 from bulkload.core.model.summary import CauseCount, cause_counts
 from bulkload.ledger.records import LedgerEntry
-from bulkload.ledger.sqlite.rows import COLUMNS, DamagedRow, ledger_entry
+from bulkload.ledger.sqlite.rows import COLUMNS, DamagedRow, decode_rows, ledger_entry
 
 # The condition of the partial index entries_sending, word for word: SQLite uses the index only for a query that has it.
 _SENDING = "(state = 'planned' OR state = 'uploading' OR state = 'in_doubt')"
@@ -52,16 +52,16 @@ class Queries:
         # Each NOT EXISTS is one step in entries_sending, however many versions the model has.
         any_of_model = "SELECT 1 FROM entries WHERE workspace_id = next_entry.workspace_id AND name = next_entry.name"
         of_model = f"{any_of_model} AND {_SENDING}"
-        rows = self.connection.execute(
-            f"SELECT {COLUMNS}, NOT EXISTS ({any_of_model} AND id <> next_entry.id)"
+        return self._entries(
+            f"SELECT {COLUMNS}, NOT EXISTS ({any_of_model} AND id <> next_entry.id) AS only_version"
             " FROM entries AS next_entry WHERE state = 'planned' AND line > ?"
             f" AND NOT EXISTS ({of_model} AND state = 'uploading')"
             f" AND NOT EXISTS ({of_model} AND state = 'in_doubt')"
             f" AND NOT EXISTS ({of_model} AND state = 'planned' AND line < next_entry.line)"
             " ORDER BY line LIMIT ?",
             (after_line, most),
+            only_version="only_version",
         )
-        return [ledger_entry(row[:-1], only_version=bool(row[-1])) for row in rows]
 
     def next_of_model(self, model: tuple[int, str]) -> LedgerEntry | None:
         """The first planned entry of a model, when nothing of the model is in flight or in doubt."""
@@ -205,8 +205,15 @@ class Queries:
         )
         return cause_counts((cause, message, count, name) for cause, message, count, name, _ in rows)
 
-    def _entries(self, statement: str, arguments: Sequence[Any]) -> list[LedgerEntry]:
-        return [ledger_entry(row) for row in self.connection.execute(statement, arguments)]
+    def _entries(self, statement: str, arguments: Sequence[Any], *, only_version: str = "0") -> list[LedgerEntry]:
+        """A page in one step of SQLite: at each, Python's lock is given away. A damaged one is looked at row by row."""
+        page = f"SELECT json_group_array(json_array({COLUMNS}, {only_version})) FROM ({statement})"
+        try:
+            (found,) = self.connection.execute(page, arguments).fetchone()
+            rows: Iterable[tuple[Any, ...]] = decode_rows(found)
+        except (sqlite3.OperationalError, msgspec.MsgspecError):
+            rows = self.connection.execute(f"SELECT {COLUMNS}, {only_version} FROM ({statement})", arguments)
+        return [ledger_entry(row[:-1], only_version=bool(row[-1])) for row in rows]
 
     def _one(self, statement: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self.connection.execute(statement, arguments).fetchone()

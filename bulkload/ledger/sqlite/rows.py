@@ -12,6 +12,12 @@ from bulkload.ledger.records import LedgerEntry
 # The columns that ``ledger_entry`` reads, in its order.
 COLUMNS = "id, workspace_id, spec, state, size, mark, sha256, fence, sealed, version_id, owned, retry_requested, line"
 
+# One of these rows as JSON, and many.
+_Row = tuple[
+    int, int, str, State, int | None, str | None, str | None, str | None, int, int | None, int, int, int | None, int
+]
+decode_rows = msgspec.json.Decoder(list[_Row]).decode
+
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _decode_fence = msgspec.json.Decoder(frozenset[int]).decode
 
@@ -37,7 +43,7 @@ def _decode_row(row: tuple[Any, ...], *, only_version: bool) -> LedgerEntry:
         id=id_,
         workspace_id=workspace_id,
         entry=_decode_entry(spec),
-        state=State(state),
+        state=state if type(state) is State else State(state),
         look=None if size is None else Look(size, mark),
         sha256=sha256,
         fence=_decode_fence(fence) if fence else frozenset(),
