@@ -4,10 +4,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := .venv-conformance
 TOOLS := .venv-tools
+CHARTS := .venv/.charts
 # Nothing is installed that is not in a lock, with the hash of its file.
 LOCKED := install -q --disable-pip-version-check --require-hashes
 
-.PHONY: demo test long attack crash kills crash-points load conformance browser bench bench-quick check format lint types samples docs simulate lock sbom clean
+.PHONY: demo test long attack crash kills crash-points load conformance browser bench bench-quick bench-page older check format lint types samples docs simulate lock sbom clean
 
 demo: $(STAMP)  ## Publish the sample models to an embedded registry
 	$(BIN)/bulkload demo
@@ -51,12 +52,24 @@ browser: $(STAMP)  ## The sandbox's page of its API in Chromium, which must be i
 
 # In turn with curl, openssl, requests and the vendor's SDK, against a server that costs next to nothing.
 DISCARDING_SERVER := benchmarks/build/server
+BENCH := $(STAMP) $(CHARTS) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)
 ROWS ?=
-bench: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## bulkload against its peers, in under ten minutes; ROWS="small-files help" for some
+bench: $(BENCH)  ## bulkload against its peers, in under fifteen minutes: results, chart and docs/performance.md; ROWS="small-files help" for some
 	$(BIN)/python -m benchmarks $(ROWS)
 
-bench-quick: $(STAMP) $(CONFORMANCE)/.installed $(DISCARDING_SERVER)  ## The same with smaller sizes and fewer rounds, in about a minute
+bench-quick: $(BENCH)  ## The same with smaller sizes and fewer rounds, in about a minute
 	$(BIN)/python -m benchmarks --quick $(ROWS)
+
+bench-page: $(STAMP) $(CHARTS)  ## Chart and docs/performance.md anew, from the last results; not where bulkload is another one since
+	$(BIN)/python -m benchmarks.page
+
+OLDER := build/bulkload-0.1.0
+older: $(OLDER)/.venv/.installed  ## Version 0.1.0, out of this repository, for `make bench` to measure beside this one
+
+$(OLDER)/.venv/.installed:
+	mkdir -p $(OLDER)
+	git archive 1111c1a | tar -x -C $(OLDER)
+	$(MAKE) -C $(OLDER) .venv/.installed
 
 $(DISCARDING_SERVER): benchmarks/server.c benchmarks/wire.c benchmarks/wire.h
 	mkdir -p $(@D)
@@ -94,6 +107,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --gen
 lock: $(TOOLS)/.installed  ## Lock what pyproject.toml asks for, with the hash of every file; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build -o requirements.lock pyproject.toml
 	$(COMPILE) $(UPGRADE) --group tools -o requirements-tools.lock
+	$(COMPILE) $(UPGRADE) -c requirements.lock --group charts -o requirements-charts.lock
 	$(COMPILE) $(UPGRADE) -o tests/conformance/requirements.lock tests/conformance/requirements.txt
 
 # In an environment that holds the wheel and what it brings, and nothing else.
@@ -120,6 +134,10 @@ $(COMPILED): $(STAMP)
 	-$(BIN)/pytest --collect-only -q > $@
 
 # Apart: they need other versions of what bulkload needs.
+$(CHARTS): requirements-charts.lock $(STAMP)
+	$(BIN)/pip $(LOCKED) -r requirements-charts.lock
+	touch $@
+
 $(TOOLS)/.installed: requirements-tools.lock
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/pip $(LOCKED) -r requirements-tools.lock

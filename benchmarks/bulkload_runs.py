@@ -9,15 +9,18 @@ from benchmarks.processes import BenchmarkFailed, Ended, Process, environment_of
 from benchmarks.server import DiscardingServer
 from benchmarks.work import Models
 
-BULKLOAD = str(Path(sysconfig.get_path("scripts")) / "bulkload")
+BULKLOAD = Path(sysconfig.get_path("scripts")) / "bulkload"
+# What `make older` puts there: another bulkload to be measured beside this one.
+OLDER_NAME = "bulkload 0.1.0"
+OLDER = Path(__file__).parents[1] / "build" / "bulkload-0.1.0" / ".venv" / "bin" / "bulkload"
 
 
-def start_run(manifest: Path, server: DiscardingServer, *flags: str) -> Process:
+def start_run(manifest: Path, server: DiscardingServer, *flags: str, program: Path = BULKLOAD) -> Process:
     """``bulkload run``, started. Its ledger lies beside the manifest."""
     folder, certificate = manifest.parent, server.certificate
     trusted = () if certificate is None else ("--ca-file", str(certificate.certificate))
     words = ["run", manifest.name, "--endpoint", server.endpoint, "--workspace", "1", "--json", *trusted, *flags]
-    return Process([BULKLOAD, *words], folder, environment_of(folder))
+    return Process([str(program), *words], folder, environment_of(folder))
 
 
 def ledger_of(manifest: Path) -> Path:
@@ -31,10 +34,10 @@ def forget_ledger(manifest: Path) -> None:
         file.unlink()
 
 
-def publish(models: Models, server: DiscardingServer, *flags: str) -> Ended:
+def publish(models: Models, server: DiscardingServer, *flags: str, program: Path = BULKLOAD) -> Ended:
     """A whole first run: every model uploaded, polled to ``ready``, and every step of it in a fresh ledger."""
     forget_ledger(models.manifest)
-    with start_run(models.manifest, server, *flags) as process:
+    with start_run(models.manifest, server, *flags, program=program) as process:
         ended = process.succeed()
     expect_ready(ended, models.count)
     server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)

@@ -1,8 +1,7 @@
 """What was measured, against what was to be reached."""
 
 import statistics
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,7 +12,7 @@ class Row:
     work: str
     peer: str
     target: float
-    # "x": a ratio; else what the number counts.
+    # "x ...": a ratio; else what the number counts.
     unit: str
     # The target is a least value, as "8 times as fast" is; else a largest one.
     at_least: bool = False
@@ -25,7 +24,19 @@ class Row:
 
     def show_target(self) -> str:
         """The target in its unit."""
-        return f"{self.target:g} {self.unit}"
+        return f"{'>=' if self.at_least else '<='} {self.target:g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long each tool took for the same work: what the chart shows."""
+
+    # Works of one name are drawn together.
+    work: str
+    # "http" or "https".
+    scheme: str
+    # Tool -> one a round.
+    by_tool: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,8 @@ class Result:
     row: Row
     # Pair by pair where it is a ratio.
     values: list[float]
-    # What the ratios are made of: whose figure -> one a round.
+    seconds: Seconds | None = None
+    # What else was measured: whose figure -> one a round.
     measured: dict[str, list[float]] = field(default_factory=dict)
     note: str = ""
 
@@ -50,28 +62,16 @@ class Result:
         return self.median >= self.row.target if self.row.at_least else self.median <= self.row.target
 
     @property
-    def share(self) -> float:
-        """How much of what the target allows is used up: at most 1 where it is met."""
-        return self.row.target / self.median if self.row.at_least else self.median / self.row.target
-
-    def as_json(self) -> dict[str, Any]:
-        """For the results file."""
-        return {
-            **asdict(self.row),
-            "median": round(self.median, 4),
-            "least": round(min(self.values), 4),
-            "largest": round(max(self.values), 4),
-            "met": self.is_met,
-            "values": [round(value, 4) for value in self.values],
-            "measured": {name: [round(value, 4) for value in values] for name, values in self.measured.items()},
-            "note": self.note,
-        }
+    def spread(self) -> str:
+        """The median, with the least and the largest where there are several."""
+        least, largest = (self.row.show(value).partition(" ")[0] for value in (min(self.values), max(self.values)))
+        return self.row.show(self.median) + (f" ({least} to {largest})" if len(self.values) > 1 else "")
 
 
 def table(results: list[Result]) -> str:
     """The results as text, a row a line."""
-    heads = ("work", "against", "measured (least .. largest)", "target", "met")
-    lines = [heads, *(_cells(result) for result in results)]
+    heads = ("work", "against", "measured (least to largest)", "target", "met")
+    lines: list[tuple[str, ...]] = [heads, *(cells(result) for result in results)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     lines.insert(1, tuple("-" * width for width in widths))
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -79,14 +79,7 @@ def table(results: list[Result]) -> str:
     return "\n".join((*shown, "", *notes))
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def cells(result: Result) -> tuple[str, str, str, str, str]:
+    """What stands in a line of a table."""
     row = result.row
-    least, largest = (row.show(value).partition(" ")[0] for value in (min(result.values), max(result.values)))
-    spread = f" ({least} .. {largest})" if len(result.values) > 1 else ""
-    return (
-        row.work,
-        row.peer,
-        row.show(result.median) + spread,
-        f"{'>=' if row.at_least else '<='} {row.show_target()}",
-        "yes" if result.is_met else "NO",
-    )
+    return (row.work, row.peer, result.spread, row.show_target(), "yes" if result.is_met else "NO")

@@ -16,7 +16,12 @@ from packaging.version import Version
 from tests.bill_of_materials import check, locked_versions, name_of
 
 REPOSITORY = Path(__file__).parent.parent
-LOCKS = ["requirements.lock", "requirements-tools.lock", "tests/conformance/requirements.lock"]
+LOCKS = [
+    "requirements.lock",
+    "requirements-tools.lock",
+    "requirements-charts.lock",
+    "tests/conformance/requirements.lock",
+]
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
@@ -33,7 +38,7 @@ def test_every_line_of_a_lock_is_a_version_with_hashes(lock):
 
 
 def asked_for() -> list[str]:
-    """What the project asks for, but what `make samples` and the tools need."""
+    """What the project asks for, but what samples, charts and the tools need."""
     groups, project = PROJECT["dependency-groups"], PROJECT["project"]
     extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
     system = PROJECT["build-system"]["requires"]
@@ -45,6 +50,7 @@ def asked_for() -> list[str]:
     [
         ("requirements.lock", asked_for()),
         ("requirements-tools.lock", PROJECT["dependency-groups"]["tools"]),
+        ("requirements-charts.lock", PROJECT["dependency-groups"]["charts"]),
         (
             "tests/conformance/requirements.lock",
             [
@@ -79,7 +85,7 @@ def test_make_installs_by_hash_only():
     """But for the project itself, and the libraries that write the samples."""
     lines = MAKEFILE.replace("\\\n", "").replace("$(LOCKED)", "install $(LOCKED)").splitlines()
     installs = [line.strip() for line in lines if re.search(r"/pip .*install", line)]
-    assert len(installs) == 8
+    assert len(installs) == 9
     for line in installs:
         locked = "$(LOCKED)" in line
         own = "--no-deps --no-build-isolation -e ." in line or "--no-deps --no-index dist/*.whl" in line

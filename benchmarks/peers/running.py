@@ -31,12 +31,16 @@ def curl(models: Models, server: DiscardingServer, at_a_time: int) -> Ended:
 def curl_and_digests(models: Models, server: DiscardingServer, at_a_time: int, *digest: str) -> Ended:
     """``curl`` uploads and polls while the digests of the same files are made beside it, as many at a time.
 
-    ``digest``: the command that makes them, of one file. What counts is the end of the slower of both.
+    ``digest``: the command that makes them, of some files. What counts is the end of the slower of both.
     """
     names = "\n".join(file.name for file in models.files)
+    # Each process is started once: what it costs to start one is no matter of digests.
+    share = str(-(-models.count // at_a_time))
     with ExitStack() as stack:
         uploading = stack.enter_context(_start_curl(models, server, at_a_time))
-        digesting = stack.enter_context(_start(models, "xargs", "-P", str(at_a_time), "-n", "1", *digest, words=names))
+        digesting = stack.enter_context(
+            _start(models, "xargs", "-P", str(at_a_time), "-n", share, *digest, words=names)
+        )
         both = uploading.succeed(), digesting.succeed()
     server.expect(uploads=models.count, file_bytes=models.total_bytes, polls=models.count)
     slower = max(both, key=lambda ended: ended.seconds)
