@@ -1,6 +1,5 @@
 """Which ledger a command is asked about: one that is there, or words about what is there instead."""
 
-import difflib
 import shlex
 from pathlib import Path
 
@@ -97,6 +96,8 @@ def _hint(name: str, folder: Path) -> str:
     except OSError:
         ledgers = []
     manifests = [ledger.removesuffix(".ledger.db") for ledger in ledgers]
+    import difflib  # here, as this is for a name that is wrong
+
     near = difflib.get_close_matches(name, {*ledgers, *manifests}, n=1, cutoff=0.8) if name else []
     if near:
         return f"; did you mean {folder / near[0]}?"

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -121,6 +120,9 @@ def _read(path: Path, *, is_own: bool, checked: bool = False) -> SettingsFile:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > LARGEST_SETTINGS_BYTES:
         raise UsageError(f"{path}: is longer than {LARGEST_SETTINGS_BYTES >> 10} KiB, which no settings are")
+    # Here, as most runs have no such file.
+    import tomllib
+
     try:
         values = tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,6 @@
 """JSON and TOML: one document in memory, of which entries are built one after the other (JSON) or at once (TOML)."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -145,6 +144,8 @@ class Toml(Reader):
         if bomb is not None:
             yield self.problem("", *bomb)
             return
+        import tomllib  # here, as few manifests are TOML
+
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number of too many digits
