@@ -10,7 +10,7 @@ from bulkload.core.model.settings import Settings
 from bulkload.sandbox.limits import parse_limit
 
 MINUTE, HOUR = 60.0, 3600.0
-DOWN_AT = 600.0
+DOWN_AT = 300.0
 MINUTE_DOWN = (DOWN_AT, DOWN_AT + MINUTE)
 HOUR_DOWN = (0.5 * HOUR, 1.5 * HOUR)
 CONVERT_AT_ONCE = "uploads/s, all convert at once"
@@ -53,7 +53,7 @@ def native(entries: int, allows: str, allowed: Allowed, concurrency: int = 16) -
 
 def converting(entries: int, allows: str, allowed: Allowed, flags: str = "", **changes: int | float) -> Scenario:
     """Models that the registry converts."""
-    chosen, every = settings(**changes), HOUR if entries == 1_000_000 else None  # type: ignore[arg-type]
+    chosen, every = settings(**changes), HOUR if entries == 100_000 else None  # type: ignore[arg-type]
     name = f"converting{flags}"
     return Scenario(
         name=name, entries=entries, allows=allows, allowed=allowed, settings=chosen, kinds=MIXED, every=every
@@ -62,7 +62,7 @@ def converting(entries: int, allows: str, allowed: Allowed, flags: str = "", **c
 
 def troubled(name: str, rate: int, trouble: Trouble, *, hourly: bool = False, drawn: bool = False) -> Scenario:
     """Native models, and a time in which something is wrong."""
-    entries = 200_000 if rate == 200 or trouble.end - trouble.begin == HOUR else 30_000
+    entries = 60_000 if trouble.end - trouble.begin == HOUR else 100_000 if rate == 200 else 15_000
     allowed, every = uploads(f"{rate}/s", trouble), HOUR if hourly else None
     return Scenario(name=name, entries=entries, allows=f"{rate} uploads/s", allowed=allowed, every=every, drawn=drawn)
 
@@ -73,23 +73,23 @@ def refusing(status: int, share: float, call: str | None, rate: int = 20) -> Sce
     return troubled(name, rate, Trouble(*MINUTE_DOWN, status, share, call), hourly=True)
 
 
-MILLION = (
-    native(1_000_000, "20 uploads/s", uploads("20/s")),
-    native(1_000_000, "200 uploads/s", uploads("200/s")),
-    native(1_000_000, "no limit, 50 ms an answer", Allowed()),
-    native(200_000, "no limit, 50 ms an answer", Allowed(), 256),
-    native(200_000, "64 requests at a time, 50 ms each", Allowed(workers=64), 256),
-    native(200_000, "32 uploads at a time (503)", Allowed(uploads_at_a_time=32), 256),
+NATIVE_ROWS = (
+    native(100_000, "20 uploads/s", uploads("20/s")),
+    native(100_000, "200 uploads/s", uploads("200/s")),
+    native(100_000, "no limit, 50 ms an answer", Allowed()),
+    native(100_000, "no limit, 50 ms an answer", Allowed(), 256),
+    native(100_000, "64 requests at a time, 50 ms each", Allowed(workers=64), 256),
+    native(100_000, "32 uploads at a time (503)", Allowed(uploads_at_a_time=32), 256),
 )
 CONVERTING = (
-    converting(100_000, "4 conversions at a time", Allowed(converters=4), ", --max-converting 8", max_converting=8),
+    converting(20_000, "4 conversions at a time", Allowed(converters=4), ", --max-converting 8", max_converting=8),
     converting(
-        100_000, "256 conversions at a time", Allowed(converters=256), ", --max-converting 512", max_converting=512
+        20_000, "256 conversions at a time", Allowed(converters=256), ", --max-converting 512", max_converting=512
     ),
-    converting(100_000, f"5 {CONVERT_AT_ONCE}", uploads("5/s")),
-    converting(100_000, f"20 {CONVERT_AT_ONCE}", uploads("20/s")),
-    converting(1_000_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s")),
-    converting(200_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s"), ", --poll-rate 1000/s", poll_rate=1000.0),
+    converting(20_000, f"5 {CONVERT_AT_ONCE}", uploads("5/s")),
+    converting(20_000, f"20 {CONVERT_AT_ONCE}", uploads("20/s")),
+    converting(100_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s")),
+    converting(50_000, f"200 {CONVERT_AT_ONCE}", uploads("200/s"), ", --poll-rate 1000/s", poll_rate=1000.0),
 )
 TROUBLED = (
     troubled("down for a minute (503)", 20, Trouble(*MINUTE_DOWN, 503), drawn=True),
@@ -105,10 +105,10 @@ TROUBLED = (
     refusing(503, 0.5, "upload"),
     refusing(503, 0.1, "upload"),
     Scenario(
-        name="others take half for ten minutes",
-        entries=60_000,
+        name="others take half for five minutes",
+        entries=20_000,
         allows="20 uploads/s",
         allowed=uploads("20/s", others=Others(DOWN_AT, 2 * DOWN_AT, 10.0)),
     ),
 )
-SCENARIOS = MILLION + CONVERTING + TROUBLED
+SCENARIOS = NATIVE_ROWS + CONVERTING + TROUBLED

@@ -33,6 +33,9 @@ RETURN_SECONDS = 8.0
 CALM_SECONDS = 15.0
 LONGEST_CALM_SECONDS = 120.0
 MET_AGAIN = 0.1
+# What passed for so long was no burst. A limit far below that is looked beyond as soon as a new one: it may be in the
+# way for a while only, as when others publish, too.
+PROOF_SECONDS = 60.0
 # Beyond the limit the rate doubles within this time, and grows sixteen times within twice that.
 DOUBLING_SECONDS = 4.0
 # Limits are counted in seconds at the shortest: what passed in the second before a refusal was the limit. What is
@@ -43,7 +46,7 @@ REFUSED_AGAIN_CUT = 0.8
 SOON_AGAIN_CUT = 0.9
 # Where the registry asks for longer pauses, it counts in longer times, of which a second may hold far more than its
 # share: what passes may be so much above the mean, pauses included.
-LONG_PAUSE_SECONDS = 1.5
+LONG_PAUSE_SECONDS = 2.0
 ABOVE_MEAN = 1.25
 LOWEST_RATE = 1.0
 # Where the very first requests are refused.
@@ -171,6 +174,10 @@ class LearntRate:
     # How long the limit is kept to, and which one that goes for.
     _calm_seconds: float = CALM_SECONDS
     _trusted: float = 0.0
+    # The highest rate that was kept up for so long: what is in the way of it now may pass, and is soon looked beyond.
+    _proved: float = 0.0
+    _proof_began: float = float("-inf")
+    _proof_count: int = 0
 
     def rate(self, now: float) -> float | None:
         """The rate to keep now; None: no limit is known."""
@@ -186,6 +193,11 @@ class LearntRate:
 
     def accepted(self, now: float, sent: Departure) -> None:
         """A call was taken."""
+        if sent.began < self._proof_began + PROOF_SECONDS:
+            self._proof_count += 1
+        else:
+            self._proved = max(self._proved, self._proof_count / PROOF_SECONDS)
+            self._proof_began, self._proof_count = sent.began, 1
         self._last.append(sent.began)
         while self._last[0] <= sent.began - LIMIT_SECONDS:
             self._last.popleft()
@@ -203,8 +215,11 @@ class LearntRate:
 
     def resumed(self, now: float, latest: int) -> None:
         """An outage is over: that nothing was taken meanwhile says nothing, nor does that nothing was refused."""
+        taken = len(self._last) / LIMIT_SECONDS
         self._last.clear()
         if self.limit is not None:
+            # It may have grown beyond what is aimed at, and not been refused, when the outage came.
+            self.limit = max(self.limit, BELOW_REFUSED * taken)
             self._low, self._accepted, self._since = max(LOWEST_RATE, RATE_CUT * self.limit), 0, None
             self._cut_at, self._cut_after = now, latest
 
@@ -236,7 +251,7 @@ class LearntRate:
         self.limit = max(LOWEST_RATE, BELOW_REFUSED * met)
         if abs(self.limit - self._trusted) > MET_AGAIN * self._trusted:
             self._calm_seconds, self._trusted = CALM_SECONDS, self.limit
-        elif began - self._since > self._calm_seconds:
+        elif began - self._since > self._calm_seconds and self.limit > (1.0 - MET_AGAIN) * self._proved:
             # It was looked beyond, and is where it was.
             self._calm_seconds = min(LONGEST_CALM_SECONDS, 2.0 * self._calm_seconds)
         return RATE_CUT * self.limit

@@ -87,6 +87,8 @@ class Limiter:
         ``ready``: it could leave at once. One that could not keeps its place in the line until it can: those behind it
         wait, so that what all of them lack is fetched once.
         """
+        if self._is_closed and self._kinds[call] is self._uploads:
+            return Stop.ASKED
         self._latest += 1
         return self._begin(now, Permit(call, size, self._paths[call], self._latest), ready=ready)
 
