@@ -18,14 +18,14 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def row(played: Played) -> tuple[str, ...]:
+def row(played: Played) -> str:
     """What the table says of a scenario."""
-    scenario, requests = played.scenario, played.registry.requests
-    recovery = played.recovery_seconds
-    return (
+    scenario, requests, recovery = played.scenario, played.registry.requests, played.recovery_seconds
+    seconds = played.seconds
+    columns = (
         f"{scenario.entries:,} {scenario.name}",
         scenario.allows,
-        duration(played.seconds),
+        show_duration(seconds) if seconds < 48 * 3600 else f"{seconds / 86_400:.1f} days",
         f"{requests['upload']:,} / {requests['poll']:,} / {requests['list']:,}",
         f"{played.repeats:,}",
         f"{played.refused_share:.2%}",
@@ -36,11 +36,7 @@ def row(played: Played) -> tuple[str, ...]:
         ", ".join(str(int(code)) for _, _, code in played.runs),
         f"{played.cpu_seconds:.0f} s",
     )
-
-
-def duration(seconds: float) -> str:
-    """Days where it is days."""
-    return show_duration(seconds) if seconds < 48 * 3600 else f"{seconds / 86_400:.1f} days"
+    return "| " + " | ".join(columns) + " |"
 
 
 def percent(share: float | None) -> str:
@@ -56,16 +52,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows with these words")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", file=sys.stderr)
-    chosen = [scenario for scenario in SCENARIOS if arguments.only in f"{scenario.name}, {scenario.allows}"]
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("|" + "---|" * len(HEADINGS))
-    for number, scenario in enumerate(chosen, 1):
-        print(f"{number} of {len(chosen)}: {scenario.entries:,} {scenario.name}, {scenario.allows}", file=sys.stderr)
-        played = play(scenario, arguments.seed)
-        print("| " + " | ".join(row(played)) + " |", flush=True)
-        limit = rate_of(scenario.allowed.limits, "upload")
-        if scenario.drawn and limit is not None and arguments.picture is not None:
-            arguments.picture.write_text(picture(played, limit))
+    print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS))
+    for scenario in SCENARIOS:
+        if arguments.only in f"{scenario.name}, {scenario.allows}":
+            played = play(scenario, arguments.seed)
+            print(row(played), flush=True)
+            limit = rate_of(scenario.allowed.limits, "upload")
+            if scenario.drawn and limit is not None and arguments.picture is not None:
+                arguments.picture.write_text(picture(played, limit))
 
 
 if __name__ == "__main__":

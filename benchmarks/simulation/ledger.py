@@ -35,17 +35,15 @@ class Ledger:
         self.converted, self.delays = 0, 0.0
         # Durations as earlier runs have learnt them.
         self.learnt: dict[str, list[float]] = {}
-        self._durations = durations
-        self._registry = registry
-        self._made = 0
-        self._left: list[Entry] = []
+        self._durations, self._registry, self._made = durations, registry, 0
+        # Entries that wait for the next run.
+        self.left: list[Entry] = []
         self._open: deque[Entry] = deque()
 
     def begin_run(self) -> None:
         """What earlier runs left comes first, above all what is in doubt."""
-        self._open.extend(self._left)
-        self._left.clear()
-        self._open = deque(sorted(self._open, key=lambda entry: entry.state is not State.IN_DOUBT))
+        self._open = deque(sorted((*self._open, *self.left), key=lambda entry: entry.state is not State.IN_DOUBT))
+        self.left.clear()
 
     def next_entry(self) -> Entry | None:
         """The next one to send or to reconcile."""
@@ -61,10 +59,6 @@ class Ledger:
         entry.times_sent += 1
         self.first_tries[int(now)] += entry.times_sent == 1
         self.to_audit += entry.times_sent == 2
-
-    def leave(self, entry: Entry) -> None:
-        """An entry waits for the next run."""
-        self._left.append(entry)
 
     def now_ready(self, version_id: int, now: float) -> None:
         """A version is known to be ready."""

@@ -64,9 +64,9 @@ class Played:
     def recovery_seconds(self) -> float | None:
         """How long after the trouble uploads were as quick as before it; None where there was none."""
         allowed = self.scenario.allowed
-        if allowed.others is not None:
-            return seconds_to_full_speed(self.registry.accepted, allowed.others.begin, allowed.others.end)
-        for trouble in allowed.troubles:
+        for trouble in (allowed.others, *allowed.troubles):
+            if trouble is None:
+                continue
             return seconds_to_full_speed(self.registry.accepted, trouble.begin, trouble.end)
         return None
 

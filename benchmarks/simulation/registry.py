@@ -64,18 +64,12 @@ class Registry:
     def __init__(self, allowed: Allowed, durations: Durations, chance: random.Random) -> None:
         self.allowed = allowed
         # Requests by their kind, and those that brought nothing by their reason.
-        self.requests: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self.requests, self.refused = Counter[str](), Counter[str]()
         # Uploads that arrived in each second, and those that were accepted; uploads of others that were.
-        self.arrived: Counter[int] = Counter()
-        self.accepted: Counter[int] = Counter()
-        self.taken_by_others = 0
+        self.arrived, self.accepted, self.taken_by_others = Counter[int](), Counter[int](), 0
         # Of each version: when it came, and when it is done.
-        self.came = array("d")
-        self.done = array("d")
-        self.converting_seconds = 0.0
-        self._durations = durations
-        self._random = chance.random
+        self.came, self.done, self.converting_seconds = array("d"), array("d"), 0.0
+        self._durations, self._random = durations, chance.random
         self._limits = RequestLimits(allowed.limits)
         self._limited = {limit.call for limit in allowed.limits}
         self._free_at = None if allowed.workers is None else [0.0] * allowed.workers
@@ -84,38 +78,31 @@ class Registry:
         self._troubles = deque(allowed.troubles)
         self._others_next = math.inf if allowed.others is None else allowed.others.begin
         self._arrival = 0.0
-        self._failures: dict[tuple[str, int | None, float | None], Failure] = {}
 
     def upload(self, now: float, kind: str) -> tuple[float, Failure | None, int]:
         """An upload leaves at ``now``: when its answer comes, why it fails, and the version that it makes."""
-        arrival = self._arrive(now)
-        self.requests["upload"] += 1
-        second = int(arrival)
-        self.arrived[second] += 1
-        failure = self._refusal("upload", arrival)
+        arrival, end, failure = self._come("upload", now)
+        self.arrived[int(arrival)] += 1
         if failure is not None:
-            return arrival + REFUSAL_SECONDS + WAY_SECONDS, failure, -1
-        end = self._worked_on(arrival)
+            return end + WAY_SECONDS, failure, -1
         if self.allowed.uploads_at_a_time is not None:
             heapq.heappush(self._under_way, end)
-        self.accepted[second] += 1
+        self.accepted[int(arrival)] += 1
         self.came.append(end)
         self.done.append(self._done(end, kind))
         return end + WAY_SECONDS, None, len(self.done) - 1
 
     def ask(self, now: float, call: str, version_id: int) -> tuple[float, Failure | None, bool]:
         """A request that changes nothing leaves at ``now``: when its answer comes, why it fails, whether it is done."""
-        arrival = self._arrive(now)
+        _, end, failure = self._come(call, now)
+        return end + WAY_SECONDS, failure, failure is None and (version_id < 0 or self.done[version_id] <= end)
+
+    def _come(self, call: str, now: float) -> tuple[float, float, Failure | None]:
+        """When a request arrives, when it is done with, and why it is refused."""
+        arrival = self._arrival = max(self._arrival, now + WAY_SECONDS * (0.5 + self._random()))
         self.requests[call] += 1
         failure = self._refusal(call, arrival)
-        if failure is not None:
-            return arrival + REFUSAL_SECONDS + WAY_SECONDS, failure, False
-        end = self._worked_on(arrival)
-        return end + WAY_SECONDS, None, version_id < 0 or self.done[version_id] <= end
-
-    def _arrive(self, now: float) -> float:
-        self._arrival = max(self._arrival, now + WAY_SECONDS * (0.5 + self._random()))
-        return self._arrival
+        return arrival, self._worked_on(arrival) if failure is None else arrival + REFUSAL_SECONDS, failure
 
     def _worked_on(self, arrival: float) -> float:
         """When its work is done, after those that came before it."""
@@ -166,11 +153,8 @@ class Registry:
 
     def _failure(self, call: str, status: int | None, retry_after: float | None = None) -> Failure:
         self.refused["no connection" if status is None else str(status)] += 1
-        key = (call, status, retry_after)
-        if key not in self._failures:
-            kind = FailureKind.NO_CONNECTION if status is None else FailureKind.STATUS
-            self._failures[key] = Failure(call=call, kind=kind, message="", status=status, retry_after=retry_after)
-        return self._failures[key]
+        kind = FailureKind.NO_CONNECTION if status is None else FailureKind.STATUS
+        return Failure(call=call, kind=kind, message="", status=status, retry_after=retry_after)
 
 
 def rate_of(limits: Sequence[Limit], call: str) -> float | None:

@@ -31,6 +31,9 @@ LATE_SECONDS = 0.001
 ABSENT = after_reconciliation(ReconcileDecision(outcome=Reconciliation.ABSENT), is_unproved=False, resend=False)
 
 
+Queue = FirstPolls | FurtherPolls
+
+
 class Stopped(Exception):
     """The run takes nothing new."""
 
@@ -45,25 +48,19 @@ class Run:
     def __init__(
         self, clock: Clock, registry: Registry, ledger: Ledger, settings: Settings, chance: random.Random
     ) -> None:
-        self.exit_code = ExitCode.OK
-        self.began = clock.now
-        self._clock = clock
-        self._registry = registry
-        self._ledger = ledger
-        self._settings = settings
+        self.exit_code, self.began = ExitCode.OK, clock.now
+        self._clock, self._registry, self._ledger, self._settings = clock, registry, ledger, settings
         self._random = chance.random
-        self._limiter = Limiter(settings)
-        self._schedule = PollSchedule(settings.poll_interval)
-        self._stopped = False
-        self._laid_aside = 0
+        self._limiter, self._schedule = Limiter(settings), PollSchedule(settings.poll_interval)
+        self._stopped, self._laid_aside = False, 0
         # Uploaders at work, polls under way, and what a stop wakes.
         self._uploaders = self._in_flight = 0
         self._naps: dict[Nap, None] = {}
         self._first, self._further = FirstPolls(self._schedule), FurtherPolls(self._schedule)
         # Of each queue: how many more of its polls may be under way, since when only last polls were taken.
         firsts = max(POLLS_IN_FLIGHT, settings.concurrency)
-        self._free: dict[FirstPolls | FurtherPolls, int] = {self._first: firsts, self._further: POLLS_IN_FLIGHT}
-        self._late_since: dict[FirstPolls | FurtherPolls, float | None] = dict.fromkeys(self._free)
+        self._free: dict[Queue, int] = {self._first: firsts, self._further: POLLS_IN_FLIGHT}
+        self._late_since: dict[Queue, float | None] = dict.fromkeys(self._free)
         self._poller = Nap(NEVER)
 
     async def work(self) -> None:
@@ -86,14 +83,14 @@ class Run:
                 await self._read(Call.LIST)
         except (Stopped, TriedEnough):
             self._stop()
-        if self.exit_code is ExitCode.OK and self._laid_aside:
-            self.exit_code = ExitCode.UNAVAILABLE
-        elif self.exit_code is ExitCode.OK and ledger.uploaded:
-            self.exit_code = ExitCode.STILL_OPEN
+        if self.exit_code is ExitCode.OK and (self._laid_aside or ledger.uploaded):
+            self.exit_code = ExitCode.UNAVAILABLE if self._laid_aside else ExitCode.STILL_OPEN
         ledger.learnt = self._schedule.learnt
 
     def _stop(self) -> None:
         """The registry is not available: take nothing new, see what is under way to its end."""
+        if self._stopped:
+            return
         self._stopped, self.exit_code = True, ExitCode.UNAVAILABLE
         self._limiter.close()
         self._tell()
@@ -183,9 +180,8 @@ class Run:
             try:
                 await self._publish(entry)
             except (Stopped, TriedEnough):
-                self._ledger.leave(entry)
-                if not self._stopped:
-                    self._stop()
+                self._ledger.left.append(entry)
+                self._stop()
         self._uploaders -= 1
         self._clock.wake(self._poller)
 
@@ -198,7 +194,7 @@ class Run:
                 await self._read(Call.LIST)
                 entry.state = ABSENT.after
                 if failure is not None and not self._may_send_again(attempts):
-                    return self._ledger.leave(entry)
+                    return self._ledger.left.append(entry)
             attempts += 1
             attempt = await self._attempt(entry)
             if isinstance(attempt, Sent):
@@ -208,7 +204,7 @@ class Run:
                 raise Stopped
             seconds, lost_at = self._pause(failure, attempts), self._clock.now
             if then is Then.RETRY and not self._may_send_again(attempts):
-                return self._ledger.leave(entry)
+                return self._ledger.left.append(entry)
             if then is Then.RETRY:
                 await self._sleep(seconds)
         return None
@@ -250,10 +246,7 @@ class Run:
         """The simulated entry is found by its version."""
         watch = Watch(version_id, version_id, kind, self._clock.now, kind != NATIVE, fresh)
         self._first.add(watch, at_once=not (watch.converting and fresh))
-        self._look_at_clock(self._first)
-
-    def _look_at_clock(self, queue: FirstPolls | FurtherPolls) -> None:
-        if self._free[queue] and queue.due < self._poller.until:
+        if self._free[self._first] and self._first.due < self._poller.until:
             self._clock.wake(self._poller)
 
     async def _poll_all(self) -> None:
@@ -268,7 +261,7 @@ class Run:
             self._poller = Nap(min(dues, default=NEVER))
             await until(self._poller)
 
-    def _next_due(self, queue: FirstPolls | FurtherPolls) -> Watch | None:
+    def _next_due(self, queue: Queue) -> Watch | None:
         settings, now = self._settings, self._clock.now
         while queue.due <= now:
             watch = queue.pop()
@@ -280,17 +273,14 @@ class Run:
         self._late_since[queue] = None
         return None
 
-    async def _poll(self, watch: Watch, queue: FirstPolls | FurtherPolls) -> None:
+    async def _poll(self, watch: Watch, queue: Queue) -> None:
+        done = False
         try:
             done = await self._read(Call.FURTHER_POLL if watch.polls else Call.FIRST_POLL, watch.version_id)
-        except TriedEnough:
-            done = False
-        except Stopped:
-            if not self._stopped:
-                self._stop()
-        else:
             # What it found is written down before another poll takes its place.
             await self._commit()
+        except (Stopped, TriedEnough) as ended:
+            self._stop() if isinstance(ended, Stopped) else None
         if not self._stopped:
             self._judge(watch, done=done)
         self._in_flight -= 1

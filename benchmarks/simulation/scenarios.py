@@ -74,7 +74,7 @@ def refusing(status: int, share: float, call: str | None, rate: int = 20) -> Sce
 
 
 NATIVE_ROWS = (
-    native(100_000, "20 uploads/s", uploads("20/s")),
+    native(1_000_000, "20 uploads/s", uploads("20/s")),
     native(100_000, "200 uploads/s", uploads("200/s")),
     native(100_000, "no limit, 50 ms an answer", Allowed()),
     native(100_000, "no limit, 50 ms an answer", Allowed(), 256),
