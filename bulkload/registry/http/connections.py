@@ -138,6 +138,11 @@ class Line(ResponseHandler):
         )
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether it is one with TLS."""
+        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+
+    @property
     def loss(self) -> BaseException | None:
         """Why no answer will come any more; None as long as one may."""
         error = self.exception()
@@ -160,7 +165,7 @@ class Line(ResponseHandler):
         said = self._said(transport)
         if self.is_used:
             return not said and not transport.get_write_buffer_size()
-        if said and transport.get_extra_info("sslcontext") is not None:
+        if said and self.is_encrypted:
             # A new connection may get tickets for later ones at any moment: those are no answer.
             said &= ~select.POLLIN
         return not said

@@ -193,10 +193,12 @@ class Request:
     async def write_all(self, data: bytes | memoryview) -> bool:
         """Hand over much of a body, and wait for room to write more; whether all of it was, before anybody answered."""
         line, data = self.line, memoryview(data)
-        for start in range(0, len(data), SLICE_BYTES):
+        # Without TLS, the system takes what it has room for, and what has not left is known.
+        most = SLICE_BYTES if line.is_encrypted else max(1, len(data))
+        for start in range(0, len(data), most):
             if line.head is not None:
                 return False
-            self.write(data[start : start + SLICE_BYTES])
+            self.write(data[start : start + most])
             if self.is_blocked:
                 await self.room()
         return True
