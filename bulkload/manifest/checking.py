@@ -100,6 +100,12 @@ def _not_opened(manifest: str, what: str, remedy: str) -> ManifestError:
     return ManifestError(f"{manifest}: {what}", (problem,))
 
 
+def place_of(manifest: str, line: int) -> str:
+    """Where an entry stands, by the number that it has."""
+    noun = {Csv: "line", JsonLines: "line", Parquet: "row", Arrow: "row"}
+    return f"{noun.get(READERS.get(_extension(manifest), JsonLines), 'item')} {line}"
+
+
 def _extension(manifest: str) -> str:
     return Path(manifest).suffix.lower()
 

@@ -76,13 +76,12 @@ def _lines(group: _Group) -> Iterator[str]:
 
 
 def _places(group: _Group) -> str:
-    """``lines 3, 4, 5 and 199,997 more``."""
+    """``lines 3, 4, 5, ... (200,000 in all)``."""
     places = [problem.place for problem in group.first if problem.place]
     split = [_PLACE.fullmatch(place) for place in places]
     if places and all(split) and len({found[1] for found in split if found}) == 1:
         places = [found[2] for found in split if found]
         places[0] = f"{split[0][1] if split[0] else ''}s {places[0]}"
-    more = group.count - len(places)
-    if more:
-        return f"{', '.join(places)} and {more:,} more" if places else f"{more:,} times"
+    if group.count > len(places):
+        return f"{', '.join(places)}, ... ({group.count:,} in all)" if places else f"{group.count:,} times"
     return f"{', '.join(places[:-1])} and {places[-1]}"

@@ -1,9 +1,13 @@
 """What is wrong with a manifest is said in one go, each kind once; a program gets all of it, in bounded memory."""
 
+import io
+import json
+
 import anyio
 import pytest
 
 from bulkload import ManifestError, Settings, publish
+from tests.cli.in_process import run_with, sandbox_in
 from tests.manifest.bombs import attack
 
 ROWS = 20_000
@@ -18,9 +22,29 @@ def test_an_unknown_field_is_one_line_however_many_rows_have_it(bulkload, tmp_pa
     assert result.returncode == 4
     lines = result.stderr.splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith('m.jsonl: lines 1, 2, 3 and 19,997 more: unknown field "onnx_version"; use one of name')
+    assert lines[0].startswith(
+        'm.jsonl: lines 1, 2, 3, ... (20,000 in all): unknown field "onnx_version"; use one of name'
+    )
     assert lines[1].startswith("m.jsonl: line 1: path: gone.onnx does not exist")
     assert lines[2] == "bulkload: m.jsonl: 20,001 problems; nothing was sent; --all-problems shows each"
+
+
+def test_a_missing_workspace_is_one_line_however_many_entries_name_it(tmp_path):
+    """And another one is another; a program gets each entry."""
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    row = '{{"name": "m{0}", "path": "a.onnx", "workspace": "{1}"}}\n'
+    rows = [row.format(number, "frad" if number else "else") for number in range(10_001)]
+    (tmp_path / "m.jsonl").write_text("".join(rows))
+    with sandbox_in(tmp_path) as place, io.StringIO() as out:
+        code, said = run_with(place, place.words("run {}/m.jsonl --json -q"), out, tmp_path / "said")
+        problems = json.loads(out.getvalue())["error"]["problems"]
+    assert code == 4
+    manifest, remedy = tmp_path / "m.jsonl", "does not exist; name one of these: user@example.com - Default Workspace"
+    first, second, last = said.splitlines()
+    assert first.startswith(f"{manifest}: line 1: workspace: 'else' {remedy}")
+    assert second.startswith(f"{manifest}: lines 2, 3, 4, ... (10,000 in all): workspace: 'frad' {remedy}")
+    assert last == f"bulkload: {manifest}: 10,001 problems; nothing was sent; --all-problems shows each"
+    assert [problem["place"] for problem in problems] == [f"line {number + 1}" for number in range(10_001)]
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ def test_one_problem_is_shown_as_it_is():
 def test_the_same_in_many_rows_is_one_line():
     same = [problem(f"line {line}", 'unknown field "tag"', field="") for line in range(2, 200_002)]
     lines, is_cut = problem_lines(same, each=False)
-    assert list(lines) == ['m.csv: lines 2, 3, 4 and 199,997 more: unknown field "tag"; check it']
+    assert list(lines) == ['m.csv: lines 2, 3, 4, ... (200,000 in all): unknown field "tag"; check it']
     assert is_cut
 
 
 def test_many_of_one_kind_are_one_line_with_an_example():
     many = [problem(f"row {row}", f"{row}.onnx does not exist", kind="does not exist") for row in range(10)]
-    assert lines_of(*many) == ["m.csv: rows 0, 1, 2 and 7 more: path: for example 0.onnx does not exist; check it"]
+    assert lines_of(*many) == [
+        "m.csv: rows 0, 1, 2, ... (10 in all): path: for example 0.onnx does not exist; check it"
+    ]
 
 
 def test_a_few_of_one_kind_are_shown_each():

@@ -7,7 +7,7 @@ manifest that changes meanwhile (or comes from a pipe) can hurt. Online: config 
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -26,7 +26,7 @@ from bulkload.engine.preflight.questions import Questions
 from bulkload.engine.preflight.workspaces import found_or_made
 from bulkload.engine.stop import Stop
 from bulkload.ledger import LedgerReader
-from bulkload.manifest import Outside, check, problem_list
+from bulkload.manifest import Outside, check, place_of, problem_list
 from bulkload.registry.interface import Registry
 from bulkload.system.abandonable import AbandonableThread
 from bulkload.system.file_names import recorded_path
@@ -143,8 +143,7 @@ def _stage(
                     staged.take(found, is_known.look_of(found.line))
                     advanced(staged.count)
         if problems:
-            plural = "problem" if len(problems) == 1 else "problems"
-            raise ManifestError(f"{staged.manifest}: {len(problems):,} {plural}; nothing was sent", problems)
+            raise problems_found(staged.manifest, problems)
     except OSError as error:
         staged.close()
         where = tempfile.gettempdir()
@@ -171,7 +170,10 @@ async def check_online(
     await asking.token()
     found: list[Workspace] = await asking.ask(registry.workspaces)
     config = await asking.whole(config)
-    workspaces = _resolve(settings, staged, found)
+    workspaces, unknown = _resolve(settings, staged, found)
+    if unknown:
+        loop = asyncio.get_running_loop()
+        raise await loop.run_in_executor(AbandonableThread(), _unknown_workspaces, staged, unknown, found)
     missing = tuple(sorted(name for name, id_ in workspaces.items() if id_ is None and name is not None))
     if create:
         for name in missing:
@@ -201,12 +203,14 @@ def identity_of(registry: Registry, config: dict[str, Any]) -> str:
     return f"sandbox {sandbox}" if isinstance(sandbox, str) else registry.endpoint
 
 
-def _resolve(settings: Settings, staged: StagedManifest, found: list[Workspace]) -> dict[str | None, int | None]:
-    """Workspace as written -> id; None for one that is to be made."""
+def _resolve(
+    settings: Settings, staged: StagedManifest, found: list[Workspace]
+) -> tuple[dict[str | None, int | None], set[str | None]]:
+    """Workspace as written -> id, None for one that is to be made; and those that are unknown."""
     by_name = {workspace.name: workspace.workspace_id for workspace in found}
     ids = set(by_name.values())
     resolved: dict[str | None, int | None] = {}
-    problems: list[Problem] = []
+    unknown: set[str | None] = set()
     for written in sorted(staged.workspaces, key=lambda name: name or ""):
         if written is None:
             resolved[None] = _default_workspace(found)
@@ -217,10 +221,8 @@ def _resolve(settings: Settings, staged: StagedManifest, found: list[Workspace])
         known = resolved[written] in ids
         creatable = settings.create_workspace and written is not None and not written.isdecimal()
         if not known and not creatable:
-            problems.append(_unknown_workspace(staged.manifest, written, sorted(by_name)))
-    if problems:
-        raise ManifestError(f"{staged.manifest}: nothing was sent", tuple(problems))
-    return resolved
+            unknown.add(written)
+    return resolved, unknown
 
 
 def _default_workspace(found: list[Workspace]) -> int | None:
@@ -229,12 +231,35 @@ def _default_workspace(found: list[Workspace]) -> int | None:
     return named[0] if len(named) == 1 else None
 
 
-def _unknown_workspace(manifest: str, written: str | None, names: list[str]) -> Problem:
+def _unknown_workspaces(
+    staged: StagedManifest, unknown: Collection[str | None], found: list[Workspace]
+) -> ManifestError:
+    """A problem for each entry that names one of them."""
+    names = sorted(workspace.name for workspace in found)
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    return Problem(
-        manifest=manifest,
-        place="",
-        field="workspace",
-        what=f"{written!r} does not exist" if written else "there is no default workspace",
-        remedy=f"name one of these: {shown or '(this account sees none)'}; or let it be made with --create-workspace",
-    )
+    problems = problem_list()
+    for each in staged.entries():
+        written = each.entry.workspace
+        if written in unknown:
+            remedy = f"name one of these: {shown or '(this account sees none)'}"
+            what = f"{written!r} does not exist" if written else "there is no default workspace"
+            if written is None or not written.isdecimal():
+                remedy += "; or let it be made with --create-workspace"
+            problems.append(
+                Problem(
+                    manifest=staged.manifest,
+                    place=place_of(staged.manifest, each.entry.line),
+                    field="workspace",
+                    what=what,
+                    remedy=remedy,
+                    # Each of them is of a kind of its own.
+                    kind=what,
+                )
+            )
+    return problems_found(staged.manifest, problems)
+
+
+def problems_found(manifest: str, problems: Sequence[Problem]) -> ManifestError:
+    """What a manifest with problems ends with."""
+    plural = "problem" if len(problems) == 1 else "problems"
+    return ManifestError(f"{manifest}: {len(problems):,} {plural}; nothing was sent", problems)

@@ -12,6 +12,7 @@ from bulkload.engine.context import Run
 from bulkload.engine.preflight.checks import Instance, StagedManifest
 from bulkload.ledger.interface import PlanEntries
 from bulkload.ledger.records import PlannedEntry
+from bulkload.manifest import place_of
 from bulkload.system.abandonable import AbandonableThread
 
 ENTRIES_A_PAGE = 1000
@@ -58,8 +59,8 @@ def _planned(staged: StagedManifest, instance: Instance) -> Iterator[PlannedEntr
 def _same_entry(manifest: str, line: int, first_line: int) -> Problem:
     return Problem(
         manifest=manifest,
-        place=f"line {line}",
+        place=place_of(manifest, line),
         field="name",
-        what=f"the same entry as line {first_line}, once the workspaces and defaults are looked up",
+        what=f"the same entry as {place_of(manifest, first_line)}, once the workspaces and defaults are looked up",
         remedy="remove one of them, or give them different version labels",
     )
