@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bulkload.cli import COMMANDS, cli
+from bulkload.cli.results import EXTENSIONS, FORMATS
 from bulkload.core import bounds
 from bulkload.core.contract.frameworks import FRAMEWORKS
 from bulkload.core.model.attempts import Attempt, Equal
@@ -20,6 +21,7 @@ from bulkload.core.model.states import MOVES, State
 from bulkload.core.model.summary import RequestCounts, RunError, RunSummary
 from bulkload.core.transitions import FOLLOWS, Then
 from bulkload.ledger.reader import RESULT_COLUMNS
+from bulkload.report.results import SCHEMA_VERSION, type_of
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -211,7 +213,22 @@ def test_the_columns_of_results_are_the_designs(design):
     """Scripts rely on names and order."""
     listed = re.search(r"shows the last one: `([^`]+)`", design)
     assert listed is not None
-    assert tuple(name.strip() for name in listed.group(1).split(",")) == RESULT_COLUMNS
+    # The second page adds two, last.
+    names = [name.strip() for name in listed.group(1).split(",")]
+    assert (*names, "workspace", "registry") == RESULT_COLUMNS
+
+
+def test_the_results_page_is_what_the_code_writes():
+    """Every column in its order with its type and the schema version; every format, extension and state."""
+    page = (REPOSITORY / "docs" / "results.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", page[page.index("| column |") :], re.MULTILINE)
+    assert [(name, kind) for name, kind, _ in rows] == [(name, type_of(name)) for name in RESULT_COLUMNS]
+    assert all(unit.strip() for name, kind, unit in rows if kind == "number" or name in ("size", "uploaded_at"))
+    assert f"Schema version {SCHEMA_VERSION}." in page
+    formats = page[page.index("| format |") : page.index("A file is replaced")]
+    assert re.findall(r"^\| `(\w+)` \|", formats, re.MULTILINE) == list(FORMATS)
+    assert set(re.findall(r"`(\.\w+)`", formats)) == set(EXTENSIONS)
+    assert all(f"`{state}`" in page for state in State)
 
 
 def test_the_summary_keys_are_the_designs(design):

@@ -27,7 +27,7 @@ def command(folder: Path, verbose: bool) -> int:
     from bulkload.core.model.settings import Credentials, Settings
     from bulkload.engine.publish import publish
     from bulkload.ledger import LedgerReader
-    from bulkload.report.results import print_table
+    from bulkload.report.results import TABLE_COLUMNS, print_table
 
     manifest = copy_samples(folder) / MANIFEST
     home = sandbox_folder(str(manifest))
@@ -48,7 +48,7 @@ def command(folder: Path, verbose: bool) -> int:
     with LedgerReader(ledger) as reader:
         rows = list(reader.results())
         say("")
-        print_table(rows, standard_output())
+        print_table(lambda: reader.results(TABLE_COLUMNS), standard_output())
     unexpected = [row for row in rows if not _as_announced(row)]
     say(*_look_further(manifest, announced=sum("error" in _expected(row) for row in rows)))
     return ExitCode.SOME_FAILED if unexpected else ExitCode.OK

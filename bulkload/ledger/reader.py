@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -10,6 +10,7 @@ import msgspec
 
 from bulkload.core.identity.verification import LedgerWord
 from bulkload.core.model.errors import LedgerError
+from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import RESULT_COLUMNS, SentFile
 from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, check_schema_version, ledger_error, open_for_reading
@@ -23,6 +24,11 @@ _decode_ids = msgspec.json.Decoder(frozenset[int]).decode
 _MARK_OF_SCHEMA_1 = (
     "CASE WHEN mtime_ns IS NOT NULL AND ctime_ns IS NOT NULL THEN printf('%u:%d:%d', inode, mtime_ns, ctime_ns) END"
 )
+# Columns that a ledger of schema 1 has not in its view.
+_COLUMN_SOURCES = {
+    "workspace": "json_extract(spec, '$.workspace')",
+    "registry": "(SELECT value FROM meta WHERE key = 'registry')",
+}
 _RUN_COLUMNS = ("run_id", "started_at", "finished_at", "exit_code")
 
 
@@ -91,14 +97,24 @@ class LedgerReader:
             row = self._connection.execute(statement).fetchone()
         return dict(zip(_RUN_COLUMNS, row, strict=True)) if row else None
 
-    def results(self) -> Iterator[tuple[Any, ...]]:
-        """Rows of ``RESULT_COLUMNS``, in manifest order; entries no longer in the manifest come last."""
-        select = f"SELECT {', '.join(RESULT_COLUMNS)} FROM results"
+    def results(
+        self, columns: Sequence[str] = RESULT_COLUMNS, states: Collection[State] = (), limit: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of ``columns``, in manifest order; entries no longer in the manifest come last.
+
+        ``states``: only entries in one of them; empty: all. ``limit``: the first rows only.
+        """
+        left = -1 if limit is None else limit
+        select = f"SELECT {', '.join(_COLUMN_SOURCES.get(column, column) for column in columns)} FROM entries"
+        # A plus sign: not by the index of states, after which a million rows would have to be sorted.
+        wanted = f" AND +state IN ({', '.join('?' * len(states))})" if states else ""
         with self._reading():
             # Each by its index: neither a million rows nor their logs are sorted.
-            for which in ("line IS NOT NULL ORDER BY line", "line IS NULL ORDER BY entry_key"):
+            for which, order in (("line IS NOT NULL", "line"), ("line IS NULL", "entry_key")):
+                statement = f"{select} WHERE {which}{wanted} ORDER BY {order} LIMIT ?"
                 # Not `yield from`: who stops early, and closes the ledger, would close the cursor after it.
-                for row in self._connection.execute(f"{select} WHERE {which}"):  # noqa: UP028
+                for row in self._connection.execute(statement, (*states, left)):
+                    left -= 1 if left > 0 else 0
                     yield row
 
     def troubles(self, most: int) -> list[tuple[str, str, str]]:

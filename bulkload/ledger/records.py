@@ -47,11 +47,12 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
         return self.workspace_id, self.entry.name
 
 
-# The columns of the view ``results``, a contract with scripts.
+# The columns of the view ``results``, a contract with scripts: names and order stay, and new ones come last.
 RESULT_COLUMNS = (
     "entry_key", "line", "name", "workspace_id", "version_label", "path", "framework", "size", "sha256", "state",
     "version_id", "version_uuid", "status", "cause", "message", "logs", "attempts", "adopted", "labels",
     "uploaded_at", "finished_at", "upload_seconds", "convert_seconds", "run_id",
+    "workspace", "registry",
 )  # fmt: skip
 
 

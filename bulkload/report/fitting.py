@@ -2,15 +2,15 @@
 
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TypeVar
 
 from bulkload.core.text.visible import visible_line
 from bulkload.report.sink import Stream, as_sink
-from bulkload.report.tables import GAP, Column, print_rows
+from bulkload.report.tables import GAP, HEADING, Cells, Column, Rows, print_rows, print_styled, read_again, width_of
 
-T = TypeVar("T")
+# Before what stands below its row.
+INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,102 +25,140 @@ class Fit:
     spare: Sequence[str] = ()
     # Its cells are not cut when it is made narrower: they go on below.
     folded: str = ""
+    # Down to so many signs is it folded when all else was not enough; None: it is among those that are narrowed.
+    folded_to: int | None = None
+    # Columns without any content stay.
+    empty_too: bool = False
 
 
-def print_fitted(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: Stream, fit: Fit) -> None:
-    """Print a table; in a file or a pipe whole. On a terminal columns without any content are left out, too.
+@dataclass(slots=True)
+class _Measure:
+    """What is known of a column once all rows were read."""
 
-    Notes that do not fit beside the other columns stand below the table, each after the first two cells of its row.
+    width: int
+    first: str | None = None
+    filled: bool = False
+    differs: bool = False
+
+    def add(self, cell: str, width: int) -> None:
+        self.width = max(self.width, width)
+        self.filled = self.filled or cell != ""
+        if self.first is None:
+            self.first = cell
+        self.differs = self.differs or cell != self.first
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Which columns stand beside each other, how wide, and which ones stand below their row."""
+
+    columns: Sequence[Column]
+    measures: Sequence[_Measure]
+    available: int
+    beside: list[int]
+    below: list[int] = field(default_factory=list)
+    widths: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def excess(self) -> int:
+        return sum(self.widths[index] for index in self.beside) + GAP * (len(self.beside) - 1) - self.available
+
+    def fit(self, fit: Fit) -> None:
+        self.widths = {index: self.measures[index].width for index in self.beside}
+        if self.excess > 0:
+            self.below = [index for index in self.beside if self.columns[index].note]
+            self.beside = [index for index in self.beside if not self.columns[index].note]
+        self._narrow(fit.narrowed)
+        for heading in fit.spare:
+            if self.excess <= 0:
+                break
+            self.beside = [index for index in self.beside if self.columns[index].heading != heading]
+            # What was narrowed for it may have its room.
+            self.widths = {index: self.measures[index].width for index in self.beside}
+            self._narrow(fit.narrowed)
+        if fit.folded_to is not None:
+            self._narrow([(fit.folded, fit.folded_to)])
+
+    def _narrow(self, narrowed: Sequence[tuple[str, int]]) -> None:
+        position = {self.columns[index].heading: index for index in self.beside}
+        for heading, least in narrowed:
+            index = position.get(heading)
+            if index is not None and self.excess > 0:
+                room = max(0, self.widths[index] - max(least, len(heading)))
+                self.widths[index] -= min(self.excess, room)
+
+
+def print_fitted(columns: Sequence[Column], rows: Iterable[Cells], stream: Stream, fit: Fit) -> None:
+    """Print a table; in a file or a pipe whole. On a terminal columns without any content are left out.
+
+    Notes that do not fit beside the other columns stand below their row. ``Rows`` are read twice and not kept.
     """
-    found: list[Sequence[str]] = [[visible_line(cell) for cell in row] for row in rows]
+    rows = read_again(rows)
     if not stream.isatty():
-        print_rows(columns, found, stream)
+        print_rows(columns, rows, stream)
         return
-    kept = [index for index, column in enumerate(columns) if _is_worth_showing(column, index, found, fit)]
-    columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
-    available = as_sink(stream).columns
-    notes: list[str] = []
-    if _widest(columns, found) > available:
-        notes = _notes(columns, found)
-        kept = [index for index, column in enumerate(columns) if not column.note]
-        columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
-    widths, excess = _fitted_widths(columns, found, available, fit)
-    for heading in fit.spare:
-        if excess <= 0:
-            break
-        kept = [index for index, column in enumerate(columns) if column.heading != heading]
-        columns, found = _picked(columns, kept), [_picked(row, kept) for row in found]
-        widths, excess = _fitted_widths(columns, found, available, fit)
-    fold = [column.heading == fit.folded for column in columns]
-    print_rows(columns, (line for row in found for line in _lines(row, widths, fold)), stream)
-    _print_notes(notes, stream)
-
-
-def _widest(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
-    return sum(_widths(columns, rows)) + GAP * (len(columns) - 1)
-
-
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    from rich.cells import cell_len
-
-    return [
-        max(cell_len(cell) for cell in (column.heading, *(row[index] for row in rows)))
-        for index, column in enumerate(columns)
-    ]
-
-
-def _notes(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    noted = [index for index, column in enumerate(columns) if column.note]
-    return [f"{row[0]} {row[1]}: {row[index]}" for row in rows for index in noted if row[index]]
-
-
-def _print_notes(notes: Sequence[str], stream: Stream) -> None:
-    from rich.text import Text
-
     sink = as_sink(stream)
-    for note in notes:
-        sink.show(Text(note))
+    measures = _measured(columns, rows)
+    shown = [
+        index
+        for index, (column, measure) in enumerate(zip(columns, measures, strict=True))
+        if (measure.filled or fit.empty_too) and (measure.differs or column.heading not in fit.telling)
+    ]
+    layout = _Layout(columns, measures, sink.columns, shown)
+    layout.fit(fit)
+    beside = [columns[index] for index in layout.beside]
+    widths = [layout.widths[index] for index in layout.beside]
+    cut = [layout.widths[index] < measures[index].width for index in layout.beside]
+    fold = [column.heading == fit.folded for column in beside]
+    print_styled(beside, [column.heading for column in beside], widths, sink, HEADING)
+    for row in rows:
+        for line in _lines([row[index] for index in layout.beside], widths, cut, fold):
+            print_styled(beside, line, widths, sink)
+        for index in layout.below:
+            sink.say(*_wrapped(row[index], sink.columns))
     sink.flush()
 
 
-def _is_worth_showing(column: Column, index: int, rows: Sequence[Sequence[str]], fit: Fit) -> bool:
-    said = {row[index] for row in rows}
-    return said != {""} and not (column.heading in fit.telling and len(said) == 1)
+def _measured(columns: Sequence[Column], rows: Rows) -> list[_Measure]:
+    measures = [_Measure(width_of(column.heading)) for column in columns]
+    for row in rows:
+        for measure, cell in zip(measures, row, strict=True):
+            measure.add(cell, width_of(cell))
+    return measures
 
 
-def _picked(items: Sequence[T], indexes: Sequence[int]) -> Sequence[T]:
-    return [items[index] for index in indexes]
-
-
-def _fitted_widths(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], available: int, fit: Fit
-) -> tuple[list[int], int]:
-    """The width of every column, and by how much all of them are still too wide."""
-    widths = _widths(columns, rows)
-    excess = sum(widths) + GAP * (len(widths) - 1) - available
-    position = {column.heading: index for index, column in enumerate(columns)}
-    for heading, least in fit.narrowed:
-        index = position.get(heading)
-        if index is not None and excess > 0:
-            less = min(excess, max(0, widths[index] - max(least, len(heading))))
-            widths[index] -= less
-            excess -= less
-    return widths, excess
-
-
-def _lines(row: Sequence[str], widths: Sequence[int], fold: Sequence[bool]) -> Iterator[list[str]]:
+def _lines(row: Cells, widths: Sequence[int], cut: Sequence[bool], fold: Sequence[bool]) -> Iterator[list[str]]:
     """A row as the lines that it takes."""
-    from rich.cells import cell_len, chop_cells, set_cell_size
+    from rich.cells import set_cell_size
 
     cells = []
-    for cell, width, folds in zip(row, widths, fold, strict=True):
-        if cell_len(cell) <= width:
+    for cell, width, is_cut, folds in zip(row, widths, cut, fold, strict=True):
+        if not is_cut or width_of(cell) <= width:
             cells.append([cell])
         elif folds:
-            cells.append(chop_cells(cell, width))
+            cells.append(_folded(cell, width))
         else:
             cells.append([set_cell_size(cell, width - 1) + "…"])
     return (list(line) for line in zip_longest(*cells, fillvalue=""))
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    """A cell in pieces, each ending after a sign that joins words where there is one in its second half."""
+    from rich.cells import chop_cells
+
+    pieces = []
+    while width_of(cell) > width:
+        piece = chop_cells(cell, width)[0]
+        joint = max(piece.rfind(sign) for sign in "-_. ") + 1
+        piece = piece[:joint] if 2 * joint > len(piece) else piece
+        pieces.append(piece)
+        cell = cell[len(piece) :]
+    return [*pieces, cell]
+
+
+def _wrapped(note: str, available: int) -> list[str]:
+    room = max(20, available - len(INDENT))
+    return [f"{INDENT}{line}" for line in textwrap.wrap(note, room, break_on_hyphens=False)]
 
 
 def print_facts(facts: Iterable[tuple[str, str]], stream: Stream) -> None:

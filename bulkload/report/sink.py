@@ -9,7 +9,7 @@ import codecs
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -65,6 +65,18 @@ class Sink:
 
         shown = visible_line(sign)
         self._put(f"{click.style(shown, fg=colour) if self._colours else shown}{visible_line(rest)}\n")
+
+    def say_styled(self, parts: Iterable[tuple[str, str]]) -> None:
+        """A line of texts, each with its style where colours are wanted: a colour's name, "bold", or none."""
+        import click
+
+        line = ""
+        for text, style in parts:
+            shown = visible_line(text)
+            if style and self._colours:
+                shown = click.style(shown, bold=True) if style == "bold" else click.style(shown, fg=style)
+            line += shown
+        self._put(f"{line}\n")
 
     def renew_line(self, text: str) -> None:
         """Put ``text`` in the place of the line that the cursor is in; the line stays open."""

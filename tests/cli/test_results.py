@@ -38,7 +38,7 @@ def manifest(tmp_path: Path) -> Path:
         for number, formula in enumerate(FORMULAS):
             values = {name: number + 1 if "INT" in kind else f"t{number}" for _, name, kind, *_ in columns}
             values |= {"name": f"m{number}", "line": number + 1, "state": "failed", "message": formula, "labels": "{}"}
-            values |= {"framework": "onnx"}
+            values |= {"framework": "onnx", "spec": '{"workspace": "w"}'}
             marks = ", ".join("?" for _ in values)
             ledger.execute(f"INSERT INTO entries ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
     return manifest
@@ -243,3 +243,46 @@ def test_for_spreadsheet_is_for_csv(results, tmp_path):
     assert results("--for-spreadsheet")[0] == 2
     assert results("--for-spreadsheet", "-o", str(tmp_path / "r.json"))[0] == 2
     assert results("--for-spreadsheet", "-o", str(tmp_path / "r.csv"))[0] == 0
+
+
+def test_rows_and_columns_are_chosen(results, manifest, tmp_path):
+    """The same in every format."""
+    with closing(sqlite3.connect(f"{manifest}.ledger.db", isolation_level=None)) as ledger:
+        ledger.execute("UPDATE entries SET state = 'ready' WHERE line IN (2, 3)")
+        ledger.execute("UPDATE entries SET state = 'error' WHERE line = 5")
+    words = ("--columns", "state,name", "--state", "ready,error", "--limit", "2")
+    assert results(*words, "--format", "csv")[1] == "state,name\nready,m1\nready,m2\n"
+    assert results(*words)[1] == "state  name\nready  m1\nready  m2\n"
+    expected = [{"state": "ready", "name": "m1"}, {"state": "ready", "name": "m2"}]
+    assert json.loads(results(*words, "--format", "json")[1]) == expected
+    assert [json.loads(line) for line in results(*words, "--format", "jsonl")[1].splitlines()] == expected
+    assert results(*words, "-o", str(tmp_path / "r.parquet"))[0] == 0
+    table = pyarrow.parquet.read_table(tmp_path / "r.parquet")
+    assert table.to_pylist() == expected
+    assert table.schema.metadata[b"bulkload.results.schema"] == b"2"
+    failed = results("--failed", "--columns", "name", "--format", "csv")[1].split()
+    assert failed == ["name", "m0", "m3", "m4", "m5", "m6"]
+    both = results("--failed", "--state", "ready", "--columns", "name", "--format", "csv")[1].split()
+    assert both == ["name", *(f"m{number}" for number in range(7))]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--state", "redy"), '"redy" is no state; did you mean ready?'),
+        (("--columns", "name,mesage"), '"mesage" is no column; did you mean message?'),
+        (("--columns", ","), "names no column; there are entry_key, line, name"),
+    ],
+)
+def test_a_misspelt_name_is_exit_2_with_the_right_one(words, hint, results):
+    code, _, said = results(*words)
+    assert (code, hint in said) == (2, True), said
+
+
+def test_the_last_columns_say_where_it_is(results, manifest):
+    """The workspace as the manifest has it, and whom the ledger belongs to."""
+    with closing(sqlite3.connect(f"{manifest}.ledger.db", isolation_level=None)) as ledger:
+        ledger.execute("INSERT OR REPLACE INTO meta VALUES ('registry', 'https://registry.example.com')")
+    row = json.loads(results("--format", "json", "--limit", "1")[1])[0]
+    assert list(row)[-2:] == ["workspace", "registry"]
+    assert (row["workspace"], row["registry"]) == ("w", "https://registry.example.com")

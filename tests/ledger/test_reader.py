@@ -49,6 +49,9 @@ COLUMNS = [
     "upload_seconds",
     "convert_seconds",
     "run_id",
+    # design-2.md, section 3.
+    "workspace",
+    "registry",
 ]
 
 
@@ -91,6 +94,7 @@ def test_a_row_says_all_about_its_last_publication(
         "version_uuid": "u", "status": "error", "cause": "conversion_error", "message": "m", "logs": "l1\nl2",
         "attempts": 1, "adopted": 1, "labels": '{"team":"fraud"}', "uploaded_at": "t1", "finished_at": "t2",
         "upload_seconds": 0.5, "convert_seconds": 1.5, "run_id": "run-1",
+            "workspace": None, "registry": None,
     }  # fmt: skip
     assert rows(path) == [expected]
     store.renew(1)
@@ -231,3 +235,20 @@ def test_a_path_with_signs_of_an_address_is_only_a_path(tmp_path: Path) -> None:
     Store(path).close()
     with LedgerReader(path) as reader:
         assert reader.last_run() is None
+
+
+def test_columns_states_and_a_limit_choose_what_is_read(
+    store: Store, path: Path, plan_entries: Plan, make_planned: MakePlanned
+) -> None:
+    """In the order of the manifest, whatever the states; what left it comes last."""
+    plan_entries(*(make_planned(line, f"m{line}") for line in range(1, 7)))
+    for id_, state in ((1, State.FAILED), (2, State.SKIPPED), (4, State.FAILED), (5, State.SKIPPED)):
+        store.move(id_, state, Outcome())
+    plan_entries(*(make_planned(line, f"m{line}") for line in range(2, 7)))
+    with LedgerReader(path) as reader:
+        ended = (State.SKIPPED, State.FAILED)
+        assert list(reader.results(["name", "line"], ended)) == [("m2", 2), ("m4", 4), ("m5", 5), ("m1", None)]
+        assert list(reader.results(["name"], ended, 3)) == [("m2",), ("m4",), ("m5",)]
+        assert list(reader.results(["name"], ended, 9)) == [("m2",), ("m4",), ("m5",), ("m1",)]
+        assert list(reader.results(["name"], (), 1)) == [("m2",)]
+        assert not list(reader.results(["name"], (), 0))

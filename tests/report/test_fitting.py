@@ -2,15 +2,14 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from bulkload.core.model.states import State
-from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.report.fitting import Fit, print_fitted
-from bulkload.report.results import print_table
-from bulkload.report.tables import Column
+from bulkload.report.results import TABLE_COLUMNS, print_table
+from bulkload.report.tables import Column, Rows
 
 COLUMNS = (Column("line", right=True), Column("name"), Column("message", note=True))
 ROWS = [("1", "short", ""), ("12", "longer", "why [it] failed " * 8)]
@@ -33,7 +32,8 @@ def test_on_a_narrow_terminal_long_notes_stand_below(monkeypatch):
     lines = shown(COLUMNS, ROWS)
     assert all(len(line) <= 80 for line in lines)
     assert "message" not in lines[0]
-    assert any(line.startswith("12 longer: why [it] failed") for line in lines)
+    assert lines[2].split() == ["12", "longer"]
+    assert lines[3].startswith("    why [it] failed")
 
 
 def test_on_a_wide_terminal_notes_stand_beside(monkeypatch):
@@ -42,14 +42,45 @@ def test_on_a_wide_terminal_notes_stand_beside(monkeypatch):
     assert "message" in shown(COLUMNS, ROWS)[0]
 
 
-def test_a_note_names_its_row_in_full(monkeypatch):
-    """Also where the name in the table goes on below."""
+def test_a_note_stands_below_its_row(monkeypatch):
+    """Also where the name goes on below, and before the next row."""
     monkeypatch.setenv("COLUMNS", "24")
     name = "a-name-that-is-long"
     fit = Fit(narrowed=(("name", 8),), folded="name")
-    lines = shown((*COLUMNS, Column("state")), [("1", name, "no", "failed")], fit)
-    assert any("a-name-" in line and "failed" in line for line in lines)
-    assert f"1 {name}: no" in " ".join(line.strip() for line in lines)
+    rows = [("1", name, "no file", "failed"), ("2", "b", "", "ready")]
+    lines = shown((*COLUMNS, Column("state")), rows, fit)
+    assert "a-name-" in lines[1]
+    assert "failed" in lines[1]
+    assert lines[-2] == "    no file"
+    assert lines[-1].split() == ["2", "b", "\x1b[32mready\x1b[0m"]
+
+
+def test_rows_are_not_kept():
+    """A million of them cost no memory: they are read twice, one after the other."""
+    alive = 0
+    most = 0
+
+    class Cell(str):
+        __slots__ = ()
+
+        def __new__(cls, text: str) -> "Cell":
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+            return super().__new__(cls, text)
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    def read() -> Iterator[list[str]]:
+        for number in range(1_000):
+            yield [Cell(str(number)), Cell("name"), Cell("why")]
+
+    for stream in (Terminal(), io.StringIO()):
+        print_fitted(COLUMNS, Rows(read), stream, Fit())
+        assert len(stream.getvalue().splitlines()) == 1_001
+    assert most < 20
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -65,9 +96,9 @@ def test_results_say_the_state_and_the_version_at_every_width(monkeypatch, width
         "version_id": 1230,
         "message": "No Inference-inherited class found in the model directory",
     }
-    rows = [tuple((result | {"state": str(state)}).get(column) for column in RESULT_COLUMNS) for state in State]
+    rows = [tuple((result | {"state": str(state)}).get(column) for column in TABLE_COLUMNS) for state in State]
     stream = Terminal()
-    print_table(rows, stream)
+    print_table(lambda: rows, stream)
     lines = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
     assert all(len(line) <= width for line in lines)
     for state in State:

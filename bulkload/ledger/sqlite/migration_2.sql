@@ -22,3 +22,11 @@ CREATE INDEX entries_sending ON entries (workspace_id, name, state, line)
 DROP INDEX entries_decisive;
 CREATE INDEX entries_decisive ON entries (sealed, fence)
     WHERE state = 'uploading' OR state = 'in_doubt' OR state = 'uploaded';
+
+DROP VIEW results;
+CREATE VIEW results AS
+SELECT entry_key, line, name, workspace_id, version_label, path, framework, size, sha256, state, version_id,
+       version_uuid, status, cause, message, logs, attempts, adopted, labels, uploaded_at, finished_at,
+       upload_seconds, convert_seconds, run_id, json_extract(spec, '$.workspace') AS workspace,
+       (SELECT value FROM meta WHERE key = 'registry') AS registry
+FROM entries;

@@ -94,5 +94,6 @@ CREATE INDEX listing_model ON listing (workspace_id, name);
 CREATE VIEW results AS
 SELECT entry_key, line, name, workspace_id, version_label, path, framework, size, sha256, state, version_id,
        version_uuid, status, cause, message, logs, attempts, adopted, labels, uploaded_at, finished_at,
-       upload_seconds, convert_seconds, run_id
+       upload_seconds, convert_seconds, run_id, json_extract(spec, '$.workspace') AS workspace,
+       (SELECT value FROM meta WHERE key = 'registry') AS registry
 FROM entries;
