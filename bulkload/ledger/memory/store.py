@@ -72,8 +72,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             only_version=only_version,
         )
 
-    def result(self) -> tuple[Any, ...]:
-        """What people are told, in the order of ``RESULT_COLUMNS``."""
+    def result(self, registry: str | None) -> tuple[Any, ...]:
+        """What people are told, in the order of ``RESULT_COLUMNS``; ``registry``: whom the ledger belongs to."""
         entry = self.entry
         derived = {
             "name": entry.name,
@@ -84,6 +84,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             "labels": msgspec.json.encode(entry.labels).decode(),
             "state": self.state.value,
             "adopted": int(self.adopted),
+            "workspace": entry.workspace,
+            "registry": registry,
         }
         return tuple(derived[name] if name in derived else getattr(self, name) for name in RESULT_COLUMNS)
 
@@ -119,8 +121,10 @@ class MemoryStore:
     def results(self) -> Iterator[tuple[Any, ...]]:
         """Rows of ``RESULT_COLUMNS``, in manifest order; entries no longer in the manifest come last."""
         rows = self.content.entries.values()
-        yield from (row.result() for row in sorted((row for row in rows if row.line is not None), key=line_of))
-        yield from (row.result() for row in sorted((r for r in rows if r.line is None), key=lambda r: r.entry_key))
+        in_manifest = sorted((row for row in rows if row.line is not None), key=line_of)
+        others = sorted((row for row in rows if row.line is None), key=lambda row: row.entry_key)
+        registry = self.content.facts.get("registry")
+        yield from (row.result(registry) for row in (*in_manifest, *others))
 
 
 def line_of(row: Row) -> int:
