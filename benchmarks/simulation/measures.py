@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from benchmarks.simulation.clock import Clock, until
 from benchmarks.simulation.durations import Durations
 from benchmarks.simulation.ledger import Ledger
-from benchmarks.simulation.registry import Registry, Trouble, rate_of
+from benchmarks.simulation.registry import Registry, rate_of
 from benchmarks.simulation.run import Run
 from benchmarks.simulation.scenarios import Scenario
 
@@ -115,10 +115,3 @@ def play(scenario: Scenario, seed: int) -> Played:
     clock.work()
     played.cpu_seconds = time.process_time() - began
     return played
-
-
-def overload_repeats(played: Played, trouble: Trouble) -> tuple[int, int]:
-    """Uploads from a trouble's begin to a minute after its end: all of them, and those of entries not sent before."""
-    seconds = range(int(trouble.begin), int(trouble.end) + 60)
-    arrived, first = played.registry.arrived, played.ledger.first_tries
-    return sum(arrived[second] for second in seconds), sum(first[second] for second in seconds)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.simulation.durations import MIXED
-from benchmarks.simulation.measures import Played, overload_repeats, play
+from benchmarks.simulation.measures import Played, play
 from benchmarks.simulation.registry import Allowed, Others, Trouble
 from benchmarks.simulation.scenarios import Scenario, settings, uploads
 from tests.variants import each_once, every
@@ -17,6 +17,13 @@ SEEDS = [1, 2, 3]
 
 def troubled(*troubles: Trouble, others: Others | None = None, entries: int = 6_000) -> Scenario:
     return replace(TWENTY, entries=entries, allowed=uploads("20/s", *troubles, others=others))
+
+
+def overload_repeats(played: Played, trouble: Trouble) -> tuple[int, int]:
+    """Uploads from a trouble's begin to a minute after its end: all of them, and those of entries not sent before."""
+    seconds = range(int(trouble.begin), int(trouble.end) + 60)
+    arrived, first = played.registry.arrived, played.ledger.first_tries
+    return sum(arrived[second] for second in seconds), sum(first[second] for second in seconds)
 
 
 def published(scenario: Scenario, seed: int) -> Played:
