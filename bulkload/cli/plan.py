@@ -25,20 +25,25 @@ if TYPE_CHECKING:
 @option(
     "--curl", is_flag=True, help="What would be uploaded, as curl commands that take the token from BULKLOAD_TOKEN."
 )
+@option("--all-entries", is_flag=True, help="Show each entry, however many there are.")
 @option("--json", "as_json", is_flag=True, help="The totals as one JSON object.")
 @click.pass_context
-def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **flags: Any) -> int:
-    """Check MANIFEST and say what `run` would do with every entry. Uploads nothing and leaves the ledger as it is."""
+def command(ctx: click.Context, /, offline: bool, curl: bool, all_entries: bool, as_json: bool, **flags: Any) -> int:
+    """Check MANIFEST and say what `run` would do with its entries. Uploads nothing and leaves the ledger as it is.
+
+    \b
+    Example:  bulkload plan models.csv --workspace fraud
+    """
     if curl and (offline or as_json):
         raise UsageError("--curl goes with neither --offline nor --json: it needs the ids of workspaces, and is text")
     from bulkload.cli.running import attended_loop
     from bulkload.engine.plan import foresee
-    from bulkload.report.plan import PlanTable, plan_lines, plan_object
+    from bulkload.report.plan import PlanView, plan_lines, plan_object
 
-    table = PlanTable()
+    view = PlanView(all_entries=all_entries)
     with ExitStack() as stack:
         settings = _offline_settings(flags) if offline else settings_from(ctx, flags, stack)
-        take = partial(_show_curl, settings) if curl else table.add
+        take = partial(_show_curl, settings) if curl else view.add
         plan = attended_loop(
             lambda on_event, stop: foresee(settings, offline=offline, on_event=on_event, stop=stop, tell=take)
         )
@@ -48,7 +53,7 @@ def command(ctx: click.Context, /, offline: bool, curl: bool, as_json: bool, **f
     elif as_json:
         give_json(plan_object(plan))
     else:
-        table.show()
+        view.show(plan)
         for line in plan_lines(plan, offline=offline):
             say(line)
     return ExitCode.OK

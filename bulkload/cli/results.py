@@ -76,7 +76,8 @@ def _named(words: str, noun: str, known: Sequence[str]) -> Columns:
     callback=parsed(columns_named),
     help="Only these columns, in this order.",
 )
-@option("--limit", type=Whole(0), metavar="N", help="Only the first N rows.")
+# BULKLOAD_LIMIT, and the key `limit`, are the sandbox's limits.
+@option("--limit-rows", "--limit", "limit", type=Whole(0), metavar="N", no_key="limit", help="Only the first N rows.")
 @option("--for-spreadsheet", is_flag=True, help="csv in which no text is a formula: such a one gets a ' before it.")
 @click.pass_context
 def command(

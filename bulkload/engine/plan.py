@@ -11,6 +11,7 @@ from pathlib import Path
 from bulkload.core.model.events import Advanced, OnEvent
 from bulkload.core.model.settings import OnExisting, Settings
 from bulkload.core.model.states import State
+from bulkload.core.model.summary import CauseCount
 from bulkload.engine.clock import Clock, LoopClock
 from bulkload.engine.context import Run
 from bulkload.engine.doors import Doors, GivenDoors
@@ -21,7 +22,7 @@ from bulkload.engine.preflight.checks import Instance, StagedManifest, check_off
 from bulkload.engine.publish import begin, follow_files, open_registry, opened_run
 from bulkload.engine.stop import Stop, within_window
 from bulkload.ledger import Ledger, LedgerReader
-from bulkload.ledger.interface import InManifest
+from bulkload.ledger.interface import Failures, InManifest
 from bulkload.ledger.records import LedgerEntry
 from bulkload.manifest import Outside
 from bulkload.registry.interface import Registry
@@ -51,7 +52,9 @@ class Step:
 
     entry: LedgerEntry
     action: Action
-    # Why, where that is not plain.
+    # Why, in words that all entries have for which it is so.
+    why: str
+    # What more there is to say of this entry.
     note: str = ""
 
 
@@ -67,6 +70,8 @@ class Plan:
     settled: Counter[State] = field(default_factory=Counter)
     bytes_to_send: int = 0
     workspaces_to_create: tuple[str, ...] = ()
+    # Entries that cannot go: failed or in error, and no run by these settings takes them again.
+    failures: tuple[CauseCount, ...] = ()
     # What stops nothing, but that somebody should know.
     warnings: int = 0
     # Files outside the manifest's own folder, and the first of them.
@@ -149,7 +154,7 @@ async def _walk(run: Run, instance: Instance, tell: Callable[[Step], None]) -> P
                 plan.bytes_to_send += entry.look.size
             tell(step)
         line = page[-1].entry.line
-    return plan
+    return replace(plan, failures=await run.ledger.execute(Failures()))
 
 
 async def _step(run: Run, entry: LedgerEntry) -> Step:
@@ -158,20 +163,24 @@ async def _step(run: Run, entry: LedgerEntry) -> Step:
     if entry.state is State.IN_DOUBT:
         return Step(entry, Action.RECONCILE, "its answer was lost")
     if entry.state is State.UPLOADED:
-        return Step(entry, Action.POLL)
+        return Step(entry, Action.POLL, "converting on the registry")
     return Step(entry, Action.NOTHING, entry.state.value)
 
 
 async def _planned_step(run: Run, entry: LedgerEntry) -> Step:
     if run.settings.on_existing is OnExisting.UPLOAD:
-        return Step(entry, Action.UPLOAD)
+        return Step(entry, Action.UPLOAD, "--on-existing upload")
     await have_listed(run, entry)
     try:
         look = entry.look or run.sources.look(entry.entry.source)
         sha256 = await digest_to_compare(run, entry, look)
     except (OSError, SourceChanged) as error:
-        return Step(entry, Action.UPLOAD, f"its file cannot be read now: {error}")
+        return Step(entry, Action.UPLOAD, "its file cannot be read now", str(error))
     found = None if sha256 is None else await find_equal(run, entry, sha256)
     if found is None:
-        return Step(entry, Action.UPLOAD)
-    return Step(entry, Action.SKIP, f"version {found.version.version_id} is equal ({found.version.status})")
+        again = "asked for by --retry-failed" if entry.retry_requested else "not in the registry"
+        return Step(entry, Action.UPLOAD, again)
+    version = found.version
+    return Step(
+        entry, Action.SKIP, f"an equal version is there ({version.status})", f"equal to version {version.version_id}"
+    )

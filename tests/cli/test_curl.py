@@ -85,7 +85,7 @@ def test_curl_sends_what_a_run_sends(route, bulkload, start_sandbox, write_manif
     ]
     assert calls[0] == calls[1]
     again = bulkload("plan", manifest, *words, "--curl", "--ledger", "other.db", env=theirs.environment)
-    assert (again.stdout, "3 already there" in again.stderr) == ("", True)
+    assert (again.stdout, "3 to skip" in again.stderr) == ("", True)
 
 
 def test_a_refusal_is_seen(bulkload, start_sandbox, write_manifest):
