@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
 from bulkload.core.model.settings import Credentials, Settings
 from bulkload.sandbox import Sandbox
@@ -20,6 +21,28 @@ REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
 # Far more than anything takes, on whatever machine.
 LONGEST_SECONDS = 60.0
+# Of a rule that holds for all inputs: how many are tried by every change, and by `make long`.
+FEW_EXAMPLES, ALL_EXAMPLES = 30, 100
+
+
+def with_long(config: pytest.Config) -> bool:
+    """Whether tests that are `long` are run."""
+    return "not long" not in config.option.markexpr
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same examples everywhere, nothing kept on disk, and no deadline on a busy machine."""
+    examples = ALL_EXAMPLES if with_long(config) else FEW_EXAMPLES
+    settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=examples)
+    settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Rules with all of their examples are `long`."""
+    for item in items if with_long(config) else []:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture

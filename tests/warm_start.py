@@ -30,6 +30,11 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import IO, Any, Self
 
 LARGEST_REQUEST = 1 << 18
+# By bulkload or by what it imports, once it has begun.
+IMPORTED_WHEN_NEEDED = (
+    "anyio._backends._asyncio", "click._textwrap", "encodings.idna", "ijson", "importlib.readers", "pyarrow.parquet",
+    "rich.console", "rich.table", "structlog", "tomli_w", "uvloop", "yaml",
+)  # fmt: skip
 STAND_IN = Path(__file__).with_name("warm_python.py")
 
 
@@ -89,7 +94,7 @@ class WarmStart:
     def __exit__(self, *_: object) -> None:
         """End it."""
         self._calls.close()
-        self._parent.wait(timeout=20)
+        self._parent.wait(timeout=60)
         self._folder.cleanup()
 
     def run(
@@ -150,7 +155,7 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(bulkload.__path__, "bulkload."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in ("ijson", "pyarrow.parquet", "rich.console", "uvloop", "yaml"):
+    for name in IMPORTED_WHEN_NEEDED:
         importlib.import_module(name)
 
 

@@ -38,41 +38,42 @@ def user(sandbox: Any) -> dict[str, str]:
     }
 
 
-def test_300_uploads_with_tokens_of_3_seconds(bulkload, start_sandbox, write_manifest):
+@pytest.mark.parametrize(("uploads", "rate"), [(120, "12/s"), pytest.param(300, "30/s", marks=pytest.mark.long)])
+def test_hundreds_of_uploads_with_tokens_of_3_seconds(uploads, rate, bulkload, start_sandbox, write_manifest):
     """Not one entry fails, not one request is refused, and about one request for a token a life."""
     sandbox = start_sandbox("--time-scale", "0", "--token-life", str(LIFE_SECONDS), "--no-strict")
-    words = ("--workspace", "108", "--upload-rate", "30/s", "--route", "convert", "--json")
-    result = bulkload("run", write_manifest(rows(300)), *words, env=user(sandbox), timeout=110)
+    words = ("--workspace", "108", "--upload-rate", rate, "--route", "convert", "--json")
+    result = bulkload("run", write_manifest(rows(uploads)), *words, env=user(sandbox), timeout=110)
     summary = json.loads(result.stdout.splitlines()[-1])
-    assert summary["states"]["ready"] == 300, result.stderr
-    assert (summary["states"]["failed"], summary["retries"], summary["requests"]["upload"]) == (0, 0, 300)
+    assert summary["states"]["ready"] == uploads, result.stderr
+    assert (summary["states"]["failed"], summary["retries"], summary["requests"]["upload"]) == (0, 0, uploads)
     assert 401 not in {record.status for record in requests_of(sandbox.data)}
     asked = token_requests(sandbox.data)
     lives = summary["elapsed_seconds"] / LIFE_SECONDS
     # Renewed after four fifths of a life.
     assert lives <= len(asked) <= math.ceil(lives / 0.8) + 1
     assert summary["requests"]["auth"] == len(asked)
-    assert len(stored_versions(sandbox.data)) == 300
+    assert len(stored_versions(sandbox.data)) == uploads
 
 
 def test_a_password_that_is_refused_in_mid_run_is_exit_5_and_the_run_resumes(bulkload, start_sandbox, write_manifest):
     """It is tried once; what was not sent stays planned; the same command then goes on, and nothing is sent twice."""
     faults = ("--fault", "token:401@2", "--fault", "token:401@3")
     sandbox = start_sandbox("--time-scale", "0", "--token-life", "2", *faults)
-    manifest = write_manifest(rows(100))
-    words = ("run", manifest, "--workspace", "108", "--upload-rate", "20/s", "--json")
+    manifest = write_manifest(rows(50))
+    words = ("run", manifest, "--workspace", "108", "--upload-rate", "10/s", "--json")
     result = bulkload(*words, env=user(sandbox), timeout=110)
     assert result.returncode == 5, result.stderr
     assert "Keycloak does not let user@example.com in" in result.stderr
     states = json.loads(result.stdout.splitlines()[-1])["states"]
-    assert 0 < states["planned"] < 100
+    assert 0 < states["planned"] < 50
     assert (states["failed"], states["in_doubt"], states["uploading"]) == (0, 0, 0)
     # The login, its refresh token, and once the password.
     assert len(token_requests(sandbox.data)) == 3
     result = bulkload(*words, env=user(sandbox), timeout=110)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout.splitlines()[-1])["states"]["ready"] == 100
-    assert sorted(version.name for version in stored_versions(sandbox.data)) == sorted(f"m{n}" for n in range(100))
+    assert json.loads(result.stdout.splitlines()[-1])["states"]["ready"] == 50
+    assert sorted(version.name for version in stored_versions(sandbox.data)) == sorted(f"m{n}" for n in range(50))
 
 
 def test_keycloak_may_be_down_for_a_moment(bulkload, start_sandbox, write_manifest):

@@ -104,7 +104,7 @@ def tls_endpoint(tmp_path: Path) -> Iterator[str]:
         thread.start()
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 def test_a_certificate_that_is_not_trusted(bulkload, tls_endpoint, tmp_path):

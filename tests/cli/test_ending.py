@@ -173,7 +173,7 @@ def signal_for(phase: str) -> signal.Signals:
     return list(CODES)[PHASES.index(phase) % len(CODES)]
 
 
-@pytest.mark.parametrize("phase", every(2, PHASES))
+@pytest.mark.parametrize("phase", every(3, PHASES))
 def test_a_signal_while_the_registry_holds_the_run(phase, case, begin):
     """130 or 143. What is under way may finish."""
     faults, shown, flags = HELD_BY_THE_REGISTRY[phase]
@@ -189,7 +189,7 @@ def test_a_signal_while_the_registry_holds_the_run(phase, case, begin):
     case.assert_resumes()
 
 
-@pytest.mark.parametrize("phase", every(2, PHASES, first=1))
+@pytest.mark.parametrize("phase", every(3, PHASES, first=1))
 def test_the_window_ends_while_the_registry_holds_the_run(phase, case, begin):
     """10, and never 128: the reason is one value."""
     faults, _, flags = HELD_BY_THE_REGISTRY[phase]
@@ -202,7 +202,7 @@ def test_the_window_ends_while_the_registry_holds_the_run(phase, case, begin):
     case.assert_resumes()
 
 
-@pytest.mark.parametrize("phase", every(2, PHASES))
+@pytest.mark.parametrize("phase", every(3, PHASES, first=2))
 def test_a_refusal_by_the_registry_ends_the_run(phase, case, begin):
     """The error's own code."""
     faults, code, flags = REFUSED_BY_THE_REGISTRY[phase]

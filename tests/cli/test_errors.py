@@ -247,7 +247,7 @@ def test_a_flag_is_also_a_variable_and_a_key_of_the_config_file(bulkload, write_
     (tmp_path / "bulkload.toml").write_text('workspace = "from-file"\ncreate-workspace = true\nconcurrency = 3\n')
     assert bulkload("run", manifest, env=sandbox.environment).returncode == 0
     environment = sandbox.environment | {"BULKLOAD_WORKSPACE": "from-environment"}
-    assert bulkload("run", manifest, env=environment, timeout=30).returncode == 0
+    assert bulkload("run", manifest, env=environment).returncode == 0
     assert bulkload("run", manifest, "--workspace", "from-flag", env=environment).returncode == 0
     assert len({version.workspace_id for version in stored_versions(sandbox.data)}) == 3
     (tmp_path / "bulkload.toml").write_text("concurency = 3\n")

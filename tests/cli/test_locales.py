@@ -61,8 +61,10 @@ def manifest(tmp_path):
     return "übung.jsonl"
 
 
-def test_a_run_finds_and_names_its_files(locale, manifest, bulkload):
-    result = bulkload("run", manifest, "--sandbox", "-q", env=locale)
+def test_a_run_finds_and_names_its_files(locale, manifest, bulkload, start_sandbox, tmp_path):
+    sandbox = start_sandbox("--time-scale", "0", data=tmp_path / "registry")
+    words = ("run", manifest, "--workspace", "108", "-q")
+    result = bulkload(*words, env=locale | sandbox.environment)
     assert result.returncode == 0, result.stderr
     lines = bulkload("results", manifest, "--format", "jsonl", env={"LC_ALL": "C.UTF-8"}).stdout.splitlines()
     assert [json.loads(line)["path"] for line in lines] == ["größe.onnx", "modèle/模型.onnx"]

@@ -49,7 +49,7 @@ def log_in(folder: Path, sandbox: Any) -> str:
     """Log in, confirmed at once; what the command says."""
     with logging_in(folder, sandbox.endpoint) as (child, address):
         decide(address, sandbox.password)
-        output, words = child.communicate(timeout=30)
+        output, words = child.communicate(timeout=60)
     assert child.returncode == 0, words
     assert output == ""
     return words
@@ -97,7 +97,7 @@ def test_a_login_that_is_denied_is_exit_5(sandbox, tmp_path):
     """Nothing is stored."""
     with logging_in(tmp_path, sandbox.endpoint) as (child, address):
         decide(address, sandbox.password, deny="1")
-        words = child.communicate(timeout=30)[1]
+        words = child.communicate(timeout=60)[1]
     assert child.returncode == 5
     assert "refused in the browser; run `bulkload login` again" in words
     assert not (tmp_path / "state" / "bulkload" / "logins.json").exists()
@@ -116,7 +116,7 @@ def test_a_session_that_keycloak_cannot_end_is_forgotten_all_the_same(start_sand
     sandbox = start_sandbox()
     log_in(tmp_path, sandbox)
     sandbox.process.stdin.close()
-    sandbox.process.wait(timeout=20)
+    sandbox.process.wait(timeout=60)
     result = bulkload("logout", env={"BULKLOAD_ENDPOINT": sandbox.endpoint})
     assert result.returncode == 0
     assert "Keycloak did not confirm it" in result.stderr

@@ -127,7 +127,7 @@ async def test_a_link_that_is_laid_after_the_check_is_not_followed(
     (tmp_path / "secret" / "good.onnx").write_bytes(content + b"\x28\x02")
     async with Sandbox(SandboxSettings(data=tmp_path / "registry", time_scale=0.0)) as sandbox:
         settings: Settings = settings_for(manifest_of(place, "deep/good.onnx"), sandbox, root=place)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             summary = await publish(
                 settings, on_event=at_first(lambda event: event == PhaseBegan("publishing"), lambda: change(place))
             )

@@ -16,7 +16,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -26,6 +26,7 @@ from tests.busy import times_slower
 from tests.cli.attended import Attended, attending, handles
 from tests.conftest import SandboxProcess, clean_environment, homes
 from tests.variants import each_once, every
+from tests.warm_start import WarmStart
 
 ENTRIES = 20
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -86,10 +87,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def attended(tmp_path: Path) -> Iterator[Callable[[], Attended]]:
-    """Makes commands whose words may be read while they run."""
+def begin(tmp_path: Path, warm: WarmStart) -> Iterator[Callable[..., Attended]]:
+    """Starts ``bulkload`` without its imports, where a test is not about the start; its words may be read."""
     with attending(tmp_path) as make:
-        yield make
+
+        def begin_command(*words: object, env: dict[str, str], **streams: IO[bytes]) -> Attended:
+            environment = clean_environment() | homes(tmp_path) | env
+            return make().begin(warm, *words, cwd=tmp_path, env=environment, **streams)
+
+        yield begin_command
 
 
 def uploads(sandbox: SandboxProcess) -> int:
@@ -97,18 +103,23 @@ def uploads(sandbox: SandboxProcess) -> int:
 
 
 def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[float, str, str]:
-    """How long it takes from now on to end, and what it said."""
+def ended(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What it said until its end."""
+    return process.communicate(timeout=60)
+
+
+def seconds_to_end(run: Attended) -> float:
+    """How long it takes from now on to end."""
     began = time.monotonic()
-    stdout, stderr = process.communicate(timeout=60)
-    return time.monotonic() - began, stdout, stderr
+    run.ended()
+    return time.monotonic() - began
 
 
 @pytest.fixture
@@ -134,22 +145,21 @@ def assert_resumes(bulkload, manifest) -> Callable[[SandboxProcess], None]:
 
 
 @pytest.mark.parametrize(("number", "seed"), each_once([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [1, 2]))
-def test_a_signal_at_any_moment_ends_the_run_in_time(seed, number, start, manifest, start_sandbox, assert_resumes):
+def test_a_signal_at_any_moment_ends_the_run_in_time(seed, number, begin, manifest, start_sandbox, assert_resumes):
     """What is under way finishes, nothing new begins; code, summary and the command that goes on."""
     sent = random.Random(f"{seed} {number}").randrange(ENTRIES - 2)
     print(f"seed {seed}: after {sent} uploads")  # noqa: T201 - shown when it fails
     sandbox = start_sandbox("--time-scale", "0.02", "--fault", "upload:slow=0.2%50", "--seed", str(seed))
-    process = start("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
-    wait_until(lambda: uploads(sandbox) > sent, process)
-    process.send_signal(number)
-    seconds, stdout, stderr = ended(process)
-    assert seconds <= LONGEST_AFTER_FIRST + SLACK * times_slower()
-    assert process.returncode == CODES[number], stderr
-    assert "Traceback" not in stderr
-    summary = json.loads(stdout.splitlines()[-1])
+    run = begin("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
+    run.until(lambda: uploads(sandbox) > sent)
+    run.process.send_signal(number)
+    assert seconds_to_end(run) <= LONGEST_AFTER_FIRST + SLACK * times_slower()
+    assert run.ended() == CODES[number], run.stderr
+    assert "Traceback" not in run.stderr
+    summary = run.summary()
     assert summary["exit_code"] == CODES[number]
     assert summary["requests"]["upload"] == uploads(sandbox)
-    assert f"go on with: bulkload run {manifest}" in stderr
+    assert f"go on with: bulkload run {manifest}" in run.stderr
     assert_resumes(sandbox)
 
 
@@ -160,7 +170,7 @@ def test_a_signal_while_the_program_is_loaded(number, start, manifest, start_san
     process = start("run", manifest, *WORDS, "--json", env=sandbox.environment)
     wait_until(lambda: handles(process.pid, signal.SIGUSR1), process)  # the last one that it takes over
     process.send_signal(number)
-    _, stdout, stderr = ended(process)
+    stdout, stderr = ended(process)
     assert process.returncode == CODES[number], stderr
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
@@ -175,7 +185,7 @@ def test_a_second_signal_while_the_program_is_loaded(start, manifest, start_sand
     wait_until(lambda: handles(process.pid, signal.SIGUSR1), process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
-    _, _, stderr = ended(process)
+    _, stderr = ended(process)
     assert process.returncode in (130, 143), stderr
     assert "Traceback" not in stderr
     assert uploads(sandbox) == 0
@@ -189,24 +199,24 @@ def test_sigusr1_kills_no_command(words, start):
     for _ in range(10):
         if process.poll() is None:
             process.send_signal(signal.SIGUSR1)
-    _, stdout, stderr = ended(process)
+    stdout, stderr = ended(process)
     assert process.returncode == 0, stderr
     assert stdout
     assert set(stderr.splitlines()) <= {"bulkload: starting"}
 
 
-def test_an_upload_without_an_answer_is_cut_after_the_grace_time(start, manifest, start_sandbox, assert_resumes):
+def test_an_upload_without_an_answer_is_cut_after_the_grace_time(begin, manifest, start_sandbox, assert_resumes):
     """It may have landed; the next run finds out."""
     sandbox = start_sandbox("--time-scale", "0", "--fault", "upload:stall@3")
-    process = start("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
-    wait_until(lambda: len(stored_versions(sandbox.data)) > 3, process)
-    process.terminate()
-    seconds, stdout, stderr = ended(process)
+    run = begin("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
+    run.until(lambda: len(stored_versions(sandbox.data)) > 3)
+    run.process.send_signal(signal.SIGTERM)
+    seconds = seconds_to_end(run)
     assert GRACE_SECONDS - 1 <= seconds <= LONGEST_AFTER_FIRST + SLACK * times_slower()
-    assert process.returncode == 143, stderr
+    assert run.ended() == 143, run.stderr
     # On a machine that is too busy for a summary within the second, the process is ended without one.
     if seconds < LONGEST_AFTER_FIRST:
-        assert json.loads(stdout.splitlines()[-1])["states"]["uploading"] == 1
+        assert run.summary()["states"]["uploading"] == 1
     assert_resumes(sandbox)
 
 
@@ -216,22 +226,18 @@ def test_an_upload_without_an_answer_is_cut_after_the_grace_time(start, manifest
 @pytest.mark.parametrize(
     ("numbers", "seed"), each_once([(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)], [1, 2])
 )
-def test_a_second_signal_ends_the_run_at_once(
-    seed, numbers, attended, warm, tmp_path, manifest, start_sandbox, assert_resumes
-):
+def test_a_second_signal_ends_the_run_at_once(seed, numbers, begin, manifest, start_sandbox, assert_resumes):
     """Although answers are waited for. The code is the first signal's."""
     stored = random.Random(seed).randrange(7, 12)
     stalled = [word for number in (1, 3, 6) for word in ("--fault", f"upload:stall@{number}")]
     sandbox = start_sandbox("--time-scale", "0.02", *stalled)
-    environment = clean_environment() | homes(tmp_path) | sandbox.environment
-    run = attended().begin(warm, "run", manifest, *WORDS, *SLOWLY, "--json", cwd=tmp_path, env=environment)
+    run = begin("run", manifest, *WORDS, *SLOWLY, "--json", env=sandbox.environment)
     run.until(lambda: len(stored_versions(sandbox.data)) > stored)
     run.process.send_signal(numbers[0])
     run.until_it_says("once more to cut it")
-    began = time.monotonic()
     run.process.send_signal(numbers[1])
+    seconds = seconds_to_end(run)
     code = run.ended()
-    seconds = time.monotonic() - began
     assert seconds <= LONGEST_AFTER_SECOND + SLACK * times_slower()
     assert code == CODES[numbers[0]], run.stderr
     assert "Traceback" not in run.stderr
@@ -271,7 +277,7 @@ def test_a_thread_that_hangs_does_not_hold_the_process(times, tmp_path):
         if times == 2:
             wait_until(lambda: "once more to cut it" in (tmp_path / "said").read_text(), process)
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=60) == 130
         assert time.monotonic() - began <= 0.5 + LONGEST_AFTER_SECOND + SLACK * times_slower()
 
 
@@ -308,7 +314,7 @@ def test_nohup_is_obeyed(start, manifest, start_sandbox):
     process = start("run", manifest, *WORDS, "--upload-rate", "40/s", "-q", env=sandbox.environment, preexec_fn=ignore)
     wait_until(lambda: uploads(sandbox) > 3, process)
     process.send_signal(signal.SIGHUP)
-    _, _, stderr = ended(process)
+    _, stderr = ended(process)
     assert process.returncode == 0, stderr
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
@@ -323,7 +329,7 @@ def test_closed_standard_streams_change_nothing(closed, start, manifest, start_s
             os.close(descriptor)
 
     process = start("run", manifest, *WORDS, "-v", env=sandbox.environment, preexec_fn=close)
-    _, _, stderr = ended(process)
+    _, stderr = ended(process)
     assert process.returncode == 0, stderr
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
@@ -339,44 +345,43 @@ def test_a_reader_of_the_log_that_goes_away_changes_nothing(start, manifest, sta
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
 
-def test_a_reader_of_the_summary_that_goes_away_does_not_make_a_success_of_it(start, write_manifest, start_sandbox):
+def test_a_reader_of_the_summary_that_goes_away_does_not_make_a_success_of_it(begin, write_manifest, start_sandbox):
     """``--json | true``: 3 stays 3."""
     sandbox = start_sandbox("--time-scale", "0")
     manifest = write_manifest([{"name": "a", "content": ONNX + b"\x01", "sha256": "0" * 64}])
-    process = start("run", manifest, *WORDS, "--json", env=sandbox.environment)
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.wait(timeout=60) == 3
-    assert process.stderr is not None
-    assert "Error" not in process.stderr.read()
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as nobody_reads:
+        run = begin("run", manifest, *WORDS, "--json", env=sandbox.environment, stdout=nobody_reads)
+    os.close(reading)
+    assert run.ended() == 3
+    assert "Error" not in run.stderr
 
 
 # Asleep
 
 
 @pytest.mark.parametrize("seed", every(2, [1, 2]))
-def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, start, manifest, start_sandbox, bulkload):
+def test_a_run_that_sleeps_longer_than_its_timeouts_goes_on(seed, begin, manifest, start_sandbox):
     """SIGSTOP, SIGCONT: a closed laptop. Answers that came meanwhile are read or looked for; nothing is doubled."""
     sandbox = start_sandbox("--time-scale", "0.02", "--fault", "upload:slow=0.3%50", "--seed", str(seed))
     words = ("run", manifest, *WORDS, *SLOWLY, "--answer-timeout", "1s", "--wait-timeout", "20s", "--json")
-    process = start(*words, env=sandbox.environment)
-    wait_until(lambda: uploads(sandbox) > random.Random(seed).randrange(3, 12), process)
-    process.send_signal(signal.SIGSTOP)
+    sent = random.Random(seed).randrange(3, 12)
+    run = begin(*words, env=sandbox.environment)
+    run.until(lambda: uploads(sandbox) > sent)
+    run.process.send_signal(signal.SIGSTOP)
     time.sleep(2.0)  # longer than its timeouts
-    process.send_signal(signal.SIGCONT)
-    _, stdout, stderr = ended(process)
-    assert process.returncode == 0, stderr
-    summary = json.loads(stdout)
+    run.process.send_signal(signal.SIGCONT)
+    assert run.ended() == 0, run.stderr
+    summary = run.summary()
     assert summary["states"]["ready"] == ENTRIES
     assert summary["duplicates"] == 0
     assert len(stored_versions(sandbox.data)) == ENTRIES
 
 
-def test_sigusr1_says_how_it_is_getting_on(attended, warm, tmp_path, manifest, start_sandbox):
+def test_sigusr1_says_how_it_is_getting_on(begin, manifest, start_sandbox):
     """A line on standard error, as often as it is asked for, and the run goes on to its end."""
     sandbox = start_sandbox("--time-scale", "0.02")
-    environment = clean_environment() | homes(tmp_path) | sandbox.environment
-    run = attended().begin(warm, "run", manifest, *WORDS, *SLOWLY, cwd=tmp_path, env=environment)
+    run = begin("run", manifest, *WORDS, *SLOWLY, env=sandbox.environment)
     for _ in range(2):
         run.until_it_is(f"/{ENTRIES} done")
     assert run.ended() == 0, run.stderr

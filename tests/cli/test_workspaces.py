@@ -1,8 +1,6 @@
 """``bulkload workspaces``: what is there, and one more."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,7 +10,8 @@ from bulkload.core.model.records import Workspace
 from bulkload.core.verdicts import CallFailed, Failure, FailureKind
 from bulkload.engine.inspect.catalog import Browser, find_workspace
 from bulkload.sandbox import read_request_log
-from tests.conftest import clean_environment
+from tests.cli.attended import attending
+from tests.conftest import clean_environment, homes
 from tests.variants import every
 
 DEFAULT = {"workspace_id": 108, "name": "user@example.com - Default Workspace"}
@@ -67,18 +66,15 @@ def test_a_lost_answer_makes_no_second_workspace(fault, bulkload, start_sandbox)
     assert [workspace["name"] for workspace in listed] == ["fraud", DEFAULT["name"]]
 
 
-def test_two_who_create_the_same_workspace_get_the_same_id(start_sandbox, tmp_path):
+def test_two_who_create_the_same_workspace_get_the_same_id(start_sandbox, tmp_path, warm):
     """Both succeed, whoever was quicker."""
     sandbox = start_sandbox()
-    command = [sys.executable, "-m", "bulkload", "workspaces", "create", "fraud"]
-    environment = clean_environment() | sandbox.environment
-    children = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    outputs = {child.communicate(timeout=60)[0] for child in children}
-    assert outputs == {b"109\n"}
-    assert {child.returncode for child in children} == {0}
+    environment = clean_environment() | homes(tmp_path) | sandbox.environment
+    with attending(tmp_path) as make:
+        words = ("workspaces", "create", "fraud")
+        children = [make().begin(warm, *words, cwd=tmp_path, env=environment) for _ in range(4)]
+        assert [child.ended() for child in children] == [0] * 4
+        assert {child.stdout for child in children} == {"109\n"}
 
 
 class OthersRegistry:

@@ -4,13 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from bulkload.core.model.records import Conversion, Entry, RegistryVersion
-
-# The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.load_profile("repeatable")
 
 SHA256 = "ab" * 32
 

@@ -100,7 +100,7 @@ class Publication:
     async def run(self, registry: Any, *, attendants: dict[str, Any] | None = None, **changes: Any) -> RunSummary:
         """Publish."""
         files = LocalSource(wall_clock=self._clock.time)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             settings = self.settings(registry, **changes)
             return await publish(settings, clock=self._clock, sources=files, **(attendants or {}))
 

@@ -26,7 +26,7 @@ from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.writer import ThreadWriter
 from bulkload.sandbox import Sandbox, SandboxSettings
-from tests.variants import each_once
+from tests.variants import each_once, every
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
 ONNX = b"\x08\x08\x3a\x02\x62\x00\x42\x02\x10\x11\x28"
@@ -66,7 +66,7 @@ def uploads(sandbox: Sandbox) -> int:
 
 
 async def run(settings: Settings, **attendants: Any) -> Any:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await publish(settings, **attendants)
 
 
@@ -120,8 +120,11 @@ def full_disk(settings: Settings, message: str, number: int) -> Ledger:
 @pytest.mark.parametrize(
     ("size", "message", "number"),
     # A small file's seal is its intent.
-    [("small", "intend", 1), ("small", "intend", 5), ("small", "move", 1), ("small", "move", 6)]
-    + [("large", message, number) for message in ("intend", "seal", "move") for number in (1, 4)],
+    every(
+        2,
+        [("small", "intend", 1), ("small", "move", 1), ("small", "intend", 5), ("small", "move", 6)]
+        + [("large", message, number) for number in (1, 4) for message in ("intend", "seal", "move")],
+    ),
 )
 async def test_a_full_disk_stops_the_sending_at_once(size, message, number, sandbox_with, write_manifest, settings_for):
     """Exit 1 and the reason; nothing is sent without an intent on the disk; with room again, all is there once."""

@@ -66,7 +66,7 @@ def requests(sandbox: Sandbox, call: str) -> list[float]:
 
 
 async def run(settings: Settings) -> RunSummary:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await publish(settings)
 
 

@@ -56,7 +56,7 @@ def uploads(sandbox: Sandbox) -> int:
 
 
 async def run(settings: Settings, registry: Registry | None = None) -> RunSummary:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await publish(settings, registry=registry)
 
 

@@ -142,7 +142,7 @@ def model(tmp_path: Path) -> Path:
 
 
 async def run(settings: Settings, files: Sources | None = None) -> RunSummary:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await publish(settings, sources=files)
 
 

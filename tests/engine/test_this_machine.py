@@ -257,7 +257,7 @@ async def test_an_unforeseen_exception_while_files_are_read_ends_those_entries_w
         dead = ThreadPoolExecutor(1)
         dead.shutdown()
         asyncio.get_running_loop().set_default_executor(dead)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             summary = await publish(settings)
         assert summary.exit_code == ExitCode.SOME_FAILED
         for row in rows_of(settings):

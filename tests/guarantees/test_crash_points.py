@@ -38,7 +38,7 @@ QUICK = {
     "an answer is lost twice",
     "an upload lands late, the next one too",
 }
-QUICK_IN_A_FILE = {"one small entry", "an equal version was there before"}
+QUICK_IN_A_FILE = {"an equal version was there before"}
 # Several versions of a model, ids that are another's, labels: for which a ledger has statements and indexes.
 IN_A_FILE = QUICK | {
     "three versions of one model",

@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from bulkload.core.model.records import Conversion, Entry, Look
 from bulkload.ledger.records import PlannedEntry
 from bulkload.ledger.sqlite.writes import Store
 from tests.ledger.bench import Bench, MemoryBench, SqliteBench, plan_into
-
-# The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.load_profile("repeatable")
 
 LOOK = Look(10, "1:2:3")
 

@@ -10,15 +10,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import settings
 from pyarrow import feather, parquet
 
 from bulkload.core.model.records import Entry, Notice, Problem
 from bulkload.manifest import check, parse_overrides
-
-# The same examples everywhere, nothing kept on disk, and no deadline on a busy machine.
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.load_profile("repeatable")
 
 EXTENSIONS = (".csv", ".jsonl", ".json", ".yaml", ".yml", ".toml", ".parquet", ".arrow", ".feather")
 MODEL_FILES = ("model.onnx", "model.pt", "model.pth", "model.h5", "model.pkl", "model.zip", "model", "other.onnx")

@@ -224,7 +224,7 @@ def small_disk_sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 async def test_a_body_without_an_end_leaves_room_on_the_disk(small_disk_sandbox: dict[str, str]) -> None:
