@@ -50,7 +50,7 @@ def test_the_summary_is_the_contract(bulkload, write_manifest):
     assert result.returncode == 0, result.stderr
     assert list(summary) == [
         "run_id", "endpoint", "manifest", "ledger", "exit_code", "entries", "states", "bytes_sent", "requests",
-        "retries", "adopted", "duplicates", "elapsed_seconds", "failures",
+        "retries", "adopted", "duplicates", "elapsed_seconds", "failures", "error",
     ]  # fmt: skip
     assert set(summary["states"]) == {
         "planned", "uploading", "in_doubt", "uploaded", "ready", "error", "skipped", "failed",

@@ -118,16 +118,18 @@ def full_disk(settings: Settings, message: str, number: int) -> Ledger:
 
 
 @pytest.mark.parametrize(
-    ("size", "message", "number"),
+    "case",
     # A small file's seal is its intent.
     every(
         2,
-        [("small", "intend", 1), ("small", "move", 1), ("small", "intend", 5), ("small", "move", 6)]
+        [("small", "intend", 1), ("small", "move", 1), ("small", "move", 6), ("small", "intend", 5)]
         + [("large", message, number) for number in (1, 4) for message in ("intend", "seal", "move")],
     ),
+    ids=str,
 )
-async def test_a_full_disk_stops_the_sending_at_once(size, message, number, sandbox_with, write_manifest, settings_for):
+async def test_a_full_disk_stops_the_sending_at_once(case, sandbox_with, write_manifest, settings_for):
     """Exit 1 and the reason; nothing is sent without an intent on the disk; with room again, all is there once."""
+    size, message, number = case
     manifest = write_manifest(twelve_models(LARGE if size == "large" else ONNX))
     async with sandbox_with() as sandbox:
         settings, stop = settings_for(manifest, sandbox, concurrency=2), Stop()
