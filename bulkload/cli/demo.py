@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bulkload.cli.options import option, program
+from bulkload.cli.telling import Manner
 from bulkload.core.model.errors import ExitCode, UsageError
 from bulkload.report.sink import say, standard_output
 from bulkload.system.private import make_private_folder, new_private
@@ -42,7 +43,7 @@ def command(folder: Path, verbose: bool) -> int:
             credentials=Credentials(token=sandbox.token),
             default_workspace=True,
         )
-        code = run_job(publish, settings, quiet=False, verbose=verbose, command=f"{program()} demo {folder}")
+        code = run_job(publish, settings, manner=Manner(verbose=verbose), command=f"{program()} demo {folder}")
     if code not in (ExitCode.OK, ExitCode.SOME_FAILED):
         return code
     with LedgerReader(ledger) as reader:

@@ -57,7 +57,7 @@ def is_sandbox(folder: Path) -> bool:
 def files_of(ledger: Path) -> list[Path]:
     """A ledger, what is kept beside it, and the manifest that it has its name from; not all need be there."""
     real = real_path(ledger)
-    beside = [real.with_name(real.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+    beside = [real.with_name(real.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", ".lock", ".heartbeat")]
     return [*beside, ledger.with_name(ledger.name.removesuffix(".ledger.db"))]
 
 

@@ -49,7 +49,7 @@ def command(**flags: Any) -> None:
 
 
 def _show(code: "DeviceCode") -> None:
-    from bulkload.report.progress import clear_progress
+    from bulkload.report.display import clear_progress
 
     clear_progress()
     if code.verification_uri_complete is not None:

@@ -13,6 +13,7 @@ import click
 from bulkload.cli.flags import F
 from bulkload.cli.flags import option as option  # noqa: PLC0414 - commands take it from here
 from bulkload.core.model.errors import UsageError
+from bulkload.core.model.units import parse_duration
 
 
 def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -86,6 +87,31 @@ def address_options(command: F) -> F:
     return command
 
 
+def _interval(words: str) -> float:
+    seconds = parse_duration(words)
+    if seconds <= 0:
+        raise UsageError(f"{words!r}: must be above zero, such as 30s")
+    return seconds
+
+
+progress_interval_option = option(
+    "--progress-interval",
+    callback=parsed(_interval),
+    default="30s",
+    metavar="TIME",
+    help="From one line of progress to the next, where no terminal renews them.",
+)
+_PROGRESS_OPTIONS = (
+    option(
+        "--progress",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        help="Show how it is getting on, on standard error; auto: unless -q; always: also with -q.",
+    ),
+    progress_interval_option,
+)
+
+
 def output_options(command: F) -> F:
     """How much is said."""
     decorators = (
@@ -98,6 +124,7 @@ def output_options(command: F) -> F:
         ),
         option("--quiet", "-q", is_flag=True, help="Print nothing when all is well, and what failed when not."),
         option("--verbose", "-v", is_flag=True, help="Log what happens, one event a line, to standard error."),
+        *_PROGRESS_OPTIONS,
     )
     for decorator in reversed(decorators):
         command = decorator(command)

@@ -21,7 +21,7 @@ from bulkload.cli.options import (
     program,
     sandbox_folder,
 )
-from bulkload.cli.telling import problems_option
+from bulkload.cli.telling import manner_of, problems_option
 from bulkload.core.limits.run_limits import parse_failure_limit
 from bulkload.core.model.errors import UsageError
 from bulkload.core.model.settings import OnExisting, Route, Settings
@@ -193,8 +193,7 @@ def command(ctx: click.Context, /, **flags: Any) -> int:
             publish,
             settings,
             places=places,
-            quiet=flags["quiet"],
-            verbose=flags["verbose"],
+            manner=manner_of(flags),
             command=resume_command(flags),
             catch_up=wait_command(ctx, settings.ledger),
         )

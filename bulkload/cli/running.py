@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from bulkload.cli import show_error
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
 from bulkload.cli.streams import ended_with
 from bulkload.cli.summaries import NOWHERE, SummaryPlaces, early_summary, problems_of
+from bulkload.cli.telling import USUAL, Manner
 from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, WindowEnded
 from bulkload.core.model.events import Event, ManifestDoubted, Noticed, OnEvent
 from bulkload.core.model.settings import Settings
@@ -21,11 +23,14 @@ from bulkload.core.model.summary import RunSummary
 from bulkload.core.verdicts import TOO_FEW_THREADS
 from bulkload.engine.events import Events
 from bulkload.engine.stop import Stop, lone_errors
-from bulkload.ledger import LedgerReader
+from bulkload.ledger import Heartbeat, LedgerReader
+from bulkload.report.display import clear_progress, said_in_a_line, show_progress
+from bulkload.report.facts import Facts
+from bulkload.report.heartbeat import keep_heartbeat
 from bulkload.report.log import LogLines
 from bulkload.report.problems import problem_lines
-from bulkload.report.progress import Progress, ProgressView, clear_progress, show_progress
-from bulkload.report.sink import tell
+from bulkload.report.progress import Progress, Watch
+from bulkload.report.sink import standard_error, tell
 from bulkload.report.summary import (
     MOST_TROUBLES,
     converting_lines,
@@ -49,8 +54,7 @@ def run_job(
     job: Job,
     settings: Settings,
     *,
-    quiet: bool,
-    verbose: bool,
+    manner: Manner,
     command: str,
     places: SummaryPlaces = NOWHERE,
     catch_up: str | None = None,
@@ -73,12 +77,12 @@ def run_job(
     error: Exception | None = None
     try:
         with lone_errors():
-            summary, error = attended_loop(work, quiet=quiet, verbose=verbose)
+            summary, error = attended_loop(work, manner, settings.ledger)
     except Exception as before_the_run:  # noqa: BLE001 - also a defect has its summary
         summary = early_summary(settings.manifest, settings.endpoint, settings.ledger, before_the_run)
         error = before_the_run
-    _tell_ending(summary, error, settings, quiet=quiet, as_json=places.as_json)
-    if not quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
+    _tell_ending(summary, error, settings, quiet=manner.quiet, as_json=places.as_json)
+    if not manner.quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
         nothing_to_send = not settings.wait and only_converting(summary)
         tell(f"go on with: {catch_up if nothing_to_send and catch_up is not None else command}")
     lost = places.give(summary, problems_of(error))
@@ -154,25 +158,35 @@ def _converting(summary: RunSummary) -> list[str]:
         return converting_lines(reader.converting(MOST_TROUBLES))
 
 
-def attended_loop(work: Callable[[OnEvent, Stop], Awaitable[T]], *, quiet: bool = False, verbose: bool = False) -> T:
+def attended_loop(
+    work: Callable[[OnEvent, Stop], Awaitable[T]], manner: Manner = USUAL, ledger: Path | None = None
+) -> T:
     """Run ``work(on_event, stop)`` on a loop of its own: signals obeyed, progress shown, a log where asked for.
 
-    Raises what the work raises, and ``Interrupted`` for a signal that came before it began.
+    ``ledger``: where others may see how far it came. Raises what the work raises, and ``Interrupted`` for a
+    signal that came before it began.
     """
     progress, stop = Progress(), Stop()
-    events = Events(progress, None if quiet else _show_notices, LogLines() if verbose else None)
+    notices = None if manner.quiet else _show_notices
+    events = Events(progress, notices, LogLines() if manner.verbose else None)
     last_resort, signals = LastResort(), current_signals()
 
     async def attended() -> T:
-        view = ProgressView(progress, anyio.current_time())
-        obedience = Obedience(signals, stop, last_resort, lambda: view.line(anyio.current_time()))
-        with listening(signals, obedience):
+        watch = Watch(progress, anyio.current_time())
+
+        def look() -> Facts:
+            return watch.look(anyio.current_time())
+
+        obedience = Obedience(signals, stop, last_resort, lambda: said_in_a_line(look()))
+        with listening(signals, obedience), ExitStack() as stack:
             if signals.first is not None:
                 # It came before anybody listened, where nothing could be raised.
                 raise interrupted_by(signals)
             async with anyio.create_task_group() as attendants:
-                if not quiet:
-                    attendants.start_soon(show_progress, progress)
+                if manner.shows_progress:
+                    attendants.start_soon(show_progress, look, standard_error(), manner.interval)
+                if ledger is not None:
+                    attendants.start_soon(keep_heartbeat, look, stack.enter_context(Heartbeat(ledger)))
                 result = await work(events, stop)
                 attendants.cancel_scope.cancel()
             return result

@@ -9,6 +9,7 @@ from bulkload.cli.access import refuse_registry_with_sandbox, registry_access
 from bulkload.cli.ledgers import existing_ledger, sandbox_of_ledger
 from bulkload.cli.options import connection_options, option, output_options
 from bulkload.cli.run import poll_options, resume_command
+from bulkload.cli.telling import manner_of
 from bulkload.core.model.settings import Settings
 
 
@@ -50,7 +51,6 @@ def command(**flags: Any) -> int:
             wait,
             settings,
             places=places,
-            quiet=flags["quiet"],
-            verbose=flags["verbose"],
+            manner=manner_of(flags),
             command=resume_command({"manifest": manifest}),
         )

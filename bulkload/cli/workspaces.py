@@ -47,6 +47,7 @@ class RegistryGroup(click.Group):
 def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser], Awaitable[T]]") -> T:
     """Let ``work`` look into the registry that the flags name."""
     from bulkload.cli.running import attended_loop
+    from bulkload.cli.telling import Manner
     from bulkload.core.model.events import OnEvent
     from bulkload.engine.inspect.catalog import Browser
     from bulkload.engine.stop import Stop
@@ -63,7 +64,7 @@ def browse(ctx: click.Context, flags: dict[str, Any], work: "Callable[[Browser],
             return await stop.or_end(asked())
 
         # Lines that stream to a terminal are progress enough, and would mingle with its own.
-        return attended_loop(look, quiet=flags["as_json"] and standard_output().isatty())
+        return attended_loop(look, manner=Manner(quiet=flags["as_json"] and standard_output().isatty()))
 
 
 def _sandbox_folder(ctx: click.Context, manifest: str | None) -> Path | None:

@@ -5,11 +5,13 @@
 
 from bulkload.ledger.memory import MemoryLedger, MemoryStore
 from bulkload.ledger.reader import LedgerReader
+from bulkload.ledger.sqlite.heartbeat import Heartbeat
 from bulkload.ledger.sqlite.ledger import Ledger
 from bulkload.ledger.sqlite.lock import Holder, refuse_network_file_system
 from bulkload.ledger.writer import LoopWriter
 
 __all__ = [
+    "Heartbeat",
     "Holder",
     "Ledger",
     "LedgerReader",

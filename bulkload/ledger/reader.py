@@ -14,6 +14,7 @@ from bulkload.core.model.states import State
 from bulkload.core.model.summary import CauseCount
 from bulkload.ledger.records import RESULT_COLUMNS, SentFile
 from bulkload.ledger.sqlite.connection import SQLITE_ERRORS, check_schema_version, ledger_error, open_for_reading
+from bulkload.ledger.sqlite.heartbeat import last_beat
 from bulkload.ledger.sqlite.lock import Holder, holder_of, may_see_holder
 from bulkload.ledger.sqlite.reads import Queries
 
@@ -73,6 +74,11 @@ class LedgerReader:
     def holder(self) -> Holder | None:
         """The run that works on this ledger just now."""
         return holder_of(self.path)
+
+    @property
+    def heartbeat(self) -> bytes | None:
+        """What the run that works on it last said of itself; one that was killed leaves it behind."""
+        return last_beat(self.path)
 
     @property
     def may_see_holder(self) -> bool:

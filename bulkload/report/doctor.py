@@ -3,7 +3,7 @@
 from typing import Any
 
 from bulkload.engine.inspect.doctor import Check, Finding
-from bulkload.report.progress import clear_progress
+from bulkload.report.display import clear_progress
 from bulkload.report.sink import say, standard_output
 
 # A sign on a terminal, a word elsewhere.

@@ -94,7 +94,6 @@ class _Lines:
         self._sink = sink
 
     def msg(self, line: str) -> None:
-        self._sink.renew_line("")
         self._sink.say(line)
 
     info = warning = msg

@@ -1,43 +1,36 @@
-"""How a run is getting on: one line that renews itself on a terminal, a plain line now and then elsewhere."""
+"""How a run is getting on: its events, gathered; and looked at now and then, as facts."""
 
-import shutil
+from collections import Counter, deque
 from dataclasses import dataclass, field
-
-import anyio
 
 from bulkload.core.model.counts import Counts
 from bulkload.core.model.events import (
     Advanced,
+    BodySent,
+    ConversionPlaces,
+    EntryMoved,
     Event,
     Held,
     LimitChanged,
     Noticed,
+    Outage,
+    OutageEnded,
     Paced,
     PhaseBegan,
+    Retried,
     RunBegan,
+    Stopping,
 )
-from bulkload.core.model.states import TERMINAL, State
-from bulkload.core.model.units import show_bytes, show_duration
-from bulkload.core.text.visible import visible_line
-from bulkload.report.sink import Sink, standard_error
+from bulkload.core.model.states import State
+from bulkload.report.facts import Facts, Silence
 
-TERMINAL_SECONDS = 0.2
-PLAIN_SECONDS = 30.0
+# Speeds are those of the last so many seconds; the time left and the retries go by the last minute.
+SPEED_SECONDS = 10.0
+MINUTE_SECONDS = 60.0
+SAMPLE_SECONDS = 0.5
 # Before so many seconds and entries an estimate is a guess.
 ESTIMATE_AFTER_SECONDS = 2.0
 ESTIMATE_AFTER_ENTRIES = 3
-
-# What a state is called while things move, the most telling first.
-WORDS = {
-    State.FAILED: "failed",
-    State.ERROR: "in error",
-    State.IN_DOUBT: "in doubt",
-    State.UPLOADING: "uploading",
-    State.UPLOADED: "converting",
-    State.SKIPPED: "already there",
-    State.READY: "ready",
-    State.PLANNED: "to do",
-}
 
 
 @dataclass(slots=True)
@@ -49,12 +42,23 @@ class Progress:
     done: int = 0
     # States, bytes, retries.
     counts: Counts = field(default_factory=Counts)
+    begun: RunBegan | None = None
     # Uploads at a time; None before the run began.
     at_a_time: int | None = None
-    # Uploads a second at the most; None: no limit.
+    # Uploads a second at the most, and that the registry was found to take; None: no limit.
     upload_rate: float | None = None
+    found_rate: float | None = None
     # Until when the registry asked for a pause.
     held_until: float = float("-inf")
+    # Kind of call -> what is known of its outage.
+    outages: dict[str, Outage] = field(default_factory=dict)
+    # Uploads that are sent whole, and how many were answered.
+    unanswered: dict[int, None] = field(default_factory=dict)
+    answered: int = 0
+    # (call, status) -> how often it was tried again.
+    retries: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    waiting_for_places: int = 0
+    stopping: Stopping | None = None
     # What people are told beside their entries.
     notices: list[str] = field(default_factory=list)
 
@@ -65,112 +69,184 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """One more event."""
-        if type(event) in Counts.kinds:
+        kind = type(event)
+        if kind in Counts.kinds:
             self.counts(event)
-        elif isinstance(event, PhaseBegan):
+        if isinstance(event, EntryMoved):
+            if event.entry_id in self.unanswered:
+                del self.unanswered[event.entry_id]
+                self.answered += 1
+        elif isinstance(event, BodySent):
+            self.unanswered[event.entry_id] = None
+        elif isinstance(event, Retried):
+            self.retries[event.call, event.status] += 1
+        elif kind not in Counts.kinds:
+            self._note_course(event)
+            self._note_limit(event)
+            self._note_hold(event)
+
+    def _note_course(self, event: Event) -> None:
+        if isinstance(event, PhaseBegan):
             self.phase, self.done = event.phase, 0
         elif isinstance(event, Advanced):
             self.done = event.done
         elif isinstance(event, Noticed):
             self.notices.append(event.words)
-        else:
-            self._note_limit(event)
+        elif isinstance(event, Stopping):
+            self.stopping = event
 
     def _note_limit(self, event: Event) -> None:
         if isinstance(event, RunBegan):
+            self.begun = event
             self.at_a_time, self.upload_rate = event.concurrency, event.upload_rate
         elif isinstance(event, LimitChanged):
             if event.limit == "concurrency" and event.after is not None:
                 self.at_a_time = int(event.after)
-        elif isinstance(event, Paced):
-            if event.kind == "upload":
-                self.upload_rate = event.rate
-        elif isinstance(event, Held):
+            elif event.limit == "rate" and event.kind == "upload":
+                self.found_rate = event.found or event.after
+        elif isinstance(event, Paced) and event.kind == "upload":
+            self.upload_rate = event.rate
+            self.found_rate = None if event.rate is None else self.found_rate
+
+    def _note_hold(self, event: Event) -> None:
+        if isinstance(event, Held):
             self.held_until = max(self.held_until, event.until)
+        elif isinstance(event, Outage):
+            self.outages[event.kind] = event
+        elif isinstance(event, OutageEnded):
+            self.outages.pop(event.kind, None)
+        elif isinstance(event, ConversionPlaces):
+            self.waiting_for_places = event.waiting
 
 
-_KINDS: frozenset[type[Event]] = Counts.kinds | {PhaseBegan, Advanced, RunBegan, LimitChanged, Paced, Held, Noticed}
+_KINDS: frozenset[type[Event]] = Counts.kinds | {
+    PhaseBegan, Advanced, RunBegan, LimitChanged, Paced, Held, Noticed, Outage, OutageEnded, BodySent, ConversionPlaces,
+    Stopping,
+}  # fmt: skip
 
 
-async def show_progress(progress: Progress) -> None:
-    """Show ``progress`` on standard error until cancelled."""
-    view, sink = ProgressView(progress, anyio.current_time()), standard_error()
-    if sink.isatty():
-        await _renew_line(view, sink)
-    else:
-        while True:
-            await anyio.sleep(PLAIN_SECONDS)
-            sink.say(view.line(anyio.current_time()))
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at: float
+    bytes_sent: int
+    sent: int
+    done: int
+    retries: Counter[tuple[str, int | None]]
 
 
-async def _renew_line(view: "ProgressView", sink: Sink) -> None:
-    try:
-        while True:
-            line, width = visible_line(view.line(anyio.current_time())), shutil.get_terminal_size().columns - 1
-            sink.renew_line(line if len(line) <= width else line[: width - 1] + "…")
-            await anyio.sleep(TERMINAL_SECONDS)
-    finally:
-        sink.renew_line("")
-
-
-def clear_progress() -> None:
-    """Take a renewing line away, for a line of another kind in its place; it comes again below."""
-    standard_error().renew_line("")
-
-
-class ProgressView:
-    """A run's progress in words. Speed and time left are those since it began to publish."""
+class Watch:
+    """Looks at a run now and then. Moments are seconds of the run's own clock."""
 
     def __init__(self, progress: Progress, now: float) -> None:
         self._progress = progress
         self._started = now
-        # When the states became known, and how many entries were done by then.
-        self._publishing: tuple[float, int] | None = None
+        self._samples: deque[_Sample] = deque()
+        # What moved last (bytes, entries sent, entries done), and when.
+        self._moved: tuple[int, int, int] = (0, 0, 0)
+        self._retried = 0
+        self._moved_at = now
+        # When an upload was answered last, or none waited.
+        self._answered = 0
+        self._answered_at = now
+        self._stops_at: float | None = None
 
-    def line(self, now: float) -> str:
-        """``42/60 done, 12.3 MB, 3.4 MB/s, 12s left, 20s, 8 at a time: 4 converting, 30 ready, 18 to do``."""
-        progress, elapsed = self._progress, show_duration(now - self._started)
-        states = progress.counts.states
-        if not states:
-            count = f" {progress.done:,}" if progress.done else ""
-            return f"{progress.phase}{count}, {elapsed}"
-        done = sum(states[state] for state in TERMINAL)
-        if self._publishing is None:
-            self._publishing = (now, done)
-        total, sent = states.total(), progress.counts.bytes_sent
-        parts = [
-            f"{done:,}/{total:,} done",
-            *([show_bytes(sent)] if sent or progress.phase == "publishing" else []),
-            *self._pace(now, done, total),
-            elapsed,
-        ]
-        parts += self._limits(now)
-        counts = ", ".join(f"{states[state]:,} {word}" for state, word in WORDS.items() if states[state])
-        prefix = "" if progress.phase == "publishing" else f"{progress.phase}: "
-        return f"{prefix}{', '.join(parts)}: {counts}"
+    def look(self, now: float) -> Facts:
+        """The facts of this moment."""
+        progress = self._progress
+        begun, states = progress.begun, progress.counts.states
+        self._note(now)
+        bytes_speed, models_speed = self._speeds(now)
+        retries, retried = self._retries()
+        still = now - self._moved_at
+        return Facts(
+            phase=progress.phase,
+            elapsed=now - self._started,
+            counted=progress.done,
+            endpoint=None if begun is None else begun.endpoint,
+            states=dict(states),
+            bytes_sent=progress.counts.bytes_sent,
+            left=self._left(now) if still < SPEED_SECONDS and not progress.outages else None,
+            bytes_speed=bytes_speed,
+            models_speed=models_speed,
+            at_a_time=progress.at_a_time,
+            most_uploads=None if begun is None else progress.upload_rate,
+            found_uploads=progress.found_rate,
+            stopping=None if self._stops_at is None else max(0.0, self._stops_at - now),
+            silence=self._silence(now),
+            pause=progress.held_until - now if progress.held_until > now else None,
+            unanswered=len(progress.unanswered),
+            unanswered_for=now - self._answered_at,
+            answer_timeout=None if begun is None else begun.answer_timeout,
+            retries=retries,
+            retried=retried,
+            waiting_for_places=progress.waiting_for_places,
+            max_converting=None if begun is None else begun.max_converting,
+            still=still,
+        )
 
-    def _limits(self, now: float) -> list[str]:
-        """How much at a time, how fast at the most, and whether the registry asked for a pause."""
+    def _note(self, now: float) -> None:
+        """Remember what speeds and waits are reckoned from."""
         progress, states = self._progress, self._progress.counts.states
-        if progress.at_a_time is None or not states[State.PLANNED] + states[State.UPLOADING]:
-            return []
-        parts = [f"{progress.at_a_time} at a time"]
-        if progress.upload_rate is not None:
-            parts.append(f"at most {progress.upload_rate:.3g} uploads/s")
-        if progress.held_until > now:
-            parts.append(f"held for {show_duration(progress.held_until - now)}")
-        return parts
+        done = states[State.READY] + states[State.ERROR] + states[State.SKIPPED] + states[State.FAILED]
+        sent = done + states[State.UPLOADED]
+        moved = (progress.counts.bytes_sent, sent, done)
+        # Bytes that are sent again bring nothing forward.
+        again, self._retried = progress.counts.retries > self._retried, progress.counts.retries
+        if moved[1:] != self._moved[1:] or (moved != self._moved and not again):
+            self._moved_at = now
+        self._moved = moved
+        if not progress.unanswered or progress.answered != self._answered:
+            self._answered, self._answered_at = progress.answered, now
+        if progress.stopping is not None and self._stops_at is None:
+            self._stops_at = now + progress.stopping.grace
+        samples = self._samples
+        if states and (not samples or now - samples[-1].at >= SAMPLE_SECONDS):
+            samples.append(_Sample(now, *moved, progress.retries.copy()))
+            while len(samples) > 2 and samples[1].at <= now - MINUTE_SECONDS:
+                samples.popleft()
 
-    def _pace(self, now: float, done: int, total: int) -> list[str]:
-        """Bytes a second, and how long the rest will take at the pace so far."""
-        if self._publishing is None:
-            return []
-        since, done_before = self._publishing
-        seconds, finished = now - since, done - done_before
-        if seconds < ESTIMATE_AFTER_SECONDS:
-            return []
-        sent = self._progress.counts.bytes_sent
-        parts = [f"{show_bytes(sent / seconds)}/s"] if sent else []
-        if finished >= ESTIMATE_AFTER_ENTRIES and done < total:
-            parts.append(f"{show_duration((total - done) * seconds / finished)} left")
-        return parts
+    def _speeds(self, now: float) -> tuple[float | None, float | None]:
+        since = next((sample for sample in self._samples if sample.at >= now - SPEED_SECONDS), None)
+        if since is None or now - since.at < 1.0:
+            return None, None
+        seconds, (bytes_sent, sent, done) = now - since.at, self._moved
+        states = self._progress.counts.states
+        sending = states[State.PLANNED] + states[State.UPLOADING]
+        models = sent - since.sent if sending else done - since.done
+        return (bytes_sent - since.bytes_sent) / seconds, max(0, models) / seconds
+
+    def _left(self, now: float) -> float | None:
+        """How long the rest takes at the pace of the last minute."""
+        if not self._samples:
+            return None
+        since, done = self._samples[0], self._moved[2]
+        finished, seconds = done - since.done, now - since.at
+        rest = self._progress.counts.states.total() - done
+        if seconds < ESTIMATE_AFTER_SECONDS or finished < ESTIMATE_AFTER_ENTRIES or not rest:
+            return None
+        return rest * seconds / finished
+
+    def _retries(self) -> tuple[int, str]:
+        """How many in the last minute, and of which call most."""
+        recent = self._progress.retries.copy()
+        if self._samples:
+            recent.subtract(self._samples[0].retries)
+        total = sum(recent.values())
+        if total <= 0:
+            return 0, ""
+        (call, status), _ = recent.most_common(1)[0]
+        return total, f"no answer from {call}" if status is None else f"{status} from {call}"
+
+    def _silence(self, now: float) -> Silence | None:
+        outages = self._progress.outages.values()
+        if not outages:
+            return None
+        first = min(outages, key=lambda outage: outage.gives_up_at)
+        tries = [outage.next_try for outage in outages if outage.next_try >= now]
+        return Silence(
+            call=first.call,
+            status=first.status,
+            lasted=now - first.since,
+            next_try=min(tries, default=now) - now,
+            gives_up=first.gives_up_at - now,
+        )

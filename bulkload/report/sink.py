@@ -8,8 +8,9 @@ what a library prints passes here, too.
 import codecs
 import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -17,7 +18,9 @@ from bulkload.core.model.errors import OutputLost, ReaderGone
 from bulkload.core.text.visible import visible, visible_json, visible_line
 from bulkload.system.writing import write_all
 
-ERASE_LINE = "\r\x1b[2K"
+# From the cursor, which stands where the drawn lines begin, to the end of the screen.
+ERASE = "\r\x1b[J"
+UP = "\x1b[{}A"
 # What is printed leaves in pieces of this size, but each line for itself on a terminal.
 PIECE_BYTES = 64 << 10
 
@@ -44,6 +47,7 @@ class Sink:
         self._encode = codecs.getincrementalencoder(self.encoding)("backslashreplace").encode
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._held = bytearray()
+        self._is_drawn = False
         self.lost: OutputLost | None = None
 
     # For people.
@@ -78,10 +82,28 @@ class Sink:
             line += shown
         self._put(f"{line}\n")
 
-    def renew_line(self, text: str) -> None:
-        """Put ``text`` in the place of the line that the cursor is in; the line stays open."""
-        self._put(f"{ERASE_LINE if self._is_terminal else ''}{visible_line(text)}")
-        self.flush()
+    def renew(self, lines: Sequence[Any]) -> None:
+        """Draw lines of rich's in the place of those that were drawn last; what is said next takes their place.
+
+        The cursor goes back to where they begin: a terminal that is resized, and breaks them anew, keeps it there.
+        """
+        from rich.segment import Segment, Segments
+
+        drawn: list[str] = []
+        console = self._console(drawn.append)
+        for number, line in enumerate(lines):
+            parts = [Segment("\n")] if number else []
+            parts += [Segment(visible_line(part.text), part.style) for part in console.render(line) if not part.control]
+            console.print(Segments(parts), end="", soft_wrap=True)
+        back = UP.format(len(lines) - 1) if len(lines) > 1 else ""
+        self._put(f"{''.join(drawn)}{back}\r")
+        self._is_drawn = True
+
+    def clear(self) -> None:
+        """Take away what is drawn."""
+        if self._is_drawn:
+            self._erase()
+            self.flush()
 
     def show(self, renderable: Any) -> None:
         """Something of rich's. Its own colours pass; its words are made visible as all others."""
@@ -97,10 +119,23 @@ class Sink:
         width: int = self._console().width
         return width
 
-    def _console(self) -> Any:
+    @property
+    def columns_now(self) -> int:
+        """How wide this very terminal is now; elsewhere 80."""
+        try:
+            return os.get_terminal_size(self.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether lines may be drawn again in their place."""
+        return self._is_terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+    def _console(self, put: Callable[[str], object] | None = None) -> Any:
         from rich.console import Console
 
-        return Console(file=cast("TextIO", _Painted(self, self._put)))
+        return Console(file=cast("TextIO", _Painted(self, put or self._put)))
 
     # For programs.
 
@@ -152,7 +187,14 @@ class Sink:
                 raise self.lost from None
 
     def _put(self, text: str) -> None:
+        self._erase()
         self._put_bytes(self._encode(text))
+
+    def _erase(self) -> None:
+        """What is drawn goes with what is written next."""
+        if self._is_drawn:
+            self._is_drawn = False
+            self._held += self._encode(ERASE)
 
     def _put_bytes(self, data: bytes) -> None:
         self._held += data
@@ -163,7 +205,7 @@ class Sink:
 class _Painted:
     """A sink for text that has been made visible and has colours of ours."""
 
-    def __init__(self, sink: Sink, put: Callable[[str], None]) -> None:
+    def __init__(self, sink: Sink, put: Callable[[str], object]) -> None:
         self.encoding, self.isatty, self.fileno, self.flush = sink.encoding, sink.isatty, sink.fileno, sink.flush
         self.write = put
 

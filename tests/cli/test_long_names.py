@@ -7,7 +7,7 @@ import pytest
 
 from bulkload.cli.options import default_ledger, sandbox_folder
 
-ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
+ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".heartbeat")
 
 
 @pytest.mark.parametrize("name", ["m" * 251 + ".csv", "ö" * 120 + ".jsonl", "模" * 80 + ".parquet", "m" * 220 + ".csv"])

@@ -78,4 +78,5 @@ class Outage:
             since=self.since,
             next_try=now + max(backoff, self.pause),
             gives_up_at=self.since + patience,
+            status=failure.status,
         )

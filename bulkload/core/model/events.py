@@ -224,6 +224,8 @@ class Outage(Event, frozen=True, kw_only=True):
     since: float
     next_try: float
     gives_up_at: float
+    # The HTTP status, where there was an answer.
+    status: int | None = None
 
 
 class OutageEnded(Event, frozen=True):
