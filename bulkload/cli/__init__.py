@@ -83,8 +83,9 @@ def cli(ctx: click.Context, config: str | None) -> None:
     Resume:     the same command again
 
     Exit codes: 0 all published or already there, 2 usage, 3 some failed, 4 manifest invalid, 5 not authorised,
-    6 registry unreachable, 7 too many failures, 10 --max-duration is over, 11 ledger in use, 12 still converting
-    or in doubt, 130/143 interrupted, 141 nobody reads the output any more, 1 internal error.
+    6 registry unreachable, 7 too many failures, 10 --max-duration is over, 11 ledger in use, 12 some are still uploaded
+    (converting on the registry) or in_doubt, 130/143 interrupted, 141 nobody reads the output any more, 1 internal
+    error.
     """
     from bulkload.cli.settings_files import take_settings
 

@@ -1,6 +1,7 @@
 """Running the engine from the command line: event loop, signals, progress, summary."""
 
 import gc
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 
 from bulkload.cli import show_error
+from bulkload.cli.options import program
 from bulkload.cli.signals import LastResort, Obedience, current_signals, interrupted_by, listening, watch_ending
 from bulkload.cli.streams import ended_with
 from bulkload.cli.summaries import NOWHERE, SummaryPlaces, early_summary, problems_of
@@ -82,11 +84,28 @@ def run_job(
         summary = early_summary(settings.manifest, settings.endpoint, settings.ledger, before_the_run)
         error = before_the_run
     _tell_ending(summary, error, settings, quiet=manner.quiet, as_json=places.as_json)
-    if not manner.quiet and (isinstance(error, Interrupted | WindowEnded) or (summary.run_id and resumable(summary))):
+    if not manner.quiet:
         nothing_to_send = not settings.wait and only_converting(summary)
-        tell(f"go on with: {catch_up if nothing_to_send and catch_up is not None else command}")
+        onwards = catch_up if nothing_to_send and catch_up is not None else command
+        early = isinstance(error, Interrupted | WindowEnded)
+        _tell_next(
+            summary, settings.ledger, command, onwards if early or (summary.run_id and resumable(summary)) else None
+        )
     lost = places.give(summary, problems_of(error))
     return int(summary.exit_code) if lost is None else ended_with(int(summary.exit_code), lost)
+
+
+def _tell_next(summary: RunSummary, ledger: Path, command: str, onwards: str | None) -> None:
+    """The commands that are of use now. ``onwards``: what goes on with the rest, if there is any."""
+    began = bool(summary.run_id)
+    if onwards is not None:
+        tell(f"go on with: {onwards}")
+    elif began and summary.states[State.ERROR]:
+        tell(f"publish those in {State.ERROR} again, once they are mended: {command} --retry-failed")
+    elif began and summary.states[State.FAILED]:
+        tell(f"try those that {State.FAILED} again, once that is mended: {command}")
+    if began:
+        tell(f"see each entry: {program()} results {shlex.quote(str(ledger))}")
 
 
 def _tell_ending(

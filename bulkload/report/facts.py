@@ -180,7 +180,7 @@ def _to_send(facts: Facts) -> int:
 
 def _longest_wait(facts: Facts) -> str:
     longest = facts.answer_timeout
-    return "" if longest is None else f" (waits up to {_seconds(longest).removesuffix('00s')})"
+    return "" if longest is None else f" (waits up to {_seconds(longest)})"
 
 
 def _silence(silence: Silence, clock: datetime) -> list[str]:
@@ -254,7 +254,7 @@ def _progress(facts: Facts) -> list[str]:
     if facts.bytes_sent:
         parts.append(f"{show_bytes(facts.bytes_sent)} sent")
     if facts.left is not None:
-        parts.append(f"{show_duration(facts.left)} left")
+        parts.append(f"{_seconds(facts.left)} left")
     return parts
 
 
@@ -321,4 +321,4 @@ def _longest(forms: list[str], width: int) -> str:
 def _seconds(seconds: float) -> str:
     """``12 s``, ``2m10s``."""
     whole = max(0, round(seconds))
-    return f"{whole} s" if whole < 60 else show_duration(whole)
+    return f"{whole} s" if whole < 60 else show_duration(whole).removesuffix("00s")

@@ -5,17 +5,7 @@ from bulkload.core.model.errors import ExitCode
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RunSummary
 from bulkload.core.model.units import show_bytes, show_duration
-
-_WORDS = {
-    State.READY: "ready",
-    State.SKIPPED: "already there",
-    State.ERROR: "ended in error",
-    State.FAILED: "failed",
-    State.UPLOADED: "still converting",
-    State.IN_DOUBT: "in doubt",
-    State.UPLOADING: "cut while uploading",
-    State.PLANNED: "not sent yet",
-}
+from bulkload.report.facts import MEANINGS, ORDER
 
 _ENDINGS = {
     ExitCode.NOT_AUTHORISED: "not authorised",
@@ -27,16 +17,21 @@ _ENDINGS = {
 
 def summary_lines(summary: RunSummary) -> list[str]:
     """What a person wants to know at the end, and the command to go on."""
-    counts = ", ".join(f"{summary.states[state]:,} {word}" for state, word in _WORDS.items() if summary.states[state])
+    counts = ", ".join(_counted(state, summary.states[state]) for state in ORDER if summary.states[state])
     sent = summary.requests.upload
     did = f"{sent:,} upload{'' if sent == 1 else 's'}, {show_bytes(summary.bytes_sent)}" if sent else "nothing sent"
     noun = "entry" if summary.entries == 1 else "entries"
-    lines = [f"{summary.entries:,} {noun}: {counts or 'none'} ({did}, {show_duration(summary.elapsed_seconds)})"]
+    lines = [f"{summary.entries:,} {noun}: {counts or 'none'}; {did}, {show_duration(summary.elapsed_seconds)}"]
     if summary.adopted:
         lines.append(f"{summary.adopted:,} found in the registry after a lost answer")
     if summary.exit_code in _ENDINGS:
         lines.append(f"ended early: {_ENDINGS[ExitCode(summary.exit_code)]}")
     return lines
+
+
+def _counted(state: State, count: int) -> str:
+    """``240 uploaded (converting on the registry)``: the name of the state, and what it means where it is first met."""
+    return f"{count:,} {state} ({MEANINGS[state]})" if state in MEANINGS else f"{count:,} {state}"
 
 
 MOST_TROUBLES = 1_000

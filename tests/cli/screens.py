@@ -42,7 +42,8 @@ class Terminal:
         try:
             data = os.read(self._side, 65536)
         except OSError as error:
-            assert error.errno == errno.EIO
+            if error.errno != errno.EIO:  # the other side is closed
+                raise
             data = b""
         if not data:
             return False
@@ -92,9 +93,7 @@ class Terminal:
 
 
 @contextmanager
-def in_terminal(
-    *words: object, cwd: Path, env: dict[str, str], columns: int, rows: int = 24
-) -> Iterator[Terminal]:
+def in_terminal(*words: object, cwd: Path, env: dict[str, str], columns: int, rows: int = 24) -> Iterator[Terminal]:
     """``bulkload`` with some words, in a terminal of this size."""
     side, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -104,7 +103,7 @@ def in_terminal(
 
     process = subprocess.Popen(
         [sys.executable, "-m", "bulkload", *map(str, words)],
-        cwd=cwd, env=env, stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=own_terminal,
+        cwd=cwd, env=env, stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=own_terminal,  # noqa: PLW1509 - no thread is started here
     )  # fmt: skip
     os.close(end)
     try:

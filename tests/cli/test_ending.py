@@ -150,9 +150,9 @@ def failing(ledger: Path, change: str) -> Iterator[None]:
 HELD_BY_THE_REGISTRY = {
     "asking": (("any:" + HELD + "@1",), "asking the registry", ()),
     "listing": (("list:" + HELD + "@1",), "listing", ()),
-    "publishing": (("upload:" + HELD + "@1",), "1 uploading", ()),
-    "waiting": (("poll:stuck",), "2 converting", ()),
-    "settling": (("upload:lost-answer@1",), "1 in doubt", ("--settle", "600s")),
+    "publishing": (("upload:" + HELD + "@1",), "uploading 1", ()),
+    "waiting": (("poll:stuck",), "uploaded 2", ()),
+    "settling": (("upload:lost-answer@1",), "in_doubt 1", ("--settle", "600s")),
     "auditing": (("upload:429=0@1", "list:" + HELD + "@2"), "looking for duplicates", ()),
 }
 # What the registry does in the same phases that ends a run, and with which exit code.
@@ -398,7 +398,7 @@ def test_a_signal_after_the_one_that_ended_the_run(case, begin, full_pipe):
     _, write = full_pipe
     case.registry("poll:stuck")
     run = begin(stdout=write)
-    run.until_it_is("2 converting")
+    run.until_it_is("uploaded 2")
     run.process.send_signal(signal.SIGINT)
     run.until_it_is("bulkload: reporting")
     run.process.send_signal(signal.SIGINT)

@@ -65,7 +65,7 @@ def test_without_a_terminal_no_control_characters_are_written(bulkload, write_ma
     manifest = write_manifest([{"name": "a", "content": ONNX}])
     result = bulkload("run", manifest, "--sandbox")
     assert not set(result.stdout + result.stderr) & {"\x1b", "\r", "\b"}
-    assert "1 entry: 1 ready (1 upload" in result.stderr
+    assert "1 entry: 1 ready; 1 upload" in result.stderr
     assert result.stdout == ""
 
 

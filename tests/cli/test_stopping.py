@@ -383,5 +383,5 @@ def test_sigusr1_says_how_it_is_getting_on(begin, manifest, start_sandbox):
     sandbox = start_sandbox("--time-scale", "0.02")
     run = begin("run", manifest, *WORDS, *SLOWLY, env=sandbox.environment)
     for _ in range(2):
-        run.until_it_is(f"/{ENTRIES} done")
+        run.until_it_is(f" of {ENTRIES} done")
     assert run.ended() == 0, run.stderr

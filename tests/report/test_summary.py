@@ -17,7 +17,7 @@ def summary_with(exit_code: int = 0, uploads: int = 0, **states: int) -> RunSumm
 def test_the_first_line_says_what_is_and_what_was_done():
     """Counts by what they mean, then uploads, bytes and time."""
     (line,) = summary_lines(summary_with(uploads=2, READY=2, SKIPPED=1))
-    assert line == "3 entries: 2 ready, 1 already there (2 uploads, 1.5 kB, 1m02s)"
+    assert line == "3 entries: 2 ready, 1 skipped (an equal version was there already); 2 uploads, 1.5 kB, 1m02s"
 
 
 def test_nothing_sent_is_said_so():
