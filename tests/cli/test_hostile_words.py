@@ -25,7 +25,8 @@ EVIL = (
     "\u202egpj.\u2066\u2028\x7f\x08\r\nbulkload: forged"
 )
 # What a terminal may get from us: a line erased, and rich's colours.
-OURS = re.compile(r"\r\x1b\[2K|\x1b\[(0|1|31|32|33|90)m|\r\n")
+# A drawn display ends at its first line, and is erased from there.
+OURS = re.compile(r"(\x1b\[[1-3]A)?\r\r\x1b\[J|\x1b\[(0|1|2|31|32|33|90)m|\r\n")
 
 MODELS = [{"name": "good", "content": b"onnx"}, {"name": "bad", "content": b"no zip", "framework": "custom"}]
 SCHEMAS = {"input_schema": {"x": "int64"}, "output_schema": {"y": "int64"}}
