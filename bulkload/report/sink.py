@@ -179,6 +179,9 @@ class Sink:
         self._held.clear()
         if not data:
             return
+        if self._is_terminal and not self._lasting and isinstance(sys.stderr, Sink):
+            # Both streams may be one terminal: nothing is written into what is drawn there.
+            sys.stderr.clear()
         try:
             self._leave(data)
         except (OSError, ValueError) as error:
