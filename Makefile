@@ -18,8 +18,9 @@ demo: $(STAMP)  ## Publish the sample models to an embedded registry
 export PYTHONDONTWRITEBYTECODE :=
 COMPILED := .venv/.compiled
 
-# Many tests mostly wait for processes and clocks: two of them keep a core busy. A third one would cost its start.
-WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
+# Many tests mostly wait for processes and clocks: one worker more than there are cores keeps these busy. A further one
+# would cost the seconds in which it finds all tests.
+WORKERS = -n $$(( 1 + $$(getconf _NPROCESSORS_ONLN) )) --dist worksteal
 
 test: $(COMPILED)  ## The tests, in parallel: in a few minutes
 	$(BIN)/pytest $(WORKERS) -q
