@@ -7,6 +7,8 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from msgspec.structs import replace
+
 from bulkload.core.bounds import LONGEST_LABEL_CHARACTERS, MOST_LABELS
 from bulkload.core.contract.frameworks import (
     FRAMEWORK_OF_EXTENSION,
@@ -24,7 +26,7 @@ from bulkload.core.contract.names import wrong_name
 from bulkload.core.contract.schemas import SchemaProblem, look_at, parse_schema
 from bulkload.core.formats.signatures import Content
 from bulkload.core.model.records import Conversion, Entry, Notice, Problem
-from bulkload.core.text.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown
+from bulkload.core.text.words import LONGEST_SHOWN, UNPRINTABLE, did_you_mean, gap_hint, printable, shown, shown_path
 from bulkload.manifest.files import Files
 from bulkload.manifest.json_text import from_text
 from bulkload.manifest.overriding import given, over
@@ -41,6 +43,7 @@ LONGEST_ID = 18
 # A wrong value may be wrong a million times.
 MOST_FINDINGS_A_FIELD = 10
 
+_USUAL_FIELDS = frozenset({"name", "path", "framework", "workspace", "workspace_id"})
 _CONVERSION_FIELDS = ("python_version", "requirements", "arch", "accel", "framework_config")
 
 
@@ -137,15 +140,16 @@ class _RowCheck:
         framework = self._framework(path)
         if is_there:
             self._look_at(number, path, source, framework or "")
-        return Entry(
-            line=number,
-            name=name,
-            path=path,
-            source=source,
-            workspace=self._workspace(),
+        plain, workspace = _plain_conversion(framework), self._workspace()
+        entry = Entry(line=number, name=name, path=path, source=source, workspace=workspace, conversion=plain)
+        # What nearly all rows have, a million times: nothing but what each needs.
+        if self._values.keys() <= _USUAL_FIELDS and not (framework and FRAMEWORKS[framework].needs_schemas):
+            return entry
+        return replace(
+            entry,
             visibility=self._choice("visibility", VISIBILITIES) or "private",
             version=self._text("version"),
-            conversion=self._conversion(framework),
+            conversion=plain if self._values.keys().isdisjoint(_CONVERSION_FIELDS) else self._conversion(framework),
             input_schema=self._schema("input_schema", framework),
             output_schema=self._schema("output_schema", framework),
             sha256=self._sha256(),
@@ -250,7 +254,7 @@ class _RowCheck:
             place = foreign_place(path)
             self._find_content(path, wrong if place is None else Content(*place))
         elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
-            self._find("path", f"the file name of {_bare(path)} holds a quote or a backslash", "rename the file")
+            self._find("path", f"the file name of {shown_path(path)} holds a quote or a backslash", "rename the file")
         return path, source
 
     def _look_at(self, line: int, path: str, source: str, framework: str) -> None:
@@ -260,7 +264,7 @@ class _RowCheck:
             self._find_content(path, found)
 
     def _find_content(self, path: str, found: Content) -> None:
-        finding = BrokenRule("path", f"{_bare(path)} {found.what}", found.remedy, found.what.partition(' ("')[0])
+        finding = BrokenRule("path", f"{shown_path(path)} {found.what}", found.remedy, found.what.partition(' ("')[0])
         (self.findings if found.certain else self.doubts).append(finding)
 
     # Framework and conversion.
@@ -282,8 +286,6 @@ class _RowCheck:
         return found
 
     def _conversion(self, framework: str | None) -> Conversion:
-        if self._values.keys().isdisjoint(_CONVERSION_FIELDS):
-            return _plain_conversion(framework)
         arch = self._text("arch")
         accel = self._json("accel")
         if arch is not None or accel is not None:
@@ -393,8 +395,3 @@ class _RowCheck:
 def _plain_conversion(framework: str | None) -> Conversion:
     """What nearly all rows have: one for each framework."""
     return Conversion(framework=framework or "")
-
-
-def _bare(path: str) -> str:
-    """A path for a message, without quotes: paths are recognised as such."""
-    return shown(path)[1:-1]

@@ -33,6 +33,8 @@ def parse_overrides(words: Sequence[str]) -> dict[str, str]:
 
 def given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Null and empty text are fields not given."""
+    if isinstance(fields, dict) and None not in (values := fields.values()) and "" not in values:
+        return fields
     return {field: value for field, value in fields.items() if value is not None and value != ""}
 
 

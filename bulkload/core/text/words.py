@@ -156,3 +156,8 @@ def gap_hint(text: str, *, as_name: bool = False) -> str | None:
     if _UNFILLED.fullmatch(word):
         return f"{shown(text)} looks like a variable that nobody filled in"
     return None
+
+
+def shown_path(path: str) -> str:
+    """A path for a message, without quotes: paths are recognised as such."""
+    return shown(path)[1:-1]
