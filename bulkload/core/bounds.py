@@ -28,6 +28,8 @@ LONGEST_LABEL_CHARACTERS = 1 << 10
 # Of a model's file the check reads its beginning, and of a zip its end.
 FILE_HEAD_BYTES = 64 << 10
 FILE_END_BYTES = 64 << 10
+# Files and folders in a folder that is sent as a zip.
+MOST_FOLDER_MEMBERS = 100_000
 # An ONNX model is walked so far for weights that lie elsewhere: tenths of a second at the most.
 MOST_MODEL_FIELDS = 20_000
 

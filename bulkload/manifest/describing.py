@@ -40,7 +40,7 @@ def _properties() -> dict[str, Any]:
     schema = {"$ref": "#/$defs/schema"}
     return {
         "name": _text("Model name. One name several times is several versions, published in this order.", NAME.pattern),
-        "path": _text("The model's file; relative paths are relative to this manifest's folder."),
+        "path": _text("The model's file or folder; relative paths are relative to this manifest's folder."),
         "framework": _choice(
             "What wrote the file. .onnx, .pt, .pth and .h5 say it themselves.", tuple(sorted(FRAMEWORKS))
         ),

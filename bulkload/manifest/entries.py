@@ -253,9 +253,9 @@ class _RowCheck:
             # A file that is there may be called as it likes.
             place = foreign_place(path)
             self._find_content(path, wrong if place is None else Content(*place))
-        elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path)):  # noqa: PTH119
+        elif UNSAFE_IN_HEADER.search(path) and UNSAFE_IN_HEADER.search(os.path.basename(path.rstrip("/"))):  # noqa: PTH119
             self._find("path", f"the file name of {shown_path(path)} holds a quote or a backslash", "rename the file")
-        return path, source
+        return files.named(path, source)
 
     def _look_at(self, line: int, path: str, source: str, framework: str) -> None:
         """Look whether the file's content can be a model."""

@@ -10,13 +10,14 @@ from typing import cast
 
 from bulkload.core.bounds import FILE_HEAD_BYTES
 from bulkload.core.contract.schemas import NOT_READABLE, SchemaProblem, to_base64
-from bulkload.core.formats.contents import look
+from bulkload.core.formats.contents import folder_content, look
 from bulkload.core.formats.signatures import Content
 from bulkload.core.text.words import shown
 from bulkload.core.verdicts import local_failure, refuse_passing
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.missing import Missing
 from bulkload.system.file_names import local_path, path_text
+from bulkload.system.folders import Folder, WrongFolder, folder_in
 from bulkload.system.opening import NO_FILE, OutsideRoot, is_below, open_regular
 
 # Schemas of files that are kept, small ones.
@@ -37,8 +38,8 @@ class Outside:
     example: str = ""
 
 
-# Whether the entry of a line, with this path and framework, was sent from the file as it is now.
-IsKnown = Callable[[int, str, str, os.stat_result], bool]
+# Whether the entry of a line, with this path and framework, was sent from the file, or the folder, as it is now.
+IsKnown = Callable[[int, str, str, "os.stat_result | Folder"], bool]
 
 
 class Files:
@@ -59,8 +60,8 @@ class Files:
         self._root = root
         self._outside = outside
         self._is_known = is_known
-        # Of the last file that was looked at from outside.
-        self._stat: os.stat_result | None = None
+        # Of the last file that was looked at from outside, or what the folder holds that it is.
+        self._found: os.stat_result | Folder | None = None
         self._inside: dict[str, bool] = {}
         self._missing = Missing()
         self._schemas: dict[str, str | SchemaProblem] = {}
@@ -71,14 +72,14 @@ class Files:
 
     def wrong(self, path: str, source: str) -> Content | None:
         """What keeps a file from being sent, and the remedy; only its stat is looked at."""
-        self._stat = None
+        self._found = None
         if self._root is not None and not is_below(source, self._root):
             return self._out_of_root()
         try:
             place = local_path(source)
             found = os.lstat(place)
             is_link = stat.S_ISLNK(found.st_mode)
-            self._stat = found = os.stat(place) if is_link else found  # noqa: PTH116 - a million times
+            self._found = found = os.stat(place) if is_link else found  # noqa: PTH116 - a million times
         except FileNotFoundError:
             return Content(*self._missing.cause(path, source))
         except NotADirectoryError:
@@ -87,7 +88,7 @@ class Files:
         except (OSError, ValueError) as error:
             return _not_looked_at(source, error, "check the path")
         if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
-            return _no_content(found.st_mode)
+            return self._wrong_folder(path, source) if stat.S_ISDIR(found.st_mode) else _no_content(found.st_mode)
         if self._outside is not None and not self._is_inside(place, is_link=is_link):
             self._outside.count += 1
             self._outside.example = self._outside.example or path
@@ -97,8 +98,10 @@ class Files:
         """What is wrong with the content of the file that ``wrong`` looked at last: its beginning is read, and of some
         its end, unless it is known. ``framework``: or empty.
         """
-        if self._stat is not None and self._is_known(line, path, framework, self._stat):
+        if self._found is not None and self._is_known(line, path, framework, self._found):
             return None
+        if self.is_folder:
+            return folder_content(framework)
         try:
             descriptor, found = open_regular(source, self._root)
         except OutsideRoot:
@@ -114,6 +117,40 @@ class Files:
             return _not_looked_at(source, error, "look at it yourself", certain=False)
         finally:
             os.close(descriptor)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether ``wrong`` looked at a folder last, and found nothing wrong with it: it is sent as a zip."""
+        return isinstance(self._found, Folder)
+
+    def named(self, path: str, source: str) -> tuple[str, str]:
+        """Path and source as they are kept of what was looked at last: those of a folder end with a /, however it is
+        written.
+        """
+        return (f"{path.rstrip('/')}/", f"{source.rstrip('/')}/") if self.is_folder else (path, source)
+
+    def _wrong_folder(self, path: str, source: str) -> Content | None:
+        """The same for a folder, with all that is in it."""
+        self._found = None
+        name = os.path.basename(path.rstrip("/"))  # noqa: PTH119
+        if name in ("", ".", ".."):
+            return Content("is a folder without a name, which its zip needs", "name it by its own name, as models/a/")
+        try:
+            folder = folder_in(source, self._root)
+            wrong = next((m for m in folder.members if not os.access(_inside(source, m.name), os.R_OK)), None)
+        except OutsideRoot:
+            return self._out_of_root()
+        except WrongFolder as error:
+            return Content(error.what, error.remedy)
+        except (OSError, ValueError) as error:
+            return _not_looked_at(source, error, "check its permissions")
+        if wrong is not None:
+            return Content(f"holds {shown(wrong.name.decode())[1:-1]}, which cannot be read", "check its permissions")
+        self._found = folder
+        if self._outside is not None and not all(is_below(p, self._real_folder) for p in (source, *folder.links)):
+            self._outside.count += 1
+            self._outside.example = self._outside.example or path
+        return None
 
     def _out_of_root(self) -> Content:
         return Content(f"lies outside --root {self._root}", "move it there, or name another --root")
@@ -146,9 +183,11 @@ class Files:
         return found
 
 
+def _inside(folder: str, name: bytes) -> str:
+    return os.path.join(local_path(folder), os.fsdecode(name))  # noqa: PTH118
+
+
 def _no_content(mode: int) -> Content:
-    if stat.S_ISDIR(mode):
-        return Content("is a folder", "zip it and name the zip")
     if not stat.S_ISREG(mode):
         return Content(NO_FILE, "name a file")
     return Content("is empty", "check where it comes from")

@@ -91,7 +91,7 @@ def _among(names: list[str], folder: str, name: str) -> str:
         return "rename the file: its name looks the same, but is written with other Unicode characters (NFC, NFD)"
     stem = name.removesuffix(".zip")
     if stem != name and stem in names:
-        return f"zip {shown(os.path.join(folder, stem))} and name the zip"  # noqa: PTH118
+        return f"name the folder itself, {shown(os.path.join(folder, stem, ''))}: it is sent as a zip"  # noqa: PTH118
     if len(names) <= MOST_NAMES:
         # Another number is another file, not a typing error.
         near = nearest(name, [other for other in names if _digits(other) == _digits(name)])

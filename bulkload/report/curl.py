@@ -19,6 +19,9 @@ def curl_command(step: Step, endpoint: str, route: Route, connection: Connection
     the command itself, curl would take a semicolon in it for its end.
     """
     entry = step.entry.entry
+    if entry.source.endswith("/"):
+        name, folder = visible_line(entry.name), visible_line(entry.source)
+        return f"# line {entry.line}: {name}: {folder} is sent as a zip, which curl cannot make; `bulkload run` does\n"
     words = [
         "curl", "--silent", "--show-error", "--fail-with-body", "--header", "@/dev/fd/3",
         *_connection_words(connection),

@@ -19,7 +19,10 @@ SKLEARN: dict[str, Any] = {"name": "s", "content": ONNX, "framework": "sklearn",
 
 BAD_MANIFESTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "missing file": ([{"name": "a", "path": "none.onnx"}], ["line 1: path", "does not exist"]),
-    "folder": ([{"name": "a", "path": ".", "framework": "onnx"}], ["line 1: path", "is a folder", "zip it"]),
+    "folder": (
+        [{"name": "a", "path": ".", "framework": "onnx"}],
+        ["line 1: path", "is a folder", "name it by its own name"],
+    ),
     "empty file": ([{"name": "a", "content": b""}], ["line 1: path", "empty"]),
     "duplicate rows": ([GOOD, GOOD], ["line 2", "line 1", "version label"]),
     "unknown framework": ([GOOD | {"framework": "onxx"}], ["line 1: framework", "onxx", 'did you mean "onnx"?']),

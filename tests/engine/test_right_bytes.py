@@ -28,7 +28,8 @@ from bulkload.ledger import LedgerReader
 from bulkload.ledger.reader import RESULT_COLUMNS
 from bulkload.sandbox import Sandbox, SandboxSettings
 from bulkload.source import LocalSource, SmallFile, Sources
-from bulkload.source.local import PIECE_SIZE_BYTES, LocalFile
+from bulkload.source.local import PIECE_SIZE_BYTES
+from bulkload.source.reading import ReadAhead
 from tests.variants import each_once
 
 # The smallest ONNX model, up to the value of its model_version: one more byte completes it.
@@ -181,14 +182,14 @@ class WatchedFiles(LocalSource):
         self.after_small()
         return file
 
-    def open(self, place: str, *, at_a_time: int = 1) -> LocalFile:
+    def open(self, place: str, *, at_a_time: int = 1) -> ReadAhead:
         """Of several pieces."""
         file = super().open(place, at_a_time=at_a_time)
         return file if self.at_piece is None else _WatchedFile(file, *self.at_piece)  # type: ignore[return-value]
 
 
 class _WatchedFile:
-    def __init__(self, file: LocalFile, number: int, act: Callable[[], None]) -> None:
+    def __init__(self, file: ReadAhead, number: int, act: Callable[[], None]) -> None:
         self._file = file
         self._number, self._act = number, act
 

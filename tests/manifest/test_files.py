@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from bulkload.manifest.missing import MOST_SUGGESTIONS
 def check_path(write, checked):
     """Checks a manifest of one row with this path."""
 
-    def check_path(path):
-        return checked(write(".jsonl", [{"name": "a", "path": path, "framework": "onnx"}]))
+    def check_path(path, framework="onnx"):
+        schemas = {"input_schema": {"x": "int64"}, "output_schema": {"x": "int64"}}
+        row = {"name": "a", "path": path, "framework": framework}
+        return checked(write(".jsonl", [row if framework == "onnx" else row | schemas]))
 
     return check_path
 
@@ -118,10 +121,76 @@ def test_a_loop_of_links(folder, check_path):
     assert "symbolic links" in wrong(check_path("one.onnx"))[0]
 
 
-def test_a_folder(folder, check_path):
+@pytest.mark.parametrize("written", ["saved", "saved/", "./saved//"])
+def test_a_folder_is_one_entry_however_it_is_written(written, folder, check_path):
+    """It is sent as a zip; a / at the end tells it from a file ever after."""
     (folder / "saved").mkdir()
-    assert wrong(check_path("saved")) == ("saved is a folder", "zip it and name the zip")
-    assert wrong(check_path("saved/")) == ("saved/ is a folder", "zip it and name the zip")
+    (folder / "saved" / "saved_model.pb").write_bytes(b"model")
+    (entry,) = check_path(written, framework="tensorflow").entries
+    assert entry.path == f"{written.rstrip('/')}/"
+    assert Path(entry.source) == folder / "saved"
+    assert entry.source.endswith("/")
+
+
+def fifo(place):
+    os.mkfifo(place / "pipe")
+
+
+def loop(place):
+    (place / "again").symlink_to(".")
+
+
+def distant_loop(place):
+    (place / "in").mkdir()
+    (place / "in" / "out").symlink_to("../..")
+
+
+def circle(place):
+    (place / "one").symlink_to("one")
+
+
+def dangling(place):
+    (place / "gone").symlink_to("nowhere")
+
+
+def latin(place):
+    Path(os.fsdecode(os.fsencode(place) + b"/latin-\xe4")).write_bytes(b"1")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what", "remedy"),
+    [
+        (lambda place: (place / "model").unlink(), "saved/ is a folder without a file in it", "check where"),
+        (fifo, "saved/ holds what is no regular file: pipe", "remove it"),
+        (loop, "saved/ holds a loop of links at again/", "remove the link"),
+        (distant_loop, "saved/ holds a loop of links at in/out/saved/", "remove the link"),
+        (circle, "saved/ holds a loop of links at one", "remove the link"),
+        (dangling, "saved/ holds a link to nothing: gone", "bring back"),
+        (latin, "saved/ holds a file whose name is no UTF-8: latin-", "rename the file"),
+    ],
+)
+def test_a_folder_that_cannot_be_sent(spoil, what, remedy, folder, check_path):
+    """One line each, with the remedy, and nothing is waited for."""
+    (folder / "saved").mkdir()
+    (folder / "saved" / "model").write_bytes(b"model")
+    spoil(folder / "saved")
+    found = wrong(check_path("saved/", framework="custom"))
+    assert found[0].startswith(what)
+    assert found[1].startswith(remedy)
+
+
+@pytest.mark.parametrize("written", [".", "..", "saved/.", "/"])
+def test_a_folder_without_a_name_of_its_own(written, folder, check_path):
+    (folder / "saved").mkdir()
+    assert "without a name" in wrong(check_path(written))[0]
+
+
+@pytest.mark.parametrize("framework", ["onnx", "pytorch", "sklearn", "xgboost"])
+def test_a_folder_of_a_framework_that_takes_one_file(framework, folder, check_path):
+    (folder / "saved").mkdir()
+    (folder / "saved" / "model").write_bytes(b"model")
+    what, remedy = wrong(check_path("saved/", framework=framework))
+    assert (what, remedy) == (f"saved/ is a folder, and {framework} is one file", "name the model's file inside it")
 
 
 def test_a_slash_after_a_file(check_path):

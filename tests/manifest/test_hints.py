@@ -77,7 +77,7 @@ def test_a_folder_that_dvc_keeps_is_named(folder, wrong):
 
 def test_a_folder_where_a_zip_is_named(folder, wrong):
     (folder / "saved").mkdir()
-    assert wrong(path="saved.zip", framework="tensorflow")[1] == 'zip "saved" and name the zip'
+    assert wrong(path="saved.zip", framework="tensorflow")[1] == 'name the folder itself, "saved/": it is sent as a zip'
 
 
 def test_another_number_is_another_file(folder, wrong):

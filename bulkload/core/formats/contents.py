@@ -19,6 +19,8 @@ from bulkload.core.formats.signatures import (
 from bulkload.core.text.words import shown
 
 _PICKLES = frozenset({"sklearn", "xgboost"})
+# Of these a folder is never the model.
+_ONE_FILE = _PICKLES | {"onnx", "pytorch"}
 # Of these a bare .py may be published.
 _STEPS = "python"
 _ZIPPED = frozenset({"custom", "python", "tensorflow", "vllm", "sglang"})
@@ -43,7 +45,7 @@ _BOOSTER = re.compile(rb"\x06\x00{7}gbtree|\x08\x00{7}gblinear|\x04\x00{7}dart")
 # A model has few fields besides its graph. Fewer bytes may be missing of what only looks like one.
 _FEW_FIELDS, _LEAST_MISSING_BYTES = 64, 64
 
-_UNPACK = "unpack it; where a folder is meant, make a zip of it"
+_UNPACK = "unpack it; where a folder is meant, name the folder"
 _PICKLE_THE_MODEL = "publish the pickled model: pickle.dump(model, file)"
 _SCRIPT_IT = "publish TorchScript: torch.jit.script(model).save(path)"
 _CUT_OFF = "copy or download it again"
@@ -62,6 +64,13 @@ def look(framework: str, path: str, size: int, head: bytes, read_at: ReadAt) -> 
         return _hdf5(framework, size, head)
     found = other_kind(head) or _compressed(framework, head) or _safetensors(size, head)
     return found or _unpacked(framework, path, size, head, read_at)
+
+
+def folder_content(framework: str) -> Content | None:
+    """What is wrong with a folder, which is sent as a zip."""
+    if framework in _ONE_FILE:
+        return Content(f"is a folder, and {framework} is one file", "name the model's file inside it")
+    return None
 
 
 def _unpacked(framework: str, path: str, size: int, head: bytes, read_at: ReadAt) -> Content | None:
@@ -119,7 +128,7 @@ def _zip(framework: str, size: int, head: bytes, read_at: ReadAt) -> Content | N
         return Content("is a zip that was cut off: its directory is missing at the end", _CUT_OFF)
     entries = int.from_bytes(end[10:12], "little")
     if entries == 0 and head.startswith(_ZIP_END):
-        return Content("is a zip that holds nothing", "zip the model's folder again")
+        return Content("is a zip that holds nothing", "name the model's folder itself, or zip it again")
     if framework != "pytorch":
         return None
     names = _zip_names(end, entries, place, read_at)
@@ -189,7 +198,7 @@ def _pickle(framework: str, size: int, head: bytes, read_at: ReadAt) -> Content 
         what = "is a pickle, as old versions of torch.save write it, not TorchScript: the registry may not load it"
         return Content(what, _SCRIPT_IT, certain=False)
     zipped = framework in _ZIPPED or framework.startswith("hugging-face-")
-    remedy = "zip the model's folder" if zipped else "publish it as sklearn or xgboost, or name the model's own file"
+    remedy = "name the model's folder" if zipped else "publish it as sklearn or xgboost, or name the model's own file"
     return Content("is a pickle", remedy)
 
 

@@ -85,13 +85,13 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"PAR1", "is a Parquet file", _NAME_IT),
     (b"ARROW1\x00\x00", "is an Arrow file", _NAME_IT),
     (b"\x93NUMPY", "is a NumPy array", _NAME_IT),
-    (b"GGUF", "is a GGUF model, which no framework takes as a bare file", "zip the model's folder"),
+    (b"GGUF", "is a GGUF model, which no framework takes as a bare file", "name the model's folder, or zip it"),
     (b"\x00\x00\x00\x01Bud1", "is what macOS keeps of a folder (.DS_Store)", _NAME_IT),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a document of Windows (OLE)", _NAME_IT),
     (b"L\x00\x00\x00\x01\x14\x02\x00", "is a shortcut of Windows", "name the file that it leads to"),
     (b"CBM1", "is CatBoost's own format", "publish it as custom, with code that loads it"),
-    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive", "unpack it; where a folder is meant, make a zip of it"),
-    (b"Rar!\x1a\x07", "is a RAR archive", "unpack it; where a folder is meant, make a zip of it"),
+    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive", "unpack it; where a folder is meant, name the folder"),
+    (b"Rar!\x1a\x07", "is a RAR archive", "unpack it; where a folder is meant, name the folder"),
 )
 _BY_FIRST_BYTE = {start[0]: tuple(s for s in _SIGNATURES if s[0][0] == start[0]) for start, _, _ in _SIGNATURES}
 
@@ -144,7 +144,7 @@ def other_kind(head: bytes) -> Content | None:
     if head[4:8] == b"TFL3":
         return Content("is a TensorFlow Lite model", "publish the SavedModel folder, as a zip")
     if head[257:262] == b"ustar":
-        return Content("is a tar archive", "unpack it; where a folder is meant, make a zip of it")
+        return Content("is a tar archive", "unpack it; where a folder is meant, name the folder")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") and head[2:64].count(0) * 3 >= len(head[2:64]) > 8:
         return Content("is a text in UTF-16, not a model", _NAME_IT)
     return None

@@ -113,8 +113,13 @@ def _conversion_of_entry(entry: Entry, default_arch: str | None) -> str:
         or isinstance(conversion.accel, dict)
         or conversion.framework in _WITH_MODEL_PATH
     ):
-        return normal_conversion(conversion, default_arch, PurePosixPath(entry.path).name)
+        return normal_conversion(conversion, default_arch, _file_name(entry.path))
     return _conversion_of_words(conversion, default_arch)
+
+
+def _file_name(path: str) -> str:
+    name = PurePosixPath(path).name
+    return f"{name}.zip" if path.endswith("/") else name
 
 
 @lru_cache

@@ -28,7 +28,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     # As written in the manifest: part of the entry's key, so that a ledger moves with its checkout.
     path: str
-    # What to open: an absolute local path.
+    # What to open: an absolute local path. That of a folder, which is sent as a zip, ends with a /.
     source: str
     # All digits: a workspace id; else a name. None: the sandbox's default one.
     workspace: str | None = None
@@ -79,7 +79,8 @@ class Look(msgspec.Struct, frozen=True):
 
     # Bytes.
     size: int
-    # Of a local file ``inode:mtime_ns:ctime_ns``; None: the place tells nothing but the size.
+    # Of a local file ``inode:mtime_ns:ctime_ns``, of a folder ``folder:`` and a digest of these of all its files; None:
+    # the place tells nothing but the size.
     mark: str | None
 
 

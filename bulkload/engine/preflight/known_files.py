@@ -12,7 +12,8 @@ from bulkload.core.model.errors import BulkloadError
 from bulkload.core.model.records import Look
 from bulkload.ledger import LedgerReader
 from bulkload.ledger.records import SentFile
-from bulkload.source import look_in
+from bulkload.source import look_in, look_in_folder
+from bulkload.system.folders import Folder
 
 
 class KnownFiles:
@@ -29,10 +30,10 @@ class KnownFiles:
         """How the file of a line looked when it was asked for; None where it was not."""
         return self._look if self._line == line else None
 
-    def __call__(self, line: int, path: str, framework: str, found: os.stat_result) -> bool:
+    def __call__(self, line: int, path: str, framework: str, found: os.stat_result | Folder) -> bool:
         """Whether the entry of this line was sent from this file, which looks as it did then."""
         self._line = line
-        look = self._look = look_in(found)
+        look = self._look = look_in_folder(path, found) if isinstance(found, Folder) else look_in(found)
         sent = self._next
         # A tuple's first place costs less than its name.
         if sent is not None and sent[0] < line:
