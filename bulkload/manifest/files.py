@@ -12,7 +12,7 @@ from bulkload.core.bounds import FILE_HEAD_BYTES
 from bulkload.core.contract.schemas import NOT_READABLE, SchemaProblem, to_base64
 from bulkload.core.formats.contents import folder_content, look
 from bulkload.core.formats.signatures import Content
-from bulkload.core.text.words import shown
+from bulkload.core.text.words import shown, shown_path
 from bulkload.core.verdicts import local_failure, refuse_passing
 from bulkload.manifest.arrow_stream import ArrowStream, TooLarge
 from bulkload.manifest.missing import Missing
@@ -145,7 +145,7 @@ class Files:
         except (OSError, ValueError) as error:
             return _not_looked_at(source, error, "check its permissions")
         if wrong is not None:
-            return Content(f"holds {shown(wrong.name.decode())[1:-1]}, which cannot be read", "check its permissions")
+            return Content(f"holds {shown_path(wrong.name.decode())}, which cannot be read", "check its permissions")
         self._found = folder
         if self._outside is not None and not all(is_below(p, self._real_folder) for p in (source, *folder.links)):
             self._outside.count += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bulkload.core.bounds import MOST_FOLDER_MEMBERS
-from bulkload.core.text.words import shown
+from bulkload.core.text.words import shown_path
 from bulkload.system.file_names import local_path, recorded_path
 from bulkload.system.opening import OutsideRoot, is_below
 
@@ -129,7 +129,7 @@ class _Walk:
         return self._wrong(what, "check its permissions")
 
     def _shown(self, name: str) -> str:
-        return shown(recorded_path(name))[1:-1]
+        return shown_path(recorded_path(name))
 
     def _wrong(self, what: str, remedy: str) -> WrongFolder:
         return WrongFolder(self._place, what, remedy)

@@ -104,6 +104,20 @@ def test_plan_says_how_many_files_lie_outside_the_manifests_folder(place: Path, 
     assert "outside" not in inside.stdout
 
 
+def test_a_folder_of_models_has_no_link_out_of_the_root(place: Path, bulkload) -> None:
+    """Without a root it is sent, and counted among what lies outside."""
+    (place / "saved").mkdir()
+    (place / "saved" / "key").symlink_to("../../secret/id_rsa")
+    manifest = manifest_of(place, "saved/", framework="tensorflow")
+    words = ("plan", manifest, "--workspace", "1", "--offline")
+    done = bulkload(*words, "--root", place)
+    assert done.returncode == ExitCode.MANIFEST
+    assert "saved/ holds a link to outside --root" in done.stderr
+    done = bulkload(*words)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert "1 file lies outside the manifest's folder: saved/" in done.stdout
+
+
 # What changes after the check
 
 
