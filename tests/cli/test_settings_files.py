@@ -49,6 +49,8 @@ OF_A_FOLDER = {
     "poll-interval",
     "poll-rate",
     "port",
+    "progress",
+    "progress-interval",
     "quiet",
     "refresh-once",
     "refresh-token-life",
@@ -70,6 +72,7 @@ OF_A_FOLDER = {
     "verbose",
     "wait",
     "wait-timeout",
+    "watch",
     "workspace",
 }
 PERSONAL = {

@@ -232,6 +232,10 @@ LOOK_AT_THE_WALL_CLOCK = {
     "engine/clock.py: utc_now",
     "engine/inspect/catalog.py: now",
     "engine/inspect/doctor.py: _look_at_clock",
+    # When a run gives up, as a time of day; and how old the word of another process is.
+    "report/display.py: _clock",
+    "report/heartbeat.py: keep_heartbeat",
+    "report/heartbeat.py: live_facts",
 }
 
 
