@@ -10,7 +10,7 @@ from bulkload import __version__
 from bulkload.cli.signals import interrupted_by
 from bulkload.cli.streams import ended_with, standard_sinks
 from bulkload.cli.telling import Telling
-from bulkload.core.model.errors import BulkloadError, ExitCode, OutputLost, ReaderGone, UsageError
+from bulkload.core.model.errors import BulkloadError, ExitCode, OutputLost, ReaderGone, UsageError, leaf_of
 from bulkload.report.sink import standard_output, tell
 from bulkload.system.process_limits import raise_descriptor_limit
 from bulkload.system.signals import Signals
@@ -161,9 +161,7 @@ def show_error(error: Exception, telling: Telling | None = None) -> int:
             return error.exit_code  # said at the end, or never
         tell(*_indented(f"bulkload: {error}{more}"))
         return error.exit_code
-    leaf: BaseException = error
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
+    leaf = leaf_of(error)
     if isinstance(leaf, BulkloadError):
         return show_error(leaf, telling)
     if (want := want_behind(leaf)) is not None:

@@ -17,7 +17,7 @@ from bulkload.cli.signals import LastResort, Obedience, current_signals, interru
 from bulkload.cli.streams import ended_with
 from bulkload.cli.summaries import NOWHERE, SummaryPlaces, early_summary, problems_of
 from bulkload.cli.telling import USUAL, Manner
-from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, WindowEnded
+from bulkload.core.model.errors import BulkloadError, ExitCode, Interrupted, LocalTrouble, WindowEnded, leaf_of
 from bulkload.core.model.events import Event, ManifestDoubted, Noticed, OnEvent
 from bulkload.core.model.settings import Settings
 from bulkload.core.model.states import State
@@ -139,7 +139,7 @@ def run_loop(main: Callable[[], Awaitable[Any]]) -> Any:
     try:
         return anyio.run(main, backend="asyncio", backend_options=options)
     except BaseExceptionGroup as group:
-        raise _leaf(group) from None
+        raise leaf_of(group) from None
 
 
 def _show_notices(event: Event) -> None:
@@ -154,12 +154,6 @@ def _show_notices(event: Event) -> None:
 def _show_notice(words: str) -> None:
     clear_progress()
     tell(f"warning: {words}")
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _troubles(summary: RunSummary) -> list[str]:

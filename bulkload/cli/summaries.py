@@ -14,7 +14,7 @@ import click
 from bulkload.cli.ledgers import files_of
 from bulkload.cli.outputs import refuse_no_folder, refuse_what_is_read, written_file
 from bulkload.cli.telling import Telling
-from bulkload.core.model.errors import BulkloadError, ManifestError, OutputLost, UsageError
+from bulkload.core.model.errors import BulkloadError, ManifestError, OutputLost, UsageError, leaf_of
 from bulkload.core.model.records import Problem
 from bulkload.core.model.states import State
 from bulkload.core.model.summary import RequestCounts, RunSummary, run_error
@@ -103,9 +103,7 @@ def early_summary(manifest: str, endpoint: str, ledger: Path, error: Exception) 
 
 def understood(error: Exception) -> Exception:
     """One error out of its groups; what this machine lacked, where that is behind it."""
-    leaf: BaseException = error
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
+    leaf = leaf_of(error)
     found = want_behind(leaf) or leaf
     return found if isinstance(found, Exception) else error
 

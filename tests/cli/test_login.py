@@ -68,8 +68,10 @@ def sandbox(start_sandbox: Any) -> Any:
 def test_log_in_publish_and_log_out(sandbox, bulkload, write_manifest, tmp_path):
     """One login serves the commands that follow without a request for a token, until it is forgotten."""
     environment = {"BULKLOAD_ENDPOINT": sandbox.endpoint}
-    # Whoever waits for long is told what for, before.
-    assert log_in(tmp_path, sandbox).endswith(f"logged in to {sandbox.endpoint} as {USER}\n")
+    # Whoever waits for long is told what for, and nothing else before the end.
+    *waits, last = log_in(tmp_path, sandbox).splitlines()
+    assert last == f"logged in to {sandbox.endpoint} as {USER}"
+    assert all(wait.startswith("waiting for the browser, ") for wait in waits)
     store = tmp_path / "state" / "bulkload" / "logins.json"
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     asked = requests_for_tokens(sandbox.data)

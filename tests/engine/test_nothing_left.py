@@ -63,10 +63,12 @@ async def test_what_was_sealed_and_never_left_is_planned(
         )
         assert summary.exit_code == ExitCode.INTERRUPTED
         # They leave one by one: a busy machine may come to cut the one that was just leaving.
-        assert summary.states[State.UPLOADING] + summary.states[State.IN_DOUBT] <= 1
+        cut = summary.states[State.UPLOADING] + summary.states[State.IN_DOUBT]
+        assert cut <= 1
         assert summary.states[State.PLANNED] >= 3
+        # That one alone is in doubt, and settled before it is sent again; where there is none, nobody settles.
         with anyio.fail_after(120):
-            again = await publish(settings_for(manifest, sandbox, settle=SETTLE))
+            again = await publish(settings_for(manifest, sandbox, settle=0.2 if cut else SETTLE))
         assert again.exit_code == ExitCode.OK
         assert len(sandbox.versions()) == 6
 

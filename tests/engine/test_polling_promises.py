@@ -85,8 +85,7 @@ async def test_a_version_that_never_ends_stays_uploaded(fault, sandbox_with, wri
             assert summary.exit_code == ExitCode.STILL_OPEN
             assert (summary.states["uploaded"], summary.states["ready"]) == (1, 1)
             assert 0.5 <= summary.elapsed_seconds < 0.5 + SLACK_SECONDS * times_slower()
-            # Again and again, however busy the machine is.
-            assert len(requests(sandbox, "get_version_by_id")) - before > 2
+            assert len(requests(sandbox, "get_version_by_id")) - before > 5 / times_slower()
         (open_,) = [row for row in rows_of(settings) if row["state"] == "uploaded"]
         assert open_["status"] == NEVER_ENDING[fault]
         assert open_["finished_at"] is None

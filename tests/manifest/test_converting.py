@@ -44,11 +44,12 @@ def rows(count: int, **fields: Any) -> str:
     return "".join(json.dumps({"name": f"m{n}", "path": "model.onnx"} | fields) + "\n" for n in range(count))
 
 
+@pytest.mark.parametrize("words", [40_000, pytest.param(100_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("target", FORMATS)
-def test_long_values_are_read_back(target, tmp_path):
-    """A cell of a megabyte, full of quotes."""
+def test_long_values_are_read_back(target, words, tmp_path):
+    """A cell of a megabyte or more, full of quotes."""
     (tmp_path / "model.onnx").write_bytes(b"model")
-    config = {"note": 'a "quoted" word, ' * 40_000}
+    config = {"note": 'a "quoted" word, ' * words}
     row = {"framework": "custom", "framework_config": config, "input_schema": {"x": "int64"}}
     source = tmp_path / "source.jsonl"
     source.write_text(rows(1, **row, output_schema={"x": "int64"}))

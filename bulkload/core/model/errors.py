@@ -170,3 +170,10 @@ def outranks(error: BulkloadError, other: BulkloadError) -> bool:
 
 def _rank(error: BulkloadError) -> int:
     return _PRECEDENCE.index(error.exit_code) if error.exit_code in _PRECEDENCE else len(_PRECEDENCE)
+
+
+def leaf_of(error: BaseException) -> BaseException:
+    """The first of the errors that groups were made around."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
