@@ -59,7 +59,7 @@ class _Words:
 
 
 class LogLines:
-    """A consumer of events: each is a line on standard error, in the place of the progress line where there is one."""
+    """A consumer of events: each is a line on standard error, in the place of the display where there is one."""
 
     def __init__(self) -> None:
         import structlog
