@@ -101,7 +101,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "settling counted from the intent",
-        (Mutation(ENTRY, "self._lost_at = self._run.clock.now()", "self._lost_at = began"),),
+        (Mutation(ENTRY, "self._lost_at = self._run.clock.now()", "self._lost_at = permit.began"),),
         crashes_in("a body takes a minute"),
         "duplicate",
     ),

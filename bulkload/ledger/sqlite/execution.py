@@ -285,6 +285,11 @@ class Execution:
 
     # Questions that need more than one of the store's.
 
+    def _take(self, message: messages.Take) -> list[LedgerEntry]:
+        found = self.store.next_entries(message.after_line, message.most)
+        self.moves.know(found)
+        return found
+
     def _claims(self, message: messages.GetClaims) -> Claims:
         claimed, unproved = self.store.claimed(message.entry), self.store.unproved(message.entry)
         return Claims(frozenset(claimed), frozenset(unproved))
@@ -312,7 +317,7 @@ class Execution:
         messages.SameBytes: _by_store(Store.same_bytes),
         messages.Renew: _by_store(Store.renew),
         messages.RetryFailed: lambda self, message: self.store.retry_failed(with_versions=message.with_versions),
-        messages.Take: lambda self, message: self.store.next_entries(message.after_line, message.most),
+        messages.Take: _take,
         messages.NextOfModel: _by_store(Store.next_of_model),
         messages.GetEntry: _by_store(Store.entry),
         messages.InState: _by_store(Store.in_state),

@@ -23,7 +23,7 @@ COLUMNS = 18
 MOST_ROWS = 48
 # Statements are compiled for so many rows, or so many times them; what is missing to that is filled up.
 ROWS_A_STEP = 8
-# Entries whose state is known without a look at the file: those under way, and somewhat more.
+# Entries that are known without a look at the file: those of the next page, those under way, and somewhat more.
 MOST_KNOWN = 2048
 
 # Values that say nothing: a row that no trigger takes.
@@ -54,15 +54,8 @@ class Moves:
             item.model,
             ("intend", item.id, self._store.run_id, 0, look.size, _text(look.mark), ids, _text(sha256), *_NOTHING[:10]),
         )
-        self._known[item.id] = _replace(
-            item,
-            state=State.UPLOADING,
-            look=look,
-            fence=fence,
-            sha256=sha256,
-            sealed=sha256 is not None,
-            only_version=False,
-        )
+        # Not by the message's own entry, which may be as it was long ago.
+        self._change(item.id, state=State.UPLOADING, look=look, fence=fence, sha256=sha256, sealed=sha256 is not None)
 
     def seal(self, item: LedgerEntry, sha256: str) -> None:
         """The last piece may leave."""
@@ -122,11 +115,16 @@ class Moves:
 
     def look_up(self, ids: Iterable[int]) -> None:
         """Read entries that will be asked for; before anything is collected."""
-        if len(self._known) > MOST_KNOWN:
-            self._known.clear()
         unknown = [id_ for id_ in ids if id_ not in self._known]
         if unknown:
-            self._known |= self._store.entries(unknown)
+            self.know(self._store.entries(unknown).values())
+
+    def know(self, items: Iterable[LedgerEntry]) -> None:
+        """These were read just now: what becomes of them need not be read again."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        for item in items:
+            self._known[item.id] = _replace(item, only_version=False) if item.only_version else item
 
     def forget(self) -> None:
         """The file was changed, or what was collected is given up."""

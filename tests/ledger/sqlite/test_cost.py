@@ -6,7 +6,7 @@ import pytest
 
 from bulkload.core.model.states import State
 from bulkload.ledger.groups import GroupCommit
-from bulkload.ledger.interface import Arrived, Intend, Judge
+from bulkload.ledger.interface import Arrived, Intend, Judge, Take
 from bulkload.ledger.records import LedgerEntry, PlannedEntry
 from bulkload.ledger.sqlite.execution import Execution
 from bulkload.ledger.sqlite.writes import Store
@@ -75,8 +75,8 @@ def verdicts(items: list[LedgerEntry]) -> list[Judge]:
 def test_a_group_of_moves_is_one_statement(store: Store, plan_entries: Plan, make_planned: MakePlanned) -> None:
     """Each step of SQLite gives the interpreter away, and takes it back from whoever has it then."""
     plan_entries(*(make_planned(line, f"m-{line}") for line in range(1, 41)))
-    groups, said = GroupCommit(Execution(store)), set[str]()
-    items = store.next_entries(0, 40)
+    execution, said = Execution(store), set[str]()
+    items, groups = execution.carry_out(Take(40, 0)), GroupCommit(execution)
     groups.execute(intents(items[:20]))
     # Said again for each trigger that it runs.
     store.connection.set_trace_callback(said.add)
